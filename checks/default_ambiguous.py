@@ -1,0 +1,67 @@
+"""More than one live model config is the default.
+
+The partial unique index forbids it, so it is missing, invalid or without its predicate:
+a hand-made change, a failed concurrent build, or a restore without indexes. Which default
+a chat gets is then a matter of luck.
+
+The repair keeps the default that is usable and was updated last (the larger id on ties)
+and takes the flag from the others. Nothing else is lost; the others are listed. The index
+must be built again: `sexton upgrade`.
+"""
+
+from checks.base import Check, Severity
+
+check = Check(
+    __name__,
+    severity=Severity.ERROR,
+    table="chat_model_configs",
+    key=("id",),
+    message="model {model} of {provider} is one of {defaults} defaults",
+    reads={
+        "chat_model_configs": (
+            *("id", "provider", "model", "enabled", "is_default", "deleted"),
+            "updated_at",
+        ),
+        "chat_providers": ("provider", "enabled"),
+    },
+    find="""
+        select d.id, d.provider, d.model, d.defaults
+        from (
+            select c.id, c.provider, c.model, count(*) over () as defaults
+            from chat_model_configs c
+            where c.is_default and not c.deleted
+        ) d
+        where d.defaults > 1
+        order by d.id
+    """,
+    repair="""
+        select
+            'chat_model_configs' as "table",
+            jsonb_build_object('id', d.id) as key,
+            jsonb_build_object(
+                'is_default', jsonb_build_array(true, false),
+                'updated_at', jsonb_build_array(d.updated_at, 'now')
+            ) as change,
+            format(
+                'model %s of %s stays the default: the usable one updated last',
+                d.kept_model, d.kept_provider
+            ) as why
+        from (
+            select
+                c.id,
+                c.updated_at,
+                row_number() over best as place,
+                first_value(c.model) over best as kept_model,
+                first_value(c.provider) over best as kept_provider
+            from chat_model_configs c
+            join chat_providers p on p.provider = c.provider
+            where c.is_default and not c.deleted
+            window best as (
+                order by (c.enabled and p.enabled) desc, c.updated_at desc, c.id desc
+            )
+        ) d
+        where d.place > 1
+        order by d.id
+    """,
+    brings=("orphaned_default",),
+)

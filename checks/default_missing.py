@@ -1,0 +1,61 @@
+"""There are live model configs, yet none of them is the default.
+
+A deletion of the provider that owns the default, racing with the first config of another
+provider, leaves this behind; so do manual SQL and partial restores. New chats, and chats
+whose model is a tombstone, fail with `no default chat model config is available`.
+
+The repair promotes the first usable config (live, enabled, under an enabled provider) in
+the database's order of provider and model. Nothing is lost. Where no config is usable, a
+person must enable one, or its provider, first.
+"""
+
+from checks.base import Check, Severity
+
+check = Check(
+    __name__,
+    severity=Severity.ERROR,
+    table="chat_model_configs",
+    key=(),
+    message="none of {live} live models is the default; {usable} of them are usable",
+    reads={
+        "chat_model_configs": (
+            *("id", "provider", "model", "enabled", "is_default", "deleted"),
+            "updated_at",
+        ),
+        "chat_providers": ("provider", "enabled"),
+    },
+    find="""
+        select
+            count(*) as live,
+            count(*) filter (where c.enabled and p.enabled) as usable
+        from chat_model_configs c
+        left join chat_providers p on p.provider = c.provider
+        where not c.deleted
+        having count(*) > 0 and not bool_or(c.is_default)
+    """,
+    repair="""
+        select
+            'chat_model_configs' as "table",
+            jsonb_build_object('id', c.id) as key,
+            jsonb_build_object(
+                'is_default', jsonb_build_array(false, true),
+                'updated_at', jsonb_build_array(c.updated_at, 'now')
+            ) as change,
+            format(
+                'model %s of %s is the first usable one by provider and model, of %s',
+                c.model, c.provider, count(*) over ()
+            ) as why
+        from chat_model_configs c
+        join chat_providers p on p.provider = c.provider
+        where not c.deleted and c.enabled and p.enabled
+          and not exists (
+              select
+              from chat_model_configs d
+              join chat_providers q on q.provider = d.provider
+              where d.is_default and not d.deleted
+          )
+        order by c.provider, c.model, c.updated_at desc, c.id desc
+        limit 1
+    """,
+    decide="no config is usable: enable one, or its provider, and run repair again",
+)

@@ -1,0 +1,210 @@
+"""Make the tables as they were before the change.
+
+The columns that Sexton's work touches, named and typed as in the real product, with the
+constraints between them. Model configs hang on their provider by a foreign key, ON DELETE
+CASCADE, and a unique index allows one default.
+"""
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+UPGRADE = [
+    {
+        "title": "make the tables",
+        "done": "select to_regclass('chat_model_configs') is not null",
+        "sql": [
+            """
+            create type chat_status as enum (
+                'waiting', 'pending', 'running', 'paused', 'completed', 'error',
+                'requires_action'
+            )
+            """,
+            """
+            create type chat_message_role as enum (
+                'system', 'user', 'assistant', 'tool'
+            )
+            """,
+            """
+            create table chat_providers (
+                id uuid not null default gen_random_uuid(),
+                provider text not null,
+                display_name text not null default '',
+                api_key text not null default '',
+                api_key_key_id text,
+                created_by uuid,
+                enabled boolean not null default true,
+                created_at timestamptz not null default now(),
+                updated_at timestamptz not null default now(),
+                base_url text not null default '',
+                central_api_key_enabled boolean not null default true,
+                allow_user_api_key boolean not null default false,
+                allow_central_api_key_fallback boolean not null default false,
+                constraint chat_providers_pkey primary key (id),
+                constraint chat_providers_provider_key unique (provider),
+                constraint chat_providers_provider_check check (
+                    provider = any (array[
+                        'anthropic', 'azure', 'bedrock', 'google', 'openai',
+                        'openai-compat', 'openrouter', 'vercel'
+                    ])
+                ),
+                constraint valid_credential_policy check (
+                    (central_api_key_enabled or allow_user_api_key)
+                    and (
+                        not allow_central_api_key_fallback
+                        or (central_api_key_enabled and allow_user_api_key)
+                    )
+                )
+            )
+            """,
+            """
+            create index idx_chat_providers_enabled on chat_providers (enabled)
+            """,
+            """
+            create table chat_model_configs (
+                id uuid not null default gen_random_uuid(),
+                provider text not null,
+                model text not null,
+                display_name text not null default '',
+                created_by uuid,
+                updated_by uuid,
+                enabled boolean not null default true,
+                is_default boolean not null default false,
+                created_at timestamptz not null default now(),
+                updated_at timestamptz not null default now(),
+                context_limit bigint not null,
+                compression_threshold integer not null,
+                options jsonb not null default '{}',
+                constraint chat_model_configs_pkey primary key (id),
+                constraint chat_model_configs_provider_fkey foreign key (provider)
+                    references chat_providers (provider) on delete cascade,
+                constraint chat_model_configs_compression_threshold_check check (
+                    compression_threshold >= 0 and compression_threshold <= 100
+                ),
+                constraint chat_model_configs_context_limit_check check (
+                    context_limit > 0
+                )
+            )
+            """,
+            """
+            create index idx_chat_model_configs_enabled
+                on chat_model_configs (enabled)
+            """,
+            """
+            create index idx_chat_model_configs_provider
+                on chat_model_configs (provider)
+            """,
+            """
+            create index idx_chat_model_configs_provider_model
+                on chat_model_configs (provider, model)
+            """,
+            """
+            create unique index idx_chat_model_configs_single_default
+                on chat_model_configs ((1)) where is_default = true
+            """,
+            """
+            create table chats (
+                id uuid not null default gen_random_uuid(),
+                owner_id uuid not null,
+                title text not null default 'New Chat',
+                status chat_status not null default 'waiting',
+                created_at timestamptz not null default now(),
+                updated_at timestamptz not null default now(),
+                last_model_config_id uuid not null,
+                archived boolean not null default false,
+                constraint chats_pkey primary key (id),
+                constraint chats_last_model_config_id_fkey
+                    foreign key (last_model_config_id)
+                    references chat_model_configs (id)
+            )
+            """,
+            """
+            create index idx_chats_last_model_config_id
+                on chats (last_model_config_id)
+            """,
+            "create index idx_chats_owner on chats (owner_id)",
+            """
+            create index idx_chats_pending on chats (status)
+                where status = 'pending'
+            """,
+            """
+            create table chat_messages (
+                id bigserial not null,
+                chat_id uuid not null,
+                model_config_id uuid,
+                created_at timestamptz not null default now(),
+                role chat_message_role not null,
+                content jsonb,
+                total_cost_micros bigint,
+                deleted boolean not null default false,
+                constraint chat_messages_pkey primary key (id),
+                constraint chat_messages_chat_id_fkey foreign key (chat_id)
+                    references chats (id) on delete cascade,
+                constraint chat_messages_model_config_id_fkey
+                    foreign key (model_config_id) references chat_model_configs (id)
+            )
+            """,
+            "create index idx_chat_messages_chat on chat_messages (chat_id)",
+            """
+            create index idx_chat_messages_chat_created
+                on chat_messages (chat_id, created_at)
+            """,
+            """
+            create index idx_chat_messages_created_at on chat_messages (created_at)
+            """,
+            """
+            create table user_chat_provider_keys (
+                id uuid not null default gen_random_uuid(),
+                user_id uuid not null,
+                chat_provider_id uuid not null,
+                api_key text not null,
+                api_key_key_id text,
+                created_at timestamptz not null default now(),
+                updated_at timestamptz not null default now(),
+                constraint user_chat_provider_keys_pkey primary key (id),
+                constraint user_chat_provider_keys_user_id_chat_provider_id_key
+                    unique (user_id, chat_provider_id),
+                constraint user_chat_provider_keys_api_key_check check (api_key <> ''),
+                constraint user_chat_provider_keys_chat_provider_id_fkey
+                    foreign key (chat_provider_id)
+                    references chat_providers (id) on delete cascade
+            )
+            """,
+        ],
+    },
+]
+
+TABLES = (
+    "user_chat_provider_keys",
+    "chat_messages",
+    "chats",
+    "chat_model_configs",
+    "chat_providers",
+)
+
+DOWNGRADE = [
+    {
+        "title": "drop the tables",
+        "refuse": [
+            (
+                f"select count(*) as n from {table} having count(*) > 0",  # noqa: S608
+                f"{table} has {{n}} rows, which would be lost; delete them first",
+            )
+            for table in TABLES
+        ],
+        "done": "select to_regclass('chat_model_configs') is null",
+        "sql": [
+            f"drop table {', '.join(TABLES)}",
+            "drop type chat_status, chat_message_role",
+        ],
+    },
+]
+
+
+def upgrade():
+    op.run_steps(UPGRADE)
+
+
+def downgrade():
+    op.run_steps(DOWNGRADE)

@@ -1,0 +1,173 @@
+"""A real PostgreSQL for every test that touches data.
+
+From TEST_DATABASE_URL, else a testcontainer where Docker answers, else the embedded one.
+Each test gets a database of its own, cloned from a migrated template.
+"""
+
+import contextlib
+import gc
+import itertools
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from tests.tools import Cli
+from toolkit.database import Connection, connect
+from toolkit.embedded import Server
+from toolkit.upgrade import upgrade
+
+# Durability is not what these tests are about; the crash tests start their own server.
+SETTINGS = {
+    "fsync": "off",
+    "max_connections": "200",
+    "max_prepared_transactions": "10",
+    "autovacuum_naptime": "1d",
+}
+
+# The tests are not polluted by the environment.
+TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
+for variable in [v for v in os.environ if v.startswith("PG") or v == "DATABASE_URL"]:
+    del os.environ[variable]
+
+
+@dataclass
+class Origin:
+    """Where the tests' server comes from."""
+
+    name: str
+    address: str
+
+    def url(self, database: str) -> str:
+        """The connection string of one of its databases."""
+        return conninfo.make_conninfo(self.address, dbname=database)
+
+
+_stack = contextlib.ExitStack()
+_origin: Origin | None = None
+_number = itertools.count()
+
+
+def origin() -> Origin:
+    """The server, started at the first call."""
+    global _origin
+    if _origin is None:
+        _origin = _start()
+    return _origin
+
+
+def _start() -> Origin:
+    if TEST_DATABASE_URL:
+        return Origin("TEST_DATABASE_URL", TEST_DATABASE_URL)
+    if docker_answers():
+        from testcontainers.postgres import PostgresContainer
+
+        image = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17-alpine")
+        options = [part for k, v in SETTINGS.items() for part in ("-c", f"{k}={v}")]
+        container = PostgresContainer(image, driver=None)
+        container.with_command(["postgres", *options])
+        started = _stack.enter_context(container)
+        return Origin(f"testcontainers {image}", started.get_connection_url())
+    directory = Path(_stack.enter_context(tempfile.TemporaryDirectory()))
+    directory.chmod(0o711)
+    server = _stack.enter_context(Server(directory / "db", settings=SETTINGS))
+    return Origin("embedded", server.url())
+
+
+def docker_answers() -> bool:
+    """Whether a Docker engine is there to start containers."""
+    import docker
+    import requests
+
+    with warnings.catch_warnings():
+        # Where nobody answers, docker-py drops its socket without closing it.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            with contextlib.closing(docker.from_env(timeout=5)) as client:
+                return bool(client.ping())
+        except (docker.errors.DockerException, requests.RequestException):
+            return False
+        finally:
+            gc.collect()
+
+
+def pytest_report_header() -> str:
+    """Say which server the tests run on."""
+    server = origin()
+    with psycopg.connect(server.address) as connection:
+        version = connection.info.parameter_status("server_version")
+    return f"postgresql: {version} ({server.name})"
+
+
+def pytest_unconfigure() -> None:
+    """Stop the server."""
+    _stack.close()
+
+
+@pytest.fixture(scope="session")
+def administrator() -> Iterator[psycopg.Connection]:
+    """A superuser's connection to the server's own database."""
+    with psycopg.connect(origin().address, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def template(administrator) -> Iterator[Callable[[str], str]]:
+    """Make, once, a database at a revision (or `empty`), to clone others from."""
+    made: dict[str, str] = {}
+
+    def make(revision: str) -> str:
+        if revision not in made:
+            name = f"sexton_template_{revision}_{os.getpid()}"
+            administrator.execute(f"create database {name}")
+            url = origin().url(name)
+            if revision != "empty":
+                with contextlib.closing(connect(url, name="tests")) as connection:
+                    upgrade(connection, url, revision)
+            made[revision] = name
+        return made[revision]
+
+    yield make
+    for name in made.values():
+        administrator.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database(administrator, template) -> Iterator[Callable[[str], str]]:
+    """Make a fresh database at a revision, and return its connection string."""
+    names = []
+
+    def make(revision: str = "head") -> str:
+        name = f"sexton_test_{os.getpid()}_{next(_number)}"
+        administrator.execute(f"create database {name} template {template(revision)}")
+        names.append(name)
+        return origin().url(name)
+
+    yield make
+    for name in names:
+        administrator.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def url(database):
+    """The connection string of a fresh database at head."""
+    return database("head")
+
+
+@pytest.fixture
+def connection(url) -> Iterator[Connection]:
+    """An autocommit connection to a fresh database at head."""
+    with contextlib.closing(connect(url, name="tests")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sexton(url, capfd) -> Cli:
+    """Run `sexton …` on the fresh database, in this process."""
+    return Cli(url, capfd)

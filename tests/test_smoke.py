@@ -1,0 +1,2 @@
+def test_status(sexton):
+    assert sexton("status").code == 0

@@ -1,0 +1,89 @@
+"""What tests share: rows, the command line, and assertions about checks."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from toolkit.cli import run
+from toolkit.database import Connection, connect, rows, scalar
+
+__all__ = ["Cli", "Result", "add_chat", "add_message", "add_model", "add_provider"]
+
+
+@dataclass
+class Result:
+    """What a command did: its exit code and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """The document on stdout, which must be all there is."""
+        return json.loads(self.stdout)
+
+
+@dataclass
+class Cli:
+    """Runs commands on one database."""
+
+    url: str
+    capture: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str, database: bool = True) -> Result:
+        """Run a command with `--url`, and return what it did."""
+        self.capture.readouterr()
+        where = ["--url", self.url] if database else []
+        code = run([*arguments, *where])
+        out, err = self.capture.readouterr()
+        return Result(code, out, err)
+
+
+def add_provider(connection: Connection, name: str, **columns: Any) -> Any:
+    """Insert a provider and return its id."""
+    return _insert(connection, "chat_providers", {"provider": name, **columns})
+
+
+def add_model(
+    connection: Connection, provider: str, model: str = "m", **columns: Any
+) -> Any:
+    """Insert a model config, past the tool, and return its id."""
+    values = {"provider": provider, "model": model, "context_limit": 1000}
+    values |= {"compression_threshold": 70, **columns}
+    return _insert(connection, "chat_model_configs", values)
+
+
+def add_chat(connection: Connection, model: uuid.UUID, **columns: Any) -> Any:
+    """Insert a chat that last used a model, and return its id."""
+    values = {"owner_id": uuid.uuid4(), "last_model_config_id": model, **columns}
+    return _insert(connection, "chats", values)
+
+
+def add_message(
+    connection: Connection, chat: uuid.UUID, model: uuid.UUID | None, **columns: Any
+) -> Any:
+    """Insert a message of a chat, and return its id."""
+    values = {"chat_id": chat, "model_config_id": model, "role": "user", **columns}
+    return _insert(connection, "chat_messages", values)
+
+
+def _insert(connection: Connection, table: str, values: dict[str, Any]) -> Any:
+    names = ", ".join(values)
+    places = ", ".join(["%s"] * len(values))
+    query: Any = f"insert into {table} ({names}) values ({places}) returning id"
+    return scalar(connection, query, *values.values())
+
+
+def table(connection: Connection, name: str) -> list[dict[str, Any]]:
+    """All rows of a table, by id."""
+    query: Any = f"select * from {name} order by id"
+    return rows(connection, query)
+
+
+def second_connection(url: str) -> Connection:
+    """Another connection to the same database, for tests of races."""
+    return connect(url, name="tests, the other one")

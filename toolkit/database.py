@@ -1,0 +1,218 @@
+"""Connections: where the database is, how errors read, and how often to try again.
+
+The address follows libpq's rules: a URL or key=value string, else `DATABASE_URL`, else the
+PG* variables, the service file and `.pgpass`. `embedded:DIR` runs a server in DIR.
+"""
+
+import contextlib
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, LiteralString, TypeVar
+
+import psycopg
+from psycopg import conninfo, errors
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
+
+from toolkit.errors import (
+    Busy,
+    ConnectionFailed,
+    Incomplete,
+    Refused,
+    SextonError,
+    WrongSchema,
+)
+
+Connection = psycopg.Connection[DictRow]
+Result = TypeVar("Result")
+
+EMBEDDED = "embedded:"
+CONNECT_SECONDS = 10  # a dead host must not hold a cron job for minutes
+LOCK_TIMEOUT = "5s"  # a person waits; longer than that, say who is in the way
+ATTEMPTS = 5  # of a transaction that lost a deadlock or a serialization conflict
+
+
+@contextlib.contextmanager
+def database(
+    url: str | None = None, *, name: str = "sexton", read_only: bool = False
+) -> Iterator[Connection]:
+    """Open the database at `url`, in autocommit mode, and close it at the end.
+
+    `name` is the application_name that others see in pg_stat_activity. Errors of the
+    server leave as SextonError, without secrets.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            address = stack.enter_context(address_of(url))
+            connection = connect(address, name=name, read_only=read_only)
+            stack.callback(connection.close)
+            yield connection
+        except psycopg.Error as error:
+            raise plain(error) from None
+
+
+@contextlib.contextmanager
+def address_of(url: str | None) -> Iterator[str]:
+    """The libpq connection string for `url`, with the embedded server running if asked."""
+    url = url or os.environ.get("DATABASE_URL") or ""
+    if not url.startswith(EMBEDDED):
+        # SQLAlchemy's spelling names a driver, which libpq does not know.
+        yield re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", url)
+        return
+    directory = url.removeprefix(EMBEDDED)
+    if not directory:
+        raise ConnectionFailed(
+            "embedded: names no directory", hint="write --url embedded:DIR"
+        )
+    from toolkit.embedded import Server
+
+    with Server(Path(directory)) as server:
+        yield server.url()
+
+
+def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
+    """Connect to a libpq connection string; raises ConnectionFailed."""
+    try:
+        parameters: dict[str, Any] = conninfo.conninfo_to_dict(address)
+    except psycopg.Error as error:
+        raise ConnectionFailed(
+            f"the database URL cannot be read: {redact(str(error), address)}",
+            hint="it looks like postgresql://user@host:5432/database",
+        ) from None
+    if "PGCONNECT_TIMEOUT" not in os.environ:
+        parameters.setdefault("connect_timeout", CONNECT_SECONDS)
+    parameters.setdefault("application_name", name)
+    try:
+        connection: Connection = psycopg.connect(
+            **parameters, row_factory=dict_row, autocommit=True
+        )
+    except psycopg.Error as error:
+        raise ConnectionFailed(
+            f"cannot connect: {_first_line(redact(str(error), address))}",
+            hint=_where(address),
+        ) from None
+    connection.read_only = read_only or None
+    return connection
+
+
+def _where(address: str) -> str:
+    if address:
+        return "check --url (or DATABASE_URL), and that the server is up"
+    if any(v in os.environ for v in ("PGHOST", "PGSERVICE", "PGDATABASE", "PGPORT")):
+        return "check the PG* variables, and that the server is up"
+    return "no database was named: pass --url or set DATABASE_URL"
+
+
+def redact(text: str, address: str = "") -> str:
+    """Take passwords out of a message: those of `address`, and any in URL or key form."""
+    with contextlib.suppress(psycopg.Error):
+        secret = conninfo.conninfo_to_dict(address).get("password")
+        if secret:
+            text = text.replace(str(secret), "***")
+    if address:
+        text = text.replace(address, "the URL given")
+    text = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+    return re.sub(r"(?i)(password\s*=\s*)('[^']*'|\S+)", r"\1***", text)
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    # libpq tells each address it tried on a line of its own; the last one is enough.
+    return (lines[-1] if lines else "no reason given").removeprefix("connection failed: ")
+
+
+BUSY_STATES = (
+    errors.LockNotAvailable,
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+)
+SCHEMA_STATES = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedObject,
+    errors.InvalidSchemaName,
+)
+
+
+def plain(error: psycopg.Error) -> SextonError:
+    """Say a server's error in one sentence, with Sexton's exit code."""
+    said = redact(error.diag.message_primary or _first_line(str(error)))
+    if isinstance(error, BUSY_STATES):
+        return Busy(f"busy: {said}")
+    if isinstance(error, SCHEMA_STATES):
+        return WrongSchema(said, hint="sexton status says what the database has")
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return WrongSchema(
+            f"the server is read-only: {said}", hint="connect to the primary server"
+        )
+    if isinstance(error, errors.InsufficientPrivilege):
+        return Incomplete(said, hint="connect as a role that may")
+    if isinstance(error, errors.QueryCanceled):
+        return Incomplete(said)
+    if isinstance(error, psycopg.OperationalError):
+        return ConnectionFailed(f"the connection broke: {said}")
+    if isinstance(error, psycopg.IntegrityError):
+        return Refused(f"the database refused: {said}")
+    raise error
+
+
+def transact(connection: Connection, work: Callable[[], Result]) -> Result:
+    """Run `work` in one transaction; try again, at most ATTEMPTS times, when it loses.
+
+    A deadlock or a serialization failure is another transaction's gain, not an error.
+    A lock timeout is not tried again: the five seconds were the patience.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with connection.transaction():
+                set_local(connection, "lock_timeout", LOCK_TIMEOUT)
+                return work()
+        except (errors.DeadlockDetected, errors.SerializationFailure):
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(random.uniform(0.01, 0.05) * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+@contextlib.contextmanager
+def snapshot(connection: Connection) -> Iterator[None]:
+    """One REPEATABLE READ, READ ONLY transaction: everything read belongs together."""
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    try:
+        with connection.transaction():
+            yield
+    finally:
+        if not connection.closed:
+            connection.isolation_level = None
+            connection.read_only = None
+
+
+def set_local(connection: Connection, parameter: LiteralString, value: str) -> None:
+    """Set a parameter until the end of the transaction."""
+    connection.execute("select set_config(%s, %s, true)", (parameter, value))
+
+
+def require_transaction(connection: Connection) -> None:
+    """Insist on the caller's transaction: halves of a change must not commit alone."""
+    if connection.info.transaction_status != TransactionStatus.INTRANS and (
+        connection.autocommit
+    ):
+        raise RuntimeError("call this inside `with connection.transaction():`")
+
+
+def scalar(connection: Connection, query: LiteralString, *args: object) -> Any:
+    """The first column of the first row, or None."""
+    row = connection.execute(query, args or None).fetchone()
+    return next(iter(row.values())) if row else None
+
+
+def rows(
+    connection: Connection, query: LiteralString, *args: object
+) -> list[dict[str, Any]]:
+    """All rows of a query, each as a dictionary."""
+    return connection.execute(query, args or None).fetchall()

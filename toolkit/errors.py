@@ -1,0 +1,86 @@
+"""What can go wrong, each with its exit code and the next thing to type.
+
+A class is its docstring: raised without a message, it says that sentence.
+"""
+
+import inspect
+
+# Exit codes, as the README lists them.
+DONE = 0
+FINDINGS = 1
+USAGE = 2
+INCOMPLETE = 3
+NO_CONNECTION = 4
+REFUSED = 5
+BUSY = 6
+BUG = 70
+
+
+class SextonError(Exception):
+    """Sexton could not do what was asked."""
+
+    code = REFUSED
+    status: int | None = None  # the HTTP status upstream answers with, where it has one
+    hint: str | None = None
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        status: int | None = None,
+    ) -> None:
+        self.message = message or inspect.cleandoc(self.__doc__ or "")
+        self.hint = hint or self.hint
+        self.status = status or self.status
+        super().__init__(self.message)
+
+
+class UsageError(SextonError):
+    """The command line makes no sense."""
+
+    code = USAGE
+
+
+class NotFound(SextonError):
+    """Resource not found or you do not have access to this resource"""
+
+    code = USAGE
+    status = 404
+
+
+class Incomplete(SextonError):
+    """Not everything could be looked at."""
+
+    code = INCOMPLETE
+
+
+class ConnectionFailed(SextonError):
+    """No connection to the database."""
+
+    code = NO_CONNECTION
+
+
+class WrongSchema(SextonError):
+    """The database does not have the tables this command needs."""
+
+    code = NO_CONNECTION
+
+
+class Refused(SextonError):
+    """Refused; nothing was changed."""
+
+    code = REFUSED
+
+
+class Busy(SextonError):
+    """The database is busy: a lock could not be had in the time given."""
+
+    code = BUSY
+    hint = "nothing was changed; run the same command again"
+
+
+class RepairIncomplete(SextonError):
+    """The repair did not cure what it set out to cure; nothing was kept."""
+
+    code = INCOMPLETE

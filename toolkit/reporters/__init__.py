@@ -1,0 +1,1 @@
+"""Results as text or as documents: functions that take a result and return a string."""

@@ -1,0 +1,19 @@
+"""Documents as JSON."""
+
+import datetime
+import json
+import uuid
+from typing import Any
+
+
+def render(document: Any) -> str:
+    """Render a document; times are in UTC, ISO 8601."""
+    return json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a document")

@@ -52,7 +52,7 @@ class Actor:
         self._turn = threading.Semaphore(0)
         self._arrived = threading.Event()
         self._done = False
-        connection.gate = self._wait  # type: ignore[method-assign]
+        connection.gate = self._wait
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         self._arrived.wait()

@@ -332,7 +332,7 @@ def test_the_restated_server_has_the_race_that_loses_the_default(stage):
 
 def test_the_restated_server_deadlocks_and_answers_false_conflicts(stage):
     # 2.25, 2.26 and 2.27.
-    found = set()
+    found: set[str] = set()
     for world, first, second in (
         ("several", "delete openai", "delete anthropic"),
         ("several", "delete the default", "set-default"),

@@ -51,6 +51,7 @@ class Config:
     id: uuid.UUID
     provider: str
     model: str
+    created: int
     updated: int
     enabled: bool = True
     is_default: bool = False
@@ -185,7 +186,13 @@ class Rules:
             and config.deleted is not None
             and config.deleted < self.providers[name].created
         ]
-        if not dead:
+        created = self.providers[name].created
+        restored = [
+            config
+            for config in self.configs.values()
+            if config.provider == name and config.created < created < config.updated
+        ]
+        if restored or not dead:
             raise No("UsageError")
         latest = max(config.deleted for config in dead)
         for config in dead:
@@ -196,7 +203,7 @@ class Rules:
     def create(self, id, provider, model, enabled, is_default, heir):
         if provider not in self.providers:
             raise No("ProviderMissing", NOT_CONFIGURED)
-        config = Config(id, provider, model, self.now, enabled)
+        config = Config(id, provider, model, self.now, self.now, enabled)
         if is_default and heir == "usable":
             self.require_usable(config)
         first = self.default() is None
@@ -402,7 +409,8 @@ class Comparison(RuleBasedStateMachine):
             provider,
             name,
         )
-        config = Config(made["id"], provider, name, self.world.now)
+        now = self.world.now
+        config = Config(made["id"], provider, name, now, now)
         self.world.configs[config.id] = config
 
     @invariant()

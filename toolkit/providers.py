@@ -420,9 +420,10 @@ def restore_provider(
     """Bring the tombstones of a re-created provider's latest deletion back to life.
 
     Those are the ones with the newest deleted_at before the provider was created: older
-    lineages stay dead. They come back without the default's flag, which has an heir;
-    one of them gets it only if there is no default. Raises ProviderMissing where the
-    provider was not re-created, UsageError where nothing is to be restored.
+    lineages stay dead, also when it is asked for twice. They come back without the
+    default's flag, which has an heir; one of them gets it only if there is no default.
+    Raises ProviderMissing where the provider was not re-created, UsageError where nothing
+    is to be restored.
     """
     require_tombstones(connection)
     act = begin(connection, "provider restore", actor=actor, recorded=recorded)
@@ -466,20 +467,24 @@ def _missing(name: str) -> ProviderMissing:
 def _plan_restoration(
     connection: Connection, provider: Row, heir: str, counted: Effect | None
 ) -> Restoration:
-    found = rows(
-        connection,
+    found = connection.execute(
         """
         with dead as (
             select * from chat_model_configs
-            where provider = %s and deleted and deleted_at < %s
+            where provider = %(provider)s and deleted and deleted_at < %(created)s
         )
         select id from dead
         where deleted_at = (select max(deleted_at) from dead)
+          and not exists (
+              -- Older than the provider, written since: restored. The rest is older yet.
+              select from chat_model_configs c
+              where c.provider = %(provider)s
+                and c.created_at < %(created)s and c.updated_at > %(created)s
+          )
         order by provider, model, updated_at desc, id desc
         """,
-        provider["provider"],
-        provider["created_at"],
-    )
+        {"provider": provider["provider"], "created": provider["created_at"]},
+    ).fetchall()
     ids = [row["id"] for row in found]
     if not ids:
         raise UsageError(

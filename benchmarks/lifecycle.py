@@ -27,8 +27,8 @@ CLIENTS = 8
 ROUNDS = 25
 
 WORLD = """
-    delete from chat_messages; delete from chats; delete from user_chat_provider_keys;
-    delete from chat_model_configs; delete from chat_providers;
+    truncate chat_messages, chats, user_chat_provider_keys, chat_model_configs,
+        chat_providers;
     insert into chat_providers (provider, api_key)
     values ('anthropic', 'k'), ('openai', 'k');
     insert into chat_model_configs
@@ -166,7 +166,9 @@ def round_trip(connection: Connection, name: str) -> None:
     id: uuid.UUID = made["id"]
     transact(connection, lambda: models.update_model(connection, id, {"display_name": "x"}))
     transact(connection, lambda: models.promote(connection, id))
-    transact(connection, lambda: models.delete_model(connection, id))
+    with snapshot(connection):
+        seen = models.preview_removal(connection, id)
+    transact(connection, lambda: models.delete_model(connection, id, counted=seen))
 
 
 def bench_clients(url: str, connection: Connection) -> None:

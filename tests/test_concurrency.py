@@ -11,8 +11,8 @@ import pytest
 
 from tests import upstream
 from tests.interleaving import Actor, gated, lockstep, ours, outcome, preempt
-from toolkit import keys, models, providers
-from toolkit.database import connect, rows, scalar
+from toolkit import keys, models, providers, reassign
+from toolkit.database import connect, rows
 
 SPACE = uuid.UUID(int=0)
 USER = uuid.uuid5(SPACE, "a user")
@@ -63,6 +63,8 @@ MINE = {
         models.update_model, id_of("openai first"), {"display_name": "x"}
     ),
     "step down": ours(models.update_model, id_of("openai first"), {"is_default": False}),
+    "restore azure": ours(providers.restore_provider, "azure"),
+    "reassign": ours(reassign.reassign, id_of("openai second"), id_of("anthropic second")),
     "user key": ours(keys.set_user_key, "openai", USER, "sk"),
 }
 THEIRS = {
@@ -125,6 +127,17 @@ class Stage:
                     (id_of(f"{provider} {model}"), provider, model, is_default),
                 )
 
+            self.observer.execute(
+                "insert into chat_model_configs (provider, model, context_limit, "
+                "compression_threshold, created_at, updated_at, deleted, deleted_at) "
+                "values ('azure', 'buried', 1, 7, '2026-01-01', '2026-01-02', true, "
+                "'2026-01-02')"
+            )
+            self.observer.execute(
+                "insert into chats (owner_id, last_model_config_id) values (%s, %s)",
+                (USER, id_of("openai second")),
+            )
+
     def state(self):
         """Everything but generated ids and times."""
         models = rows(
@@ -144,8 +157,15 @@ class Stage:
             order by p.provider, k.user_id
             """,
         )
-        chats = scalar(self.observer, "select count(*) from chats")
-        return [tuple(row.values()) for row in (*models, *found)] + [chats]
+        chats = rows(
+            self.observer,
+            """
+            select c.provider, c.model from chats h
+            join chat_model_configs c on c.id = h.last_model_config_id
+            order by c.provider, c.model
+            """,
+        )
+        return [tuple(row.values()) for row in (*models, *found, *chats)]
 
     def serial(self, world, works):
         """The outcome of one piece of work after the other."""
@@ -310,8 +330,52 @@ def test_known_races_broken_off_after_each_statement_of_the_server(
 
 @pytest.mark.parametrize(("world", "mine", "theirs"), RACES)
 def test_known_races_broken_off_after_each_of_our_statements(stage, world, mine, theirs):
-    for after in range(0, 44, 4):
+    for after in range(0, 42, 6):
         check_beside_theirs(stage, world, mine, theirs, ("ours", "theirs"), preempt, after)
+
+
+def test_a_crowd_of_both_kinds_leaves_one_default(stage):
+    # Nobody lets statements through here: six clients run as they like.
+    import random
+    import threading
+
+    crowd = [*MINE.items(), *THEIRS.items()]
+    stage.reset("several")
+    url = stage.observer.info.dsn
+    unexpected, looks = [], []
+
+    def client(seed):
+        pick = random.Random(seed)
+        with contextlib.closing(connect(url, name=f"client {seed}")) as connection:
+            for _ in range(20):
+                name, work = pick.choice(crowd)
+                result = outcome(connection, guard(work))
+                if work is MINE.get(name) and result != "done" and not said(result):
+                    unexpected.append((name, result))
+                looks.append(live_defaults(connection))
+
+    threads = [threading.Thread(target=client, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert unexpected == []
+    assert len(looks) == 120
+    assert max(looks) <= 1
+
+
+def said(result):
+    """Whether this is a rule's refusal, and not the neighbours' doing."""
+    kinds = ("NotFound", "Deleted", "ProviderMissing", "ProviderDisabled", "Disabled")
+    return result[0] in (*kinds, "Refused", "UsageError")
+
+
+def live_defaults(connection):
+    [found] = rows(
+        connection,
+        "select count(*) as n from chat_model_configs where is_default and not deleted",
+    )
+    return found["n"]
 
 
 def beside_itself(stage, world, first, second, schedule=lockstep, *args):

@@ -478,7 +478,7 @@ def test_postgresql_and_the_rules_agree(kind):
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=30,
+                max_examples=20,
                 stateful_step_count=30,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -43,7 +43,7 @@ DEEDS: dict[str, Any] = {
 
 @pytest.mark.parametrize("deed", DEEDS)
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -95,7 +95,7 @@ def check_rows(connection, made, before, default):
 
 
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -122,8 +122,8 @@ def switch(what: Switch, *, done: bool) -> str:
     lines = [
         f"{verb + 'd' if done else 'would ' + verb} provider {what.provider}",
         f"  {count(len(what.models), 'live model')} {tense('became')} {effect}; "
-        f"{_history(what.references)} and "
-        f"{count(what.references.user_keys, 'user key')} belong to them",
+        f"{_history(what.references)} belong to them, "
+        f"{count(what.references.user_keys, 'user key')} to the provider",
         *_pending(what.references),
     ]
     if not what.enabled:

@@ -15,7 +15,7 @@ from checks import Check, Severity, all_checks
 from toolkit import __version__
 from toolkit.database import Connection, plain, scalar, set_local, snapshot
 from toolkit.errors import UsageError
-from toolkit.schema import columns, require_models, revision
+from toolkit.schema import columns, require_models, visible_revision
 
 SCHEMA_VERSION = 1
 SAMPLE = 5  # findings shown for each check; the count is exact all the same
@@ -94,17 +94,9 @@ def begin(connection: Connection) -> Run:
         started_at=datetime.datetime.now(datetime.UTC),
         database=connection.info.dbname,
         server_version=connection.info.parameter_status("server_version") or "",
-        revision=_revision(connection),
+        revision=visible_revision(connection),
         snapshot=str(scalar(connection, "select pg_current_snapshot()::text")),
     )
-
-
-def _revision(connection: Connection) -> str | None:
-    try:
-        with connection.transaction():
-            return revision(connection)
-    except psycopg.errors.InsufficientPrivilege:
-        return None  # a role with SELECT on the data alone may still audit it
 
 
 def audit(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from toolkit.database import Connection, scalar
-from toolkit.schema import provider_keys, revision
+from toolkit.schema import provider_keys, visible_revision
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def drift(connection: Connection) -> list[str]:
 
     A database without a revision promises nothing, so it has no drift.
     """
-    at = revision(connection)
+    at = visible_revision(connection)
     if at is None:
         return []
     broken = [

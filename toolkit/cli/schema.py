@@ -45,7 +45,7 @@ def upgrade(revision: str, url: str | None, style: str) -> None:
 @URL
 @FORMAT
 def downgrade(revision: str, url: str | None, style: str) -> None:
-    """Change the schema back to REVISION, or to base, with nothing lost."""
+    """Change the schema back to REVISION, or to base."""
     from toolkit import upgrade
 
     _move(url, style, upgrade.downgrade, revision, "undone")

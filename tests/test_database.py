@@ -68,8 +68,8 @@ def test_a_lock_that_cannot_be_had_is_busy(url):
     with contextlib.closing(connect(url, name="tests")) as other:
         other.autocommit = False
         other.execute("lock table chat_providers")
-        with pytest.raises(Busy), database(url) as opened:
-            opened.execute("set lock_timeout = '50ms'")
+        impatient = f"{url} options='-c lock_timeout=50ms'"
+        with pytest.raises(Busy), database(impatient) as opened:
             opened.execute("select from chat_providers")
 
 

@@ -13,7 +13,7 @@ import psycopg
 
 from checks import Check, Severity, all_checks
 from toolkit import __version__
-from toolkit.database import Connection, plain, scalar, set_local, snapshot
+from toolkit.database import Connection, plain, rows, scalar, set_local, snapshot
 from toolkit.errors import UsageError
 from toolkit.schema import columns, require_models, visible_revision
 
@@ -143,7 +143,7 @@ def _run(
         select found.*, count(*) over () as "_count"
         from ({check.find}) found {_order(check)} limit {max(sample, 1):d}
     """  # noqa: S608 - the check's own query
-    found = connection.execute(query).fetchall()
+    found = rows(connection, query)
     count = found[0]["_count"] if found else 0
     parent: Any = check.parent
     if count and parent and not scalar(connection, f"select exists (table {parent})"):

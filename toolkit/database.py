@@ -16,7 +16,7 @@ from typing import Any, LiteralString, TypeVar
 import psycopg
 from psycopg import conninfo, errors
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, dict_row, tuple_row
 
 from toolkit.errors import (
     Busy,
@@ -222,12 +222,15 @@ def require_transaction(connection: Connection) -> None:
 
 def scalar(connection: Connection, query: LiteralString, *args: object) -> Any:
     """The first column of the first row, or None."""
-    row = connection.execute(query, args or None).fetchone()
-    return next(iter(row.values())) if row else None
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(query, args or None).fetchone()
+        return row[0] if row else None
 
 
 def rows(
     connection: Connection, query: LiteralString, *args: object
 ) -> list[dict[str, Any]]:
     """All rows of a query, each as a dictionary."""
-    return connection.execute(query, args or None).fetchall()
+    # Not the connection's own row factory: SQLAlchemy's connections make tuples.
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, args or None).fetchall()

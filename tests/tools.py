@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from toolkit.audit import run_checks, select_checks
 from toolkit.cli import run
-from toolkit.database import Connection, connect, rows, scalar
-
-__all__ = ["Cli", "Result", "add_chat", "add_message", "add_model", "add_provider"]
+from toolkit.database import Connection, connect, rows, scalar, transact
+from toolkit.repair import make_repairs, plan_repair
 
 
 @dataclass
@@ -87,3 +87,35 @@ def table(connection: Connection, name: str) -> list[dict[str, Any]]:
 def second_connection(url: str) -> Connection:
     """Another connection to the same database, for tests of races."""
     return connect(url, name="tests, the other one")
+
+
+def found(connection: Connection, name: str) -> Any:
+    """Run one check and return its outcome."""
+    [outcome] = run_checks(connection, select_checks([name]), sample=1000)[1]
+    return outcome
+
+
+def assert_clean(connection: Connection, name: str) -> None:
+    """Insist that a check looked and found nothing."""
+    outcome = found(connection, name)
+    assert (outcome.status, outcome.count) == ("pass", 0), outcome
+
+
+def assert_finds(connection: Connection, name: str, *ids: Any) -> list[str]:
+    """Insist that a check finds the rows with these ids; return its messages."""
+    outcome = found(connection, name)
+    assert outcome.status == "fail", outcome
+    assert {finding.key["id"] for finding in outcome.findings} == set(ids)
+    assert outcome.count == len(ids)
+    return [finding.message for finding in outcome.findings]
+
+
+def repaired(connection: Connection, *names: str) -> Any:
+    """Plan and make the repairs of some checks (all by default); return the plan."""
+
+    def work() -> Any:
+        plan = plan_repair(connection, select_checks(names))
+        make_repairs(connection, plan)
+        return plan
+
+    return transact(connection, work)

@@ -13,7 +13,7 @@ from sqlalchemy import exc
 import migrations
 from migrations.steps import REFUSED
 from toolkit import schema
-from toolkit.database import Connection, plain
+from toolkit.database import Connection, plain, rows
 from toolkit.engine import engine
 from toolkit.errors import Refused, SextonError, UsageError, WrongSchema
 
@@ -80,9 +80,20 @@ def downgrade(connection: Connection, address: str, target: str) -> list[str]:
             hint=f"sexton upgrade {target}",
         )
     undone = known[keep:have][::-1]
+    _foresee(connection, undone)
     if undone:
         _alembic(command.downgrade, address, target)
     return undone
+
+
+def _foresee(connection: Connection, undone: list[str]) -> None:
+    """Refuse before the first step what the data would make the last one refuse."""
+    script = ScriptDirectory.from_config(config())
+    for number in undone:
+        for step in script.get_revision(number).module.DOWNGRADE:
+            for query, sentence in step.get("refuse", ()):
+                for row in rows(connection, query):
+                    raise Refused(sentence.format_map(row))
 
 
 def _from(connection: Connection) -> str | None:

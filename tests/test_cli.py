@@ -157,7 +157,9 @@ def test_a_read_only_role_may_look(administrator, connection, url, capfd):
     role = f"reader_{os.getpid()}"
     administrator.execute(f"create role {role} login")
     try:
-        connection.execute(f"grant select on all tables in schema public to {role}")
+        connection.execute(f"grant usage on schema sexton to {role}")
+        for schema in ("public", "sexton"):
+            connection.execute(f"grant select on all tables in schema {schema} to {role}")
         reader = Cli(conninfo.make_conninfo(url, user=role), capfd)
         assert reader("audit", "--format", "json").json["summary"]["incomplete"] == 0
         assert reader("model", "list").code == 0

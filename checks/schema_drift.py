@@ -136,14 +136,18 @@ INDEXES = {
 
 def _facts() -> list[tuple[str, str, str, str, str]]:
     """Each fact: kind, table, definition, since, until ('~' sorts after all revisions)."""
-    kinds = {"column": COLUMNS, "constraint": CONSTRAINTS, "index": INDEXES}
-    return [
-        (kind, table, definition, *(*held, "0001")[:1], *(*held[1:], "~")[:1])
-        for kind, tables in kinds.items()
-        for table, lines in tables.items()
-        for line in lines.strip().splitlines()
-        for definition, *held in [[part.strip() for part in line.split("@")]]
-    ]
+    facts = []
+    for kind, tables in (
+        ("column", COLUMNS),
+        ("constraint", CONSTRAINTS),
+        ("index", INDEXES),
+    ):
+        for table, lines in tables.items():
+            for line in lines.strip().splitlines():
+                definition, *held = (part.strip() for part in line.split("@"))
+                since, until = (*held, *("0001", "~")[len(held) :])
+                facts.append((kind, table, definition, since, until))
+    return facts
 
 
 def _literal(text: str) -> str:

@@ -64,7 +64,7 @@ def upgrade(connection: Connection, address: str, target: str = "head") -> list[
             hint=f"sexton downgrade {goal}",
         )
     if wanted:
-        _alembic(command.upgrade, address, goal)
+        run_alembic(command.upgrade, address, goal)
     return wanted
 
 
@@ -82,7 +82,7 @@ def downgrade(connection: Connection, address: str, target: str) -> list[str]:
     undone = known[keep:have][::-1]
     _foresee(connection, undone)
     if undone:
-        _alembic(command.downgrade, address, target)
+        run_alembic(command.downgrade, address, target)
     return undone
 
 
@@ -118,7 +118,8 @@ def _number(target: str) -> str:
     return target
 
 
-def _alembic(run: "Callable[[Config, str], None]", address: str, revision: str) -> None:
+def run_alembic(run: "Callable[[Config, str], None]", address: str, revision: str) -> None:
+    """Run one of alembic's commands on a connection of its own; errors become ours."""
     made = config()
     try:
         with engine(address, f"sexton to {revision}").connect() as connection:

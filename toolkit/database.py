@@ -89,7 +89,10 @@ def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
     parameters.setdefault("application_name", name)
     try:
         connection: Connection = psycopg.connect(
-            **parameters, row_factory=dict_row, autocommit=True
+            **parameters,
+            row_factory=dict_row,
+            autocommit=True,
+            prepare_threshold=None,  # behind a pooler they meet another client's
         )
     except psycopg.Error as error:
         raise ConnectionFailed(

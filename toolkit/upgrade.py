@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy import exc
 
 import migrations
+from migrations.pooler import ADVICE
 from migrations.steps import REFUSED
 from toolkit import schema
 from toolkit.database import Connection, plain, rows
@@ -140,4 +141,4 @@ def run_alembic(run: "Callable[[Config, str], None]", address: str, revision: st
 def _refusal(message: str) -> SextonError:
     if message.startswith(REFUSED):
         return Refused(message.removeprefix(REFUSED))
-    return WrongSchema(message)
+    return WrongSchema(message, hint=ADVICE if "pooler" in message else None)

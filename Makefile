@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= -c constraints.txt
 
 
-.PHONY: help demo test test-matrix test-pooler lint types bench docs clean
+.PHONY: help demo test test-matrix test-pooler lint types bench bench-upgrade docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -52,6 +52,9 @@ docs: $(VENV)/.dev  ## Write the parts of the docs that are made from code
 
 bench: $(VENV)/.dev  ## Each figure beside its rival, in one run
 	$(BIN)/python -m benchmarks.startup
+
+bench-upgrade: $(VENV)/.dev  ## Upgrading under traffic, beside alembic alone and with retries
+	$(BIN)/python -m benchmarks.upgrade
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

@@ -125,7 +125,7 @@ class Server:
         options = [part for k, v in settings.items() for part in ("-c", f"{k}={v}")]
         with open(self.log, "a") as log:
             process = subprocess.Popen(
-                [self._program("postgres"), "-D", str(self.data), *options],
+                [self.program("postgres"), "-D", str(self.data), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -197,7 +197,7 @@ class Server:
         self._give(self.data)
         made = subprocess.run(
             [
-                self._program("initdb"),
+                self.program("initdb"),
                 *("-D", str(self.data), "-U", SUPERUSER, "-E", "UTF8"),
                 *("--locale=C", "--auth=trust", "--no-sync"),
             ],
@@ -235,7 +235,8 @@ class Server:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
-    def _program(self, name: str) -> str:
+    def program(self, name: str) -> str:
+        """The path of one of PostgreSQL's programs, as the server's account can run it."""
         programs = self._programs or _wheel()
         if self._account is not None and not _passable(programs):
             # For example a checkout below /root, which no other account may enter.

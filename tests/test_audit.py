@@ -68,11 +68,11 @@ def test_rows_hidden_by_a_policy_are_not_orphans(administrator, connection, url,
     add_provider(connection, "openai")
     add_model(connection, "openai", is_default=True)
     role = f"auditor_{os.getpid()}"
-    administrator.execute(f"create role {role} login")
+    administrator.execute(f"create role {role} login password 'x'")
     try:
         connection.execute(f"grant select on all tables in schema public to {role}")
         connection.execute("alter table chat_providers enable row level security")
-        auditor = Cli(conninfo.make_conninfo(url, user=role), capfd)
+        auditor = Cli(conninfo.make_conninfo(url, user=role, password="x"), capfd)
         result = auditor("audit", "model_without_provider", "--format", "json")
         [check] = result.json["checks"]
         assert (result.code, check["status"], check["count"]) == (3, "incomplete", 0)
@@ -87,12 +87,12 @@ def test_a_table_that_may_not_be_read_is_incomplete_and_the_others_go_on(
 ):
     add_provider(connection, "openai")
     role = f"blind_{os.getpid()}"
-    administrator.execute(f"create role {role} login")
+    administrator.execute(f"create role {role} login password 'x'")
     try:
         connection.execute(
             f"grant select on chat_providers, chat_model_configs, chats to {role}"
         )
-        result = Cli(conninfo.make_conninfo(url, user=role), capfd)(
+        result = Cli(conninfo.make_conninfo(url, user=role, password="x"), capfd)(
             "audit", "--format", "json"
         )
         status = {check["check"]: check["status"] for check in result.json["checks"]}

@@ -155,12 +155,12 @@ def test_a_read_only_role_may_look(administrator, connection, url, capfd):
     add_model(connection, "openai", is_default=True)
     add_provider(connection, "openai", api_key="sk-hidden")
     role = f"reader_{os.getpid()}"
-    administrator.execute(f"create role {role} login")
+    administrator.execute(f"create role {role} login password 'x'")
     try:
         connection.execute(f"grant usage on schema sexton to {role}")
         for schema in ("public", "sexton"):
             connection.execute(f"grant select on all tables in schema {schema} to {role}")
-        reader = Cli(conninfo.make_conninfo(url, user=role), capfd)
+        reader = Cli(conninfo.make_conninfo(url, user=role, password="x"), capfd)
         assert reader("audit", "--format", "json").json["summary"]["incomplete"] == 0
         assert reader("model", "list").code == 0
         assert "sk-hidden" not in reader("provider", "list", "--format", "json").stdout

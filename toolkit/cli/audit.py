@@ -202,7 +202,7 @@ def audit(
     from checks import Severity
     from toolkit import baseline
     from toolkit.audit import Options, run_checks, select_checks
-    from toolkit.cli.progress import progress
+    from toolkit.cli.progress import Progress
     from toolkit.database import address_of, connect, database
     from toolkit.own_checks import known_checks
     from toolkit.report import Report
@@ -231,12 +231,12 @@ def audit(
         _terminable(),
         address_of(url) as address,
         database(address, name="sexton audit", read_only=True) as connection,
-        progress(len(selected)) as watch,
+        Progress(len(selected)) as progress,
     ):
         run, outcomes = run_checks(
             *(connection, selected, options),
             connect=lambda: connect(address, name="sexton audit", read_only=True),
-            watch=watch,
+            watch=progress.watch,
         )
     threshold = None if how["fail_on"] == "never" else Severity(how["fail_on"])
     report = Report(

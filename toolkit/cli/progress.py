@@ -1,83 +1,76 @@
 """Progress on stderr: a bar on a terminal, else a plain line now and then."""
 
-import contextlib
+import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from toolkit.audit import Outcome, Watch
+from toolkit.audit import Outcome
 
 PATIENCE = 0.5  # seconds; a quick audit needs no bar, nor the time to import one
 EVERY = 30.0  # seconds between plain lines
 
 
-@contextlib.contextmanager
-def progress(total: int, *, every: float = EVERY) -> Iterator[Watch]:
-    """Show how far `total` checks have come; yields what must be told of each."""
-    terminal = click.get_text_stream("stderr").isatty()
-    state = _State(total)
-    ended = threading.Event()
-    thread = threading.Thread(
-        target=_bar if terminal else _lines,
-        args=(state, ended, PATIENCE if terminal else every),
-        daemon=True,
-    )
-    thread.start()
-    try:
-        yield state.watch
-    finally:
-        ended.set()
-        thread.join()
+class Progress:
+    """While it is open, it shows how far `total` checks have come; tell it by `watch`."""
 
-
-class _State:
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, every: float = EVERY) -> None:
         self.total = total
+        self.every = every
         self.began = time.monotonic()
-        self.running: dict[str, float] = {}
+        self.running: dict[str, None] = {}  # a set that keeps its order
         self.done: set[str] = set()
+        self.ended = threading.Event()
+        terminal = sys.stderr.isatty()
+        self.thread = threading.Thread(target=self._bar if terminal else self._lines)
+
+    def __enter__(self) -> "Progress":
+        """Begin to show."""
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clear what is shown."""
+        self.ended.set()
+        self.thread.join()
 
     def watch(self, what: str | Outcome) -> None:
+        """Take note of a check that begins, by its name, or ends, by its outcome."""
         if isinstance(what, Outcome):
             self.running.pop(what.check.name, None)
             self.done.add(what.check.name)
         else:
-            self.running[what] = time.monotonic()
+            self.running[what] = None
 
-    @property
-    def now(self) -> str:
-        """The checks that run now, the longest-running one first."""
+    def _now(self) -> str:
         running = list(self.running)
-        return ", ".join(running[:3]) + (" …" if len(running) > 3 else "")
+        more = ", …" if len(running) > 3 else ""
+        return ", ".join(running[:3]) + more or "between two looks"
 
+    def _lines(self) -> None:
+        while not self.ended.wait(self.every):
+            seconds = time.monotonic() - self.began
+            click.echo(
+                f"sexton: {len(self.done)} of {self.total} checks done "
+                f"after {seconds:.0f} s; now {self._now()}",
+                err=True,
+            )
 
-def _lines(state: _State, ended: threading.Event, every: float) -> None:
-    while not ended.wait(every):
-        seconds = time.monotonic() - state.began
-        click.echo(
-            f"sexton: {len(state.done)} of {state.total} checks done "
-            f"after {seconds:.0f} s; now {state.now or 'between two looks'}",
-            err=True,
+    def _bar(self) -> None:
+        if self.ended.wait(PATIENCE):
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns: tuple[Any, ...] = (
+            BarColumn(),
+            TextColumn("{task.completed:.0f} of {task.total:.0f} checks"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
         )
-
-
-def _bar(state: _State, ended: threading.Event, patience: float) -> None:
-    if ended.wait(patience):
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns: tuple[Any, ...] = (
-        BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} checks"),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=state.total)
-        while not ended.wait(0.1):
-            now = state.now or "between two looks"
-            bar.update(task, completed=len(state.done), description=now)
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=self.total)
+            while not self.ended.wait(0.1):
+                bar.update(task, completed=len(self.done), description=self._now())

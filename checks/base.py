@@ -91,7 +91,8 @@ class Check:
                 f"{self.name}: a check has either `find`, or `where` or `reference`"
             )
         reads = {table: tuple(columns) for table, columns in self.reads.items()}
-        self._read(reads, self.table, self.key)
+        if not self.find:
+            self._read(reads, self.table, self.key)
         for ref in filter(None, (self.reference, self.looks_up)):
             self._read(reads, self.table, (ref.column,))
             self._read(reads, ref.parent, (ref.parent_key,))

@@ -36,4 +36,4 @@ def test_where_no_model_has_a_row_it_is_not_believed(connection, model):
     connection.execute("delete from chat_model_configs")
     outcome = look(connection, NAME)
     assert outcome.status == "incomplete"
-    assert "chat_model_configs is empty" in outcome.reason
+    assert "chat_model_configs is empty" in str(outcome.reason)

@@ -69,7 +69,9 @@ def test_it_is_skipped_with_a_reason_before_the_tables_have_what_it_reads(check,
     assert (outcome.status == "skipped") == bool(outcome.reason)
     if "deleted" in check.reads.get("chat_model_configs", ()):
         assert outcome.status == "skipped"
-        assert "has no column deleted" in outcome.reason or "no table" in outcome.reason
+        assert "has no column deleted" in str(outcome.reason) or "no table" in str(
+            outcome.reason
+        )
 
 
 def test_its_rows_have_its_key_and_all_that_its_message_names(check, upstream):

@@ -25,7 +25,7 @@ def test_where_no_provider_has_a_row_it_is_not_believed(connection):
     add_model(connection, "openai")
     outcome = look(connection, NAME)
     assert outcome.status == "incomplete"
-    assert "chat_providers is empty" in outcome.reason
+    assert "chat_providers is empty" in str(outcome.reason)
 
 
 def test_where_the_key_stands_nothing_need_be_looked_at(database):

@@ -10,8 +10,8 @@ from tests.tools import (
     assert_clean,
     assert_finds,
     look,
-    scalar,
 )
+from toolkit.database import scalar
 
 NAME = "queued_message_without_model"
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 from tests.tools import (
     add_chat,
     add_message,
@@ -8,7 +10,7 @@ from tests.tools import (
 )
 
 NAME = "tombstone_unreferenced"
-DEAD = {"deleted": True, "deleted_at": "2026-01-01"}
+DEAD: dict[str, Any] = {"deleted": True, "deleted_at": "2026-01-01"}
 
 
 def test_a_chat_or_a_message_is_reason_enough(connection):

@@ -1,6 +1,7 @@
 import pytest
 
-from tests.tools import add_provider, add_user, assert_clean, assert_finds, look, scalar
+from tests.tools import add_provider, add_user, assert_clean, assert_finds, look
+from toolkit.database import scalar
 
 NAME = "user_key_unusable"
 

@@ -186,29 +186,33 @@ def test_a_file_that_cannot_be_written_is_said(sexton, tmp_path):
 @pytest.mark.usefixtures("orphan")
 def test_a_baseline_is_written_used_and_refused_to_grow(sexton, tmp_path, clean):
     file = str(tmp_path / "baseline.json")
-    assert sexton("audit", "--write-baseline", file, "--reason", "restored").code == 0
-    result = sexton("audit", "--baseline", file, "--format", "json")
+
+    def audit(*arguments):
+        return sexton("audit", "--confirm-after", "0.01", *arguments)
+
+    assert audit("--write-baseline", file, "--reason", "restored").code == 0
+    result = audit("--baseline", file, "--format", "json")
     assert result.code == 0
     document = valid(result.json)
     assert sum(check["known"] for check in document["checks"]) == 1
     assert document["baseline"] == {"file": file, "stale": [], "expired": []}
 
     other = add_model(clean, "azure", "another")
-    assert sexton("audit", "--baseline", file).code == 1
-    result = sexton("audit", "--write-baseline", file)
+    assert audit("--baseline", file).code == 1
+    result = audit("--write-baseline", file)
     assert result.code == 5
     assert "--allow-additions" in result.stderr
-    assert sexton("audit", "--write-baseline", file, "--allow-additions").code == 0
+    assert audit("--write-baseline", file, "--allow-additions").code == 0
     assert len(json.loads(Path(file).read_text())["known"]) == 2
 
     clean.execute("delete from chat_model_configs where id = %s", [other])
-    result = sexton("audit", "--baseline", file)
+    result = audit("--baseline", file)
     assert result.code == 0
     assert (
         f"stale       model_without_provider           chat_model_configs id={other}"
         in (result.stdout)
     )
-    assert sexton("audit", "--write-baseline", file).code == 0
+    assert audit("--write-baseline", file).code == 0
     assert len(json.loads(Path(file).read_text())["known"]) == 1
 
 

@@ -290,6 +290,24 @@ def test_settings_are_looked_at_twice_as_well(upstream):
     assert "writer at work" in str(outcome.reason)
 
 
+def test_what_could_not_be_looked_at_again_is_incomplete(free, reader):
+    connection, role = reader
+    add_chat(free, uuid.uuid4())
+    add_model(free, "azure")
+
+    def watch(what):
+        if isinstance(what, Outcome) and what.count:
+            free.execute(f"revoke select on chats from {role}")
+
+    names = ("chat_without_model", "model_without_provider")
+    outcomes = run(connection, *names, watch=watch, confirm_after=0.01)
+    assert outcomes["chat_without_model"].status == "incomplete"
+    assert outcomes["chat_without_model"].reason == (
+        "seen once, not confirmed by a second look: permission denied for table chats"
+    )
+    assert outcomes["model_without_provider"].status == "fail"
+
+
 def test_eight_writers_make_no_orphan(url, free):
     """Each inserts the child 50 ms before its parent, as a real writer might."""
     free.execute("create index on chats (owner_id)")

@@ -262,8 +262,7 @@ class Auditor:
             if outcome is None:
                 outcome = Outcome(check, "incomplete", f"not looked at: {self.stopped}")
             elif check.name in self.unconfirmed and self.options.confirm_after:
-                reason = f"seen once, not confirmed by a second look: {self.stopped}"
-                outcome = replace(outcome, status="incomplete", reason=reason)
+                outcome = _unconfirmed(outcome, self.stopped)
             told.append(outcome)
         return told
 
@@ -455,11 +454,20 @@ class Auditor:
             for name, rows in list(self.unconfirmed.items()):
                 first = self.outcomes[name]
                 self.watch(name)
-                self._limit(connection)
-                with connection.transaction():
-                    still = looking.find_again(connection, first.check, self.facts, rows)
+                try:
+                    self._limit(connection)
+                    with connection.transaction():
+                        still = looking.find_again(
+                            connection, first.check, self.facts, rows
+                        )
+                except psycopg.Error as error:
+                    if connection.closed:
+                        raise
+                    outcome = _unconfirmed(first, self._why(error))
+                else:
+                    outcome = self._confirmed(first, rows, still)
                 del self.unconfirmed[name]
-                self._keep(self._confirmed(first, rows, still))
+                self._keep(outcome)
 
     def _confirmed(
         self, first: Outcome, rows: list[dict[str, Any]], still: set[str]
@@ -498,6 +506,11 @@ def _can_export(connection: Connection) -> bool:
     except (errors.ObjectNotInPrerequisiteState, errors.FeatureNotSupported):
         return False
     return True
+
+
+def _unconfirmed(first: Outcome, why: str | None) -> Outcome:
+    reason = f"seen once, not confirmed by a second look: {why}"
+    return replace(first, status="incomplete", reason=reason)
 
 
 def _has_no_parents(connection: Connection, check: Check) -> bool:

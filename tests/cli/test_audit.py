@@ -111,6 +111,10 @@ def test_where_everything_is_skipped_nothing_was_looked_at(sexton):
         ("--format", "xml"),
         ("-j", "0"),
         ("-o", "report.pdf"),
+        ("--deadline", "soon"),
+        ("--deadline", "-1"),
+        ("--statement-timeout", "5 days"),
+        ("--confirm-after", "nan"),
         ("--baseline", "/no/such/file.json"),
         ("--checks", "/no/such/directory"),
     ],
@@ -124,6 +128,13 @@ def test_wrong_usage_exits_2(sexton, arguments):
 def test_no_server_exits_4(sexton, tmp_path):
     result = sexton("audit", "--url", f"host={tmp_path}", database=False)
     assert result.code == 4
+
+
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("time_", ["9", "9s", "9000ms", "0.15m", "0"])
+def test_times_are_written_as_people_write_them(sexton, time_):
+    result = sexton("audit", "default_missing", "--statement-timeout", time_)
+    assert result.code == 0
 
 
 # -- what each line says ---------------------------------------------------------------

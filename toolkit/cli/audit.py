@@ -2,9 +2,10 @@
 
 import contextlib
 import datetime
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -23,6 +24,30 @@ ENDINGS = {
     ".sarif": "sarif",
     ".prom": "prometheus",
 }
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """A time: 30, 30s, 500ms or 5m; in seconds where no unit is said."""
+
+    name = "time"
+    UNITS: ClassVar = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number of seconds."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        number = value.strip().rstrip("hms")
+        unit = value.strip().removeprefix(number) or "s"
+        try:
+            seconds = float(number) * self.UNITS[unit]
+        except (ValueError, KeyError):
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            self.fail(f"{value!r} is no time, such as 30s or 500ms", param, ctx)
+        return seconds
+
 
 CHECKS = click.option(
     "--checks",
@@ -135,22 +160,22 @@ def explain(check: str, directory: Path | None, url: str | None, style: str) -> 
 )
 @click.option(
     "--statement-timeout",
-    type=click.FloatRange(0),
-    default=60,
+    type=Duration(),
+    default="60s",
     show_default=True,
-    help="Seconds that one statement may take; 0 means any.",
+    help="How long one statement may take; 0 means as long as it likes.",
 )
 @click.option(
     "--deadline",
-    type=click.FloatRange(0, min_open=True),
-    help="Seconds for everything; what is not looked at by then is incomplete.",
+    type=Duration(),
+    help="How long everything may take; what is not looked at by then is incomplete.",
 )
 @click.option(
     "--confirm-after",
-    type=click.FloatRange(0),
-    default=1,
+    type=Duration(),
+    default="1s",
     show_default=True,
-    help="Seconds between two looks at a soft reference with findings; 0 means one look.",
+    help="How long between two looks at a soft reference with findings; 0 is one look.",
 )
 @click.option(
     "--recheck",

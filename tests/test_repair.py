@@ -6,7 +6,7 @@ from subprocess import PIPE
 
 import pytest
 
-from tests.tools import add_model, add_provider, found, repaired, table
+from tests.tools import add_model, add_provider, look, repaired, table
 from toolkit.audit import select_checks
 from toolkit.database import connect, scalar, snapshot, transact
 from toolkit.errors import Incomplete, Refused
@@ -46,7 +46,7 @@ def test_orphans_go_before_a_default_is_chosen(connection, incident):
 def test_one_repair_cures_everything(connection, incident):
     repaired(connection)
     for check in select_checks([]):
-        assert found(connection, check.name).status in ("pass", "skipped"), check.name
+        assert look(connection, check.name).status in ("pass", "skipped"), check.name
 
 
 def test_what_is_done_is_what_was_planned(connection, incident):

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.tools import assert_clean, found
+from tests.tools import assert_clean, look
 from toolkit.database import connect
 from toolkit.drift import drift
 from toolkit.upgrade import revisions
@@ -92,7 +92,7 @@ def test_a_mutation_of_the_catalog_is_seen(connection, mutation):
     statements, sentence = MUTATIONS[mutation]
     for statement in statements.split(";"):
         connection.execute(statement)
-    outcome = found(connection, NAME)
+    outcome = look(connection, NAME)
     assert outcome.status == "fail"
     assert any(sentence in finding.message for finding in outcome.findings)
 
@@ -114,7 +114,7 @@ def test_extra_columns_and_indexes_are_no_drift(connection):
 def test_a_database_without_a_revision_promises_nothing(connection):
     connection.execute("drop schema sexton cascade")
     assert drift(connection) == []
-    assert found(connection, NAME).status == "skipped"
+    assert look(connection, NAME).status == "skipped"
 
 
 def test_drift_from_a_revision_that_is_not_recorded(connection):

@@ -130,21 +130,32 @@ def _said(error: psycopg.Error) -> str:
 def _run(
     connection: Connection, check: Check, tables: dict[str, set[str]], sample: int
 ) -> Outcome:
+    instead = []
     for table, needed in check.reads.items():
         if table not in tables:
             tables[table] = columns(connection, table)
+        if not tables[table] and table in check.stand_ins:
+            instead.append(f"{table} as ({check.stand_ins[table]})")
+            continue
         if not tables[table]:
             return Outcome(check, "skipped", reason=f"there is no table {table}")
         if absent := sorted(set(needed) - tables[table]):
             return Outcome(
                 check, "skipped", reason=f"{table} has no column {', '.join(absent)}"
             )
+    stand_ins = f"with {', '.join(instead)} " if instead else ""
     query: Any = f"""
-        select found.*, count(*) over () as "_count"
-        from ({check.find}) found {_order(check)} limit {max(sample, 1):d}
+        {stand_ins}select found.*, count(*) over () as "_count"
+        from ({check.find}) found {_order(check)}
     """  # noqa: S608 - the check's own query
-    found = rows(connection, query)
-    count = found[0]["_count"] if found else 0
+    if check.judge:
+        judged = map(check.judge, rows(connection, query))
+        found = [row for row in judged if row is not None]
+        count = len(found)
+    else:
+        query = f"{query} limit {max(sample, 1):d}"
+        found = rows(connection, query)
+        count = found[0]["_count"] if found else 0
     parent: Any = check.parent
     if count and parent and not scalar(connection, f"select exists (table {parent})"):
         return Outcome(
@@ -164,11 +175,12 @@ def _order(check: Check) -> str:
 def _finding(check: Check, row: dict[str, Any]) -> Finding:
     values = {name: value for name, value in row.items() if name != "_count"}
     key = {name: values[name] for name in check.key}
-    identity = json.dumps([check.name, check.table, key], default=str, sort_keys=True)
+    table = values.pop("table", check.table)
+    identity = json.dumps([check.name, table, key], default=str, sort_keys=True)
     return Finding(
-        table=check.table,
+        table=table,
         key=key,
-        message=check.message.format_map(values),
+        message=check.message.format_map({"table": table, **values}),
         values={name: value for name, value in values.items() if name not in key},
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:32],
     )

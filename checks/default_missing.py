@@ -49,10 +49,7 @@ check = Check(
         join chat_providers p on p.provider = c.provider
         where not c.deleted and c.enabled and p.enabled
           and not exists (
-              select
-              from chat_model_configs d
-              join chat_providers q on q.provider = d.provider
-              where d.is_default and not d.deleted
+              select from chat_model_configs d where d.is_default and not d.deleted
           )
         order by c.provider, c.model, c.updated_at desc, c.id desc
         limit 1

@@ -6,7 +6,6 @@ from typing import Any
 from checks import Check, Severity
 from toolkit.audit import Outcome
 from toolkit.providers import Deletion
-from toolkit.repair import Plan
 
 RANK = {"incomplete": 0, "fail": 1, "skipped": 2, "pass": 3}
 
@@ -69,30 +68,6 @@ def _outcome(outcome: Outcome) -> Iterable[str]:
         yield f"{'':<12}to cure it: sexton repair {check.name}"
     elif outcome.status == "fail" and check.decide:
         yield f"{'':<12}to decide: {check.decide}"
-
-
-def plan(made: Plan) -> str:
-    """Each row to change, each column before and after, and why."""
-    lines = []
-    for action in made.actions:
-        lines.append(f"{action.check}: {action.table} {_key(action.key)}")
-        lines += [
-            f"    {column}: {_value(before)} -> {_value(after)}"
-            for column, (before, after) in action.change.items()
-            if column != "updated_at"
-        ]
-        lines.append(f"    because {action.why}")
-    for skip in made.skipped:
-        lines.append(f"{skip.check}: {_key(skip.key)}not repaired; {skip.reason}")
-    return "\n".join(lines)
-
-
-def _key(key: dict[str, Any]) -> str:
-    return "".join(f"{name}={value} " for name, value in key.items())
-
-
-def _value(value: object) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]
 
 
 def deletion(what: Deletion, *, done: bool) -> str:

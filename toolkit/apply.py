@@ -10,7 +10,7 @@ import datetime
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,11 +19,11 @@ from psycopg.pq import TransactionStatus
 
 from checks import Check, all_checks
 from toolkit import changes, guards, journal
-from toolkit.changes import Change, Writer
+from toolkit.changes import Block, Shape, Writer
 from toolkit.database import Connection, scalar, transact
 from toolkit.errors import Busy, Refused, RepairIncomplete
 from toolkit.locks import REPAIR, lock_election
-from toolkit.plans import Action, Plan
+from toolkit.plans import Plan, Stretch
 from toolkit.repair import ELECTION, identity, settle, with_followers
 from toolkit.schema import require_models, visible_revision
 from toolkit.simulation import Simulation
@@ -100,8 +100,9 @@ def apply_plan(
         if earlier and earlier["finished"]:
             return Made(plan.id, earlier["run"], earlier["rows"], already=True)
         _require_valid(plan)
+        allow = plan.options.get("allow", ())
         guards.refuse_unlifted(
-            guards.of_tables(connection, plan.actions, plan.options.get("allow", ()))
+            guards.of_tables(connection, plan.stretches, plan.actions, allow)
         )
         if earlier or len(plan.actions) > SMALL:
             made = _make_large(connection, plan, earlier, actor, progress)
@@ -154,20 +155,65 @@ def _require_valid(plan: Plan) -> None:
         )
 
 
-def _steps(actions: Iterable[Action], *, after: int = 0) -> Iterator[Change]:
-    """The plan's actions as changes, numbered from 1; those up to `after` are done."""
-    for step, action in itertools.islice(enumerate(actions, 1), after, None):
-        before = {column: pair[0] for column, pair in action.change.items()}
-        later = {column: pair[1] for column, pair in action.change.items()}
-        yield Change(
-            step=step,
-            check=action.check,
-            table=action.table,
-            key=action.key,
-            before=before if action.kind != "insert" else None,
-            after=later if action.kind != "delete" else None,
-            why=action.why,
-        )
+# How a line of the plan says a row's key, before and after.
+PLANNED = """(
+    select
+        %(first)s - 1 + place as step,
+        action ->> 'why' as why,
+        action -> 'key' as key,
+        action -> 'change' as change
+    from jsonb_array_elements(%(actions)s::jsonb) with ordinality as a (action, place)
+)"""
+
+
+def _block(stretch: Stretch, first: int, lines: list[str]) -> Block:
+    columns = tuple(stretch.columns)
+    return Block(
+        Shape(
+            check=stretch.check,
+            table=stretch.table,
+            kind=stretch.kind,
+            key=tuple(stretch.key),
+            before=columns if stretch.kind != "insert" else (),
+            after=columns if stretch.kind != "delete" else (),
+        ),
+        first=first,
+        count=len(lines),
+        source=PLANNED,
+        old=("change", "{}", "0"),
+        new=("change", "{}", "1"),
+        parameters={"first": first, "actions": f"[{','.join(lines)}]"},
+    )
+
+
+Size = Callable[[], int]
+
+
+def _batches(plan: Plan, size: Size, *, after: int = 0) -> Iterator[list[Block]]:
+    """The plan's rows from step `after + 1` on, in batches of about `size()` rows.
+
+    A promotion stays with what made it necessary, so that no batch ends without default.
+    """
+    lines = plan.action_lines()
+    step = 0
+    batch: list[Block] = []
+    room = size()
+    for stretch in plan.stretches:
+        end = step + stretch.rows
+        skipped = min(max(after - step, 0), stretch.rows)
+        step += sum(1 for _ in itertools.islice(lines, skipped))
+        together = stretch.check in ELECTION
+        while step < end:
+            if room <= 0 and not together:
+                yield batch
+                batch, room = [], size()
+            wanted = min(end - step, LARGEST_BATCH if together else room)
+            block = _block(stretch, step + 1, list(itertools.islice(lines, wanted)))
+            batch.append(block)
+            step += block.count
+            room -= block.count
+    if batch:
+        yield batch
 
 
 def _begin(connection: Connection, plan: Plan, actor: str | None, *, finished: bool) -> int:
@@ -185,29 +231,27 @@ def _make_small(connection: Connection, plan: Plan, actor: str | None) -> Made:
     lock_election(connection)
     settle(connection)
     run = _begin(connection, plan, actor, finished=True)
-    _make(Writer(connection, run), _steps(plan.actions), "nothing was changed")
+    writer = Writer(connection, run)
+    for batch in _batches(plan, lambda: LARGEST_BATCH):
+        for block in batch:
+            _make(writer, block, "nothing was changed")
     left = prove(connection, plan)
     return Made(plan.id, run, len(plan.actions), left=left)
 
 
-def _make(writer: Writer, steps: Iterable[Change], kept: str) -> None:
-    """Make changes, or raise Refused naming the rows that moved."""
-    for group in changes.of_one_shape(steps):
-        for part in _parts(group, LARGEST_BATCH):
-            if missed := writer.make(part):
-                raise _stale(missed, kept)
+def _make(writer: Writer, block: Block, kept: str) -> None:
+    """Make a block's changes, or raise Refused naming the rows that moved."""
+    if missed := writer.make(block):
+        raise _stale(block, missed, kept)
 
 
-def _parts(group: list[Change], size: int) -> Iterator[list[Change]]:
-    for start in range(0, len(group), size):
-        yield group[start : start + size]
-
-
-def _stale(missed: list[Change], kept: str) -> Refused:
-    names = [f"{c.table} {_name(c.key)}" for c in missed[:NAMED]]
+def _stale(block: Block, missed: list[int], kept: str) -> Refused:
+    actions = json.loads(block.parameters["actions"])
+    keys = [actions[step - block.first]["key"] for step in missed[:NAMED]]
+    names = ", ".join(f"{block.shape.table} {_name(key)}" for key in keys)
     more = f" and {len(missed) - NAMED:,} more" if len(missed) > NAMED else ""
     return Refused(
-        f"moved since the plan was made: {', '.join(names)}{more}; {kept}",
+        f"moved since the plan was made: {names}{more}; {kept}",
         hint="make a new plan and look at it again: sexton repair",
     )
 
@@ -227,10 +271,13 @@ def _make_large(
     resumed = done = journal.last_step(connection, run) if run else 0
     total = len(plan.actions)
     _refuse_moved(connection, plan, done)
-    for batch in sized(_steps(plan.actions, after=done)):
-        made = partial(_make_batch, connection, plan, batch, run, actor)
-        run = transact(connection, made)
-        done += len(batch)
+    pace = Pace()
+    for batch in _batches(plan, pace.size, after=done):
+        rows = sum(block.count for block in batch)
+        with pace.of(rows):
+            made = partial(_make_batch, connection, plan, batch, run, actor)
+            run = transact(connection, made)
+        done += rows
         if progress:
             progress(done, total)
     assert run is not None, "a large plan has a batch"
@@ -241,7 +288,7 @@ def _make_large(
 def _make_batch(
     connection: Connection,
     plan: Plan,
-    batch: list[Change],
+    batch: list[Block],
     run: int | None,
     actor: str | None,
 ) -> int:
@@ -252,10 +299,12 @@ def _make_batch(
         run = _begin(connection, plan, actor, finished=False)
     else:
         kept = (
-            f"{batch[0].step - 1:,} of {len(plan.actions):,} rows were changed before, "
+            f"{batch[0].first - 1:,} of {len(plan.actions):,} rows were changed before, "
             f"in run {run} (to take them back: sexton undo {run})"
         )
-    _make(Writer(connection, run), batch, kept)
+    writer = Writer(connection, run)
+    for block in batch:
+        _make(writer, block, kept)
     return run
 
 
@@ -267,48 +316,44 @@ def _finish(connection: Connection, plan: Plan, run: int) -> dict[str, int]:
 
 
 def _refuse_moved(connection: Connection, plan: Plan, done: int) -> None:
-    """Look at all rows before the first is changed: a stale plan changes nothing."""
-    # A row that the plan changes twice is, the second time, as the first left it.
-    known: set[tuple[str, str]] = set()
-    twice = len({action.check for action in plan.actions}) > 1
+    """Look at all rows before the first is changed: a stale plan changes nothing.
 
-    def fresh(steps: Iterable[Change]) -> Iterator[Change]:
-        for change in steps:
-            if twice:
-                place = (change.table, json.dumps(change.key, sort_keys=True))
-                if place in known:
-                    continue
-                known.add(place)
-            yield change
-
+    A row that an earlier check's repair changes as well is not as the plan says before
+    that is made, so only the first check of each table is looked at; the statements that
+    change the rows look at all of them.
+    """
+    first: dict[str, str] = {}
+    for stretch in plan.stretches:
+        first.setdefault(stretch.table, stretch.check)
+    kept = f"{done:,} rows were changed before" if done else "nothing was changed"
     with connection.transaction():
         settle(connection)
-        for group in changes.of_one_shape(fresh(_steps(plan.actions, after=done))):
-            for part in _parts(group, LOOK):
-                if missed := changes.moved(connection, part):
-                    kept = "nothing was changed" if not done else f"{done:,} rows were"
-                    raise _stale(missed, kept)
+        for batch in _batches(plan, lambda: LOOK, after=done):
+            for block in batch:
+                if block.shape.check != first[block.shape.table]:
+                    continue
+                if missed := changes.moved(connection, block):
+                    raise _stale(block, missed, kept)
 
 
-def sized(steps: Iterable[Change]) -> Iterator[list[Change]]:
-    """Batches that take about BATCH_SECONDS each, by how long the last one took.
+class Pace:
+    """How many rows a transaction takes, by how long the last one took."""
 
-    A promotion stays with what made it necessary, so that no batch ends without default.
-    """
-    waiting = iter(steps)
-    ahead = next(waiting, None)
-    size = FIRST_BATCH
-    while ahead is not None:
-        batch = [ahead]
-        ahead = next(waiting, None)
-        while ahead is not None and (len(batch) < size or ahead.check in ELECTION):
-            batch.append(ahead)
-            ahead = next(waiting, None)
+    def __init__(self) -> None:
+        self._rows = FIRST_BATCH
+
+    def size(self) -> int:
+        """The number of rows to take next."""
+        return self._rows
+
+    @contextlib.contextmanager
+    def of(self, rows: int) -> Iterator[None]:
+        """Time a transaction of so many rows."""
         started = time.perf_counter()
-        yield batch
+        yield
         taken = max(time.perf_counter() - started, 0.001)
-        wanted = int(len(batch) * min(BATCH_SECONDS / taken, 2))
-        size = max(SMALLEST_BATCH, min(wanted, LARGEST_BATCH))
+        wanted = int(rows * min(BATCH_SECONDS / taken, 2))
+        self._rows = max(SMALLEST_BATCH, min(wanted, LARGEST_BATCH))
 
 
 def prove(connection: Connection, plan: Plan, *, run: int | None = None) -> dict[str, int]:
@@ -316,25 +361,24 @@ def prove(connection: Connection, plan: Plan, *, run: int | None = None) -> dict
 
     Raises RepairIncomplete where one of them still finds a row that the plan repaired.
     """
-    repaired: dict[str, set[str]] = {}
-    for action in plan.actions:
-        known = all_checks()[action.check]
-        keys = repaired.setdefault(action.check, set())
-        if action.table == known.table:
-            keys.add(_identity(action.key))
     simulation = Simulation(connection)  # of nothing: the tables as they are
-    left: dict[str, int] = {}
+    repaired = {stretch.check for stretch in plan.stretches}
     unsolved = {skip.check for skip in plan.skipped}
-    for check in with_followers(all_checks()[name] for name in repaired):
-        if simulation.absent(check):
+    left: dict[str, int] = {}
+    for check in with_followers(all_checks()[name] for name in sorted(repaired)):
+        found = [] if simulation.absent(check) else simulation.find(check)
+        if not found:
             continue
-        found = simulation.find(check)
-        if found:
-            left[check.name] = len(found)
-        keys = repaired.get(check.name, set())
-        again = [row for row in found if _found(check, row) in keys]
-        if not check.key and check.name not in unsolved:
-            again = found
+        left[check.name] = len(found)
+        if check.key:
+            cured = {
+                _identity(action.key)
+                for action in plan.actions
+                if (action.check, action.table) == (check.name, check.table)
+            }
+            again = [row for row in found if _found(check, row) in cured]
+        else:
+            again = [] if check.name in unsolved else found
         if again:
             kept = f"run {run} stands: sexton undo {run}" if run else "nothing was kept"
             raise RepairIncomplete(

@@ -1,62 +1,51 @@
 """Changes: rewriting rows by compare-and-set, and their journal, in one statement.
 
-A row is changed only if it still is what the change says it was. The rows of one
-statement have one shape: the same table, kind and columns.
+A row is changed only if it still is what the change says it was. Rows go in blocks of one
+shape, and the values stay JSON until the server casts them: Python never looks at them.
 """
 
 # ruff: noqa: S608 - names of tables and columns go in as text, values as parameters
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from toolkit.database import Connection, rows
 from toolkit.journal import SECRETS
 from toolkit.plans import Kind
 
-Row = dict[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the rows of a block have in common: the table, the kind and the columns.
+
+    `before` are the columns that must still hold, `after` those that are written.
+    """
+
+    check: str | None
+    table: str
+    kind: Kind
+    key: tuple[str, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One row to rewrite: `before` must still hold, `after` will.
+class Block:
+    """Rows that one statement rewrites, numbered from `first` within their run.
 
-    An insert has no before, a delete no after. `step` numbers it within its run.
+    `source` is a relation with `step`, `why`, `key` (jsonb), and the jsonb in which `old`
+    and `new` say where a column's value before and after is: its own name, and the path
+    below it, where `{}` is the column.
     """
 
-    step: int
-    check: str | None
-    table: str
-    key: Row
-    before: Row | None
-    after: Row | None
-    why: str = ""
-
-    @property
-    def kind(self) -> Kind:
-        """Whether a row is inserted, updated or deleted."""
-        if self.before is None:
-            return "insert"
-        return "update" if self.after is not None else "delete"
-
-    @property
-    def shape(self) -> tuple[object, ...]:
-        """Changes of one shape can be made by one statement."""
-        sides = (tuple(self.key), tuple(self.before or ()), tuple(self.after or ()))
-        return (self.check, self.table, self.kind, *sides)
-
-
-def of_one_shape(changes: Iterable[Change]) -> Iterator[list[Change]]:
-    """Neighbours that can go in one statement; the order stays."""
-    group: list[Change] = []
-    for change in changes:
-        if group and group[0].shape != change.shape:
-            yield group
-            group = []
-        group.append(change)
-    if group:
-        yield group
+    shape: Shape
+    first: int
+    count: int
+    source: str
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 class Writer:
@@ -65,60 +54,52 @@ class Writer:
     def __init__(self, connection: Connection, run: int) -> None:
         self.connection = connection
         self.run = run
-        self._types: dict[str, dict[str, str]] = {}
 
-    def make(self, group: Sequence[Change]) -> list[Change]:
-        """Make changes of one shape; return those whose row was not as expected.
+    def make(self, block: Block) -> list[int]:
+        """Rewrite rows; return the steps of those that were not as expected.
 
         Raises psycopg.IntegrityError where a constraint forbids one of them.
         """
-        first = group[0]
-        types = self.types(first.table)
-        query: Any = _statement(first, types)
+        types = column_types(self.connection, block.shape.table)
+        query: Any = _statement(block, types)
         parameters = {
-            "rows": json.dumps([_flat(change) for change in group], default=str),
+            **block.parameters,
             "run": self.run,
-            "check": first.check,
-            "table": first.table,
+            "check": block.shape.check,
+            "table": block.shape.table,
         }
         made = self.connection.execute(query, parameters).rowcount
-        if made == len(group):
+        if made == block.count:
             return []
-        done = {
-            row["step"]
-            for row in rows(
-                self.connection,
-                "select step from sexton.changes where run = %s and step between %s and %s",
-                self.run,
-                group[0].step,
-                group[-1].step,
+        last = block.first + block.count - 1
+        missed = rows(
+            self.connection,
+            """
+            select step from generate_series(%s, %s) as step
+            where not exists (
+                select from sexton.changes c where c.run = %s and c.step = step.step
             )
-        }
-        return [change for change in group if change.step not in done]
-
-    def types(self, table: str) -> dict[str, str]:
-        """The table's columns and their types, looked up once."""
-        if table not in self._types:
-            self._types[table] = column_types(self.connection, table)
-        return self._types[table]
-
-
-def moved(connection: Connection, group: Sequence[Change]) -> list[Change]:
-    """Those of some changes of one shape whose row is not as expected. Reads only."""
-    first = group[0]
-    types = column_types(connection, first.table)
-    test = "not exists" if first.kind != "insert" else "exists"
-    query: Any = f"""
-        select d.step
-        from {_recordset(first, types)}
-        where {test} (
-            select from {first.table} t where {_same(first, types)}
+            order by step
+            """,
+            block.first,
+            last,
+            self.run,
         )
+        return [row["step"] for row in missed]
+
+
+def moved(connection: Connection, block: Block) -> list[int]:
+    """The steps of the rows that are not as expected. Reads only."""
+    shape = block.shape
+    types = column_types(connection, shape.table)
+    test = "exists" if shape.kind == "insert" else "not exists"
+    query: Any = f"""
+        with d as materialized ({_typed(block, types)})
+        select d.step from d
+        where {test} (select from {shape.table} t where {_same(shape, types)})
         order by d.step
     """
-    parameters = {"rows": json.dumps([_flat(change) for change in group], default=str)}
-    found = {row["step"] for row in connection.execute(query, parameters)}
-    return [change for change in group if change.step in found]
+    return [row["step"] for row in connection.execute(query, block.parameters)]
 
 
 def column_types(connection: Connection, table: str) -> dict[str, str]:
@@ -141,80 +122,100 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _flat(change: Change) -> Row:
-    flat: Row = {"step": change.step, "why": change.why}
-    for letter, side in (("k", change.key), ("b", change.before), ("a", change.after)):
-        for place, value in enumerate((side or {}).values()):
-            flat[f"{letter}{place}"] = value
-    return flat
+def _literal(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"
 
 
-def _recordset(first: Change, types: dict[str, str]) -> str:
-    typed = ["step bigint", "why text"]
-    for letter, side in (("k", first.key), ("b", first.before), ("a", first.after)):
-        typed += [f"{letter}{place} {types[name]}" for place, name in enumerate(side or {})]
-    return f"jsonb_to_recordset(%(rows)s::jsonb) as d ({', '.join(typed)})"
+def _typed(block: Block, types: dict[str, str]) -> str:
+    """The rows with their values cast: k0, k1, ..., b0, ..., a0, ..."""
+    shape = block.shape
+    listed = ["d.step", "d.why"]
+    for letter, names, (json, *path) in (
+        ("k", shape.key, ("key", "{}")),
+        ("b", shape.before, block.old),
+        ("a", shape.after, block.new),
+    ):
+        for place, name in enumerate(names):
+            where = ", ".join(_literal(name if p == "{}" else p) for p in path)
+            value = _cast(f"d.{json}", f"array[{where}]", types[name], shape.table, name)
+            listed.append(f"{value} as {letter}{place}")
+    return f"select {', '.join(listed)} from {block.source} d"
 
 
-def _same(first: Change, types: dict[str, str]) -> str:
+def _cast(json: str, path: str, type: str, table: str, name: str) -> str:
+    if type == "jsonb":
+        return f"nullif({json} #> {path}, 'null')"
+    if type.endswith("[]"):  # whose text in JSON is not its text in SQL
+        row = f"jsonb_build_object({_literal(name)}, {json} #> {path})"
+        return f"(jsonb_populate_record(null::{table}, {row})).{quoted(name)}"
+    return f"({json} #>> {path})::{type}"
+
+
+def _same(shape: Shape, types: dict[str, str]) -> str:
     """The condition that row `t` is the one meant, and as expected."""
-    conditions = [f"t.{quoted(name)} = d.k{place}" for place, name in enumerate(first.key)]
-    for place, name in enumerate(first.before or {}):
+    conditions = [_keyed(shape)]
+    for place, name in enumerate(shape.before):
         # The type json has no equality; its text will do.
         cast = "::text" if types[name] == "json" else ""
         conditions.append(f"t.{quoted(name)}{cast} is not distinct from d.b{place}{cast}")
     return " and ".join(conditions)
 
 
-def _object(names: Iterable[str], source: str) -> str:
+def _keyed(shape: Shape) -> str:
+    return " and ".join(
+        f"t.{quoted(name)} = d.k{place}" for place, name in enumerate(shape.key)
+    )
+
+
+def _object(names: Iterable[str], values: Sequence[str]) -> str:
     """A jsonb object of columns; secrets stay in their table."""
-    pairs = []
-    for place, name in enumerate(names):
-        if name not in SECRETS:
-            literal = "'" + name.replace("'", "''") + "'"
-            value = f"t.{quoted(name)}" if source == "t" else f"d.{source}{place}"
-            pairs.append(f"{literal}, {value}")
+    pairs = [
+        f"{_literal(name)}, {value}"
+        for name, value in zip(names, values, strict=True)
+        if name not in SECRETS
+    ]
     return f"jsonb_build_object({', '.join(pairs)})"
 
 
-def _statement(first: Change, types: dict[str, str]) -> str:
-    """The data-modifying statement for changes of this shape."""
-    columns = list(first.after or {})
-    names = ", ".join(quoted(name) for name in columns)
-    afters = ", ".join(f"d.a{place}" for place in range(len(columns)))
-    key, before = _object(first.key, "k"), _object(first.before or {}, "b")
-    after = _object(columns, "t")
-    told = f"d.step, d.why, {key} as key"
-    table = first.table
-    if first.kind == "update":
+def _statement(block: Block, types: dict[str, str]) -> str:
+    """The data-modifying statement for a block, with its journal."""
+    shape, table = block.shape, block.shape.table
+    keys = [f"d.k{place}" for place in range(len(shape.key))]
+    olds = [f"d.b{place}" for place in range(len(shape.before))]
+    news = [f"d.a{place}" for place in range(len(shape.after))]
+    key, before = _object(shape.key, keys), _object(shape.before, olds)
+    after = _object(shape.after, [f"t.{quoted(name)}" for name in shape.after])
+    none = "null::jsonb"
+    inserted = ""
+    if shape.kind == "update":
         sets = ", ".join(
-            f"{quoted(name)} = d.a{place}" for place, name in enumerate(columns)
+            f"{quoted(name)} = {new}" for name, new in zip(shape.after, news, strict=True)
         )
         done = f"""
-            update {table} t set {sets} from d where {_same(first, types)}
-            returning {told}, {before} as before, {after} as after
+            update {table} t set {sets} from d where {_same(shape, types)}
+            returning d.step, d.why, {key} as key, {before} as before, {after} as after
         """
-    elif first.kind == "delete":
+    elif shape.kind == "delete":
         done = f"""
-            delete from {table} t using d where {_same(first, types)}
-            returning {told}, {before} as before, null::jsonb as after
+            delete from {table} t using d where {_same(shape, types)}
+            returning d.step, d.why, {key} as key, {before} as before, {none} as after
         """
     else:
-        keys = " and ".join(
-            f"t.{quoted(name)} = d.k{place}" for place, name in enumerate(first.key)
-        )
-        done = f"""
-            select {told}, null::jsonb as before, {after} as after
-            from t join d on {keys}
+        names = ", ".join(map(quoted, shape.after))
+        inserted = f"""
+            t as (
+                insert into {table} ({names})
+                select {", ".join(news)} from d order by d.step
+                on conflict do nothing
+                returning *
+            ),
         """
-    inserted = (
-        f"t as (insert into {table} ({names}) select {afters} from d order by d.step "
-        "on conflict do nothing returning *),"
-        if first.kind == "insert"
-        else ""
-    )
+        done = f"""
+            select d.step, d.why, {key} as key, {none} as before, {after} as after
+            from t join d on {_keyed(shape)}
+        """
     return f"""
-        with d as (select * from {_recordset(first, types)}),
+        with d as materialized ({_typed(block, types)}),
         {inserted}
         done as ({done})
         insert into sexton.changes

@@ -14,7 +14,7 @@ from checks import Check
 from toolkit.changes import column_types, quoted
 from toolkit.database import Connection, rows, scalar
 from toolkit.errors import Refused
-from toolkit.plans import Action, Guard, Options
+from toolkit.plans import Action, Guard, Options, Stretch, stretches
 
 # What `Options.allow` may name, and `--allow-…` on the command line.
 TRIGGERS = "triggers"
@@ -72,25 +72,23 @@ def of_plan(
         *_empty_parents(connection, actions, checks, options),
         *_revision(connection, options),
     ]
-    return found + of_tables(connection, actions, options.allow)
+    return found + of_tables(connection, stretches(actions), actions, options.allow)
 
 
 def of_tables(
-    connection: Connection, actions: Iterable[Action], allow: Collection[str]
+    connection: Connection,
+    touched: Iterable[Stretch],
+    actions: Iterable[Action],
+    allow: Collection[str],
 ) -> list[Guard]:
     """The guards that depend on the tables: triggers and cascades. Reads only."""
-    touched: dict[tuple[str, str], list[Action]] = {}
-    columns: dict[str, set[str]] = {}
-    for action in actions:
-        group = touched.setdefault((action.table, action.kind), [])
-        if action.kind == "delete":
-            group.append(action)
-        else:
-            columns.setdefault(action.table, set()).update(action.change)
+    columns: dict[tuple[str, str], set[str]] = {}
+    for stretch in touched:
+        columns.setdefault((stretch.table, stretch.kind), set()).update(stretch.columns)
     found: list[Guard] = []
-    for (table, kind), deleted in touched.items():
+    for (table, kind), changed in columns.items():
         found += _triggers(connection, table, kind, allow)
-        found += _cascades(connection, table, kind, deleted, columns, allow)
+        found += _cascades(connection, table, kind, changed, actions, allow)
     return found
 
 
@@ -251,20 +249,21 @@ def _cascades(
     connection: Connection,
     table: str,
     kind: str,
-    deleted: list[Action],
-    columns: dict[str, set[str]],
+    changed: set[str],
+    actions: Iterable[Action],
     allow: Collection[str],
 ) -> Iterable[Guard]:
     for key in rows(connection, CASCADING_KEYS, table):
         if kind == "delete" and key["at_delete"]:
-            count = _children(connection, table, key, deleted)
+            gone = [a for a in actions if (a.table, a.kind) == (table, "delete")]
+            count = _children(connection, table, key, gone)
             if not count:
                 continue
             saw = (
                 f"deleting from {table} would reach {count:,} rows of {key['child']} "
                 f"through the foreign key {key['name']}"
             )
-        elif kind == "update" and key["at_update"] and columns[table] & set(key["target"]):
+        elif kind == "update" and key["at_update"] and changed & set(key["target"]):
             saw = (
                 f"updating {table} may reach rows of {key['child']} "
                 f"through the foreign key {key['name']}"

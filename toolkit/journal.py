@@ -30,7 +30,7 @@ TABLES = """
         undone_by bigint references sexton.runs
     );
     create table if not exists sexton.changes (
-        run bigint not null references sexton.runs,
+        run bigint not null,
         step bigint not null,
         check_name text,
         table_name text not null,

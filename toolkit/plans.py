@@ -6,17 +6,19 @@ read line by line. Laid out in another way, by jq for example, it is still the s
 
 import datetime
 import hashlib
+import itertools
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from toolkit.errors import Refused, UsageError
 
 SCHEMA_VERSION = 1
 VALIDITY = datetime.timedelta(hours=24)
+CHUNK = 1_000  # lines parsed at once
 
 Kind = Literal["insert", "update", "delete"]
 
@@ -36,10 +38,41 @@ class Action:
     why: str
     kind: Kind = "update"
 
-    @property
-    def shape(self) -> tuple[object, ...]:
-        """Actions of one shape can be made by one statement."""
-        return (self.check, self.table, self.kind, tuple(self.key), tuple(self.change))
+    def document(self) -> dict[str, Any]:
+        """The action as the plan's document has it."""
+        return {
+            "check": self.check,
+            "table": self.table,
+            "kind": self.kind,
+            "key": self.key,
+            "change": self.change,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Neighbouring actions of one shape: `rows` of them, with the same columns."""
+
+    check: str
+    table: str
+    kind: Kind
+    key: list[str]
+    columns: list[str]
+    rows: int
+
+
+def stretches(actions: Iterable[Action]) -> list[Stretch]:
+    """The stretches of one shape that actions consist of, in order."""
+
+    def shape(action: Action) -> tuple[str, str, Kind, list[str], list[str]]:
+        columns = sorted(action.change)
+        return (action.check, action.table, action.kind, sorted(action.key), columns)
+
+    return [
+        Stretch(*common, rows=sum(1 for _ in found))
+        for common, found in itertools.groupby(actions, key=shape)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +124,14 @@ class Plan:
     skipped: list[Skip] = field(default_factory=list)
 
     @cached_property
+    def stretches(self) -> list[Stretch]:
+        """What the plan touches, in order."""
+        return stretches(self.actions)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over everything the plan says."""
-        lines = (canonical(asdict(action)) for action in self.actions)
+        lines = self.action_lines()
         return _digest(self._head(), lines, map(asdict, self.skipped))
 
     def _head(self) -> dict[str, Any]:
@@ -104,6 +142,7 @@ class Plan:
             "made_at": _time(self.made_at),
             "expires_at": _time(self.expires_at),
             "rows": len(self.actions),
+            "stretches": [asdict(stretch) for stretch in self.stretches],
             "options": self.options,
             "guards": [asdict(guard) for guard in self.guards],
         }
@@ -113,16 +152,22 @@ class Plan:
         return {
             "schema_version": SCHEMA_VERSION,
             "plan": {**self._head(), "digest": self.digest},
-            "actions": [asdict(action) for action in self.actions],
+            "actions": [action.document() for action in self.actions],
             "skipped": [asdict(skip) for skip in self.skipped],
         }
+
+    def action_lines(self) -> Iterator[str]:
+        """Each action as one line of JSON."""
+        if isinstance(self.actions, SavedActions):
+            return self.actions.lines()
+        return (canonical(action.document()) for action in self.actions)
 
     def lines(self) -> Iterator[str]:
         """The plan file, line by line."""
         yield f'{{"schema_version": {SCHEMA_VERSION},\n'
         yield f'"plan": {canonical({**self._head(), "digest": self.digest})},\n'
         yield '"actions": [\n'
-        yield from _listed(canonical(asdict(action)) for action in self.actions)
+        yield from _listed(self.action_lines())
         yield '],\n"skipped": [\n'
         yield from _listed(canonical(asdict(skip)) for skip in self.skipped)
         yield "]}\n"
@@ -223,7 +268,7 @@ def _read_plan(path: Path) -> Plan:
             f"the plan in {path} was altered after it was made",
             hint="make it again: sexton repair --out FILE",
         )
-    return Plan(
+    plan = Plan(
         id=head["id"],
         database=head["database"],
         revision=head["revision"],
@@ -234,6 +279,10 @@ def _read_plan(path: Path) -> Plan:
         actions=actions,
         skipped=[Skip(**skip) for skip in skipped],
     )
+    # Known already, and long to compute.
+    plan.__dict__["digest"] = made
+    plan.__dict__["stretches"] = [Stretch(**found) for found in head["stretches"]]
+    return plan
 
 
 def _without_digest(head: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,15 +301,18 @@ class SavedActions(Collection[Action]):
 
     def __iter__(self) -> Iterator[Action]:
         """The actions, in order."""
+        lines = self.lines()
+        while chunk := list(itertools.islice(lines, CHUNK)):
+            for action in json.loads(f"[{','.join(chunk)}]"):
+                yield Action(**action)
+
+    def lines(self) -> Iterator[str]:
+        """The actions' lines as they stand in the file."""
         with open(self._path, "rb") as file:
             file.seek(self._start)
-            for _ in range(self._count):
-                yield _action(file)
+            for line in itertools.islice(file, self._count):
+                yield line.rstrip(b",\n").decode()
 
     def __contains__(self, action: object) -> bool:
         """Whether the plan has this action."""
         return any(action == other for other in self)
-
-
-def _action(file: IO[bytes]) -> Action:
-    return Action(**json.loads(file.readline().rstrip(b",\n")))

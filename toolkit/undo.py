@@ -1,23 +1,22 @@
 """Undo: taking a run back, as far as its rows still are as it left them."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import psycopg
 
-from toolkit import changes, guards, journal
-from toolkit.apply import Progress, only_repair, sized
-from toolkit.changes import Change, Writer
+from toolkit import guards, journal
+from toolkit.apply import Pace, Progress, Size, only_repair
+from toolkit.changes import Block, Shape, Writer
 from toolkit.database import Connection, rows, transact
 from toolkit.errors import Refused
 from toolkit.locks import lock_election
-from toolkit.plans import Action
+from toolkit.plans import Kind, Stretch
 from toolkit.repair import settle
 
 SMALL = 2_000  # rows that one transaction may hold locked
-PAGE = 5_000  # rows of the journal read at once
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def undo_run(
         if earlier is None:
             _require_whole(connection, undone)
         guards.refuse_unlifted(
-            guards.of_tables(connection, _touched(connection, run), allow)
+            guards.of_tables(connection, _touched(connection, run), (), allow)
         )
         last = journal.last_step(connection, run)
         if last == 0:
@@ -104,56 +103,111 @@ def _require_whole(connection: Connection, undone: dict[str, Any]) -> None:
         )
 
 
-def _touched(connection: Connection, run: int) -> Iterator[Action]:
-    """What the undo does to which tables, for the guards: one action for each kind."""
+def _touched(connection: Connection, run: int) -> Iterator[Stretch]:
+    """What the undo does to which tables, for the guards."""
     found = rows(
         connection,
         """
-        select distinct table_name as "table", before is null as inserted,
-            after is null as deleted
-        from sexton.changes where run = %s order by 1, 2, 3
+        select table_name as "table", before is null as inserted,
+            after is null as deleted, count(*) as rows
+        from sexton.changes where run = %s group by 1, 2, 3 order by 1, 2, 3
         """,
         run,
     )
     for row in found:
-        kind: Any = "update"
+        kind: Kind = "update"
         if row["inserted"]:
             kind = "delete"
         elif row["deleted"]:
             kind = "insert"
-        yield Action("", row["table"], {}, {}, "", kind)
+        yield Stretch("", row["table"], kind, [], [], row["rows"])
 
 
-def _reversed(
-    connection: Connection, run: int, last: int, *, after: int
-) -> Iterator[Change]:
-    """The run's changes turned round, the last one first, numbered from 1."""
-    below = last - after + 1
-    while True:
-        page = rows(
-            connection,
-            """
-            select step, table_name as "table", key, before, after, check_name as "check"
-            from sexton.changes where run = %s and step < %s
-            order by step desc limit %s
-            """,
-            run,
-            below,
-            PAGE,
-        )
-        for row in page:
-            yield Change(
-                step=last - row["step"] + 1,
-                check=row["check"],
-                table=row["table"],
-                key=row["key"],
-                before=row["after"],
-                after=row["before"],
-                why=f"as it was before run {run}",
-            )
-        if len(page) < PAGE:
-            return
-        below = page[-1]["step"]
+# A run's changes turned round: the last one is the first to be put back.
+JOURNALLED = """(
+    select
+        %(last)s - c.step + 1 as step,
+        'as it was before run ' || c.run as why,
+        c.key, c.before, c.after
+    from sexton.changes c
+    where c.run = %(undone)s and c.step between %(low)s and %(high)s
+)"""
+
+
+def _batches(
+    connection: Connection, run: int, last: int, size: Size, *, after: int = 0
+) -> Iterator[list[Block]]:
+    """A run's changes, the last one first, in batches of about `size()` rows.
+
+    Steps are numbered from 1 in the order in which they are put back.
+    """
+    high = last - after
+    while high > 0:
+        low = max(high - size(), 0) + 1
+        yield [
+            _block(run, last, shape) for shape in rows(connection, SHAPES, run, low, high)
+        ]
+        high = low - 1
+
+
+# Neighbours of one shape among a stretch of the journal, the last one first.
+SHAPES = """
+    select min(step) as low, max(step) as high, count(*) as many,
+        "check", "table", key, before, after
+    from (
+        select *, row_number() over (order by step) - row_number() over (
+            partition by "check", "table", key, before, after order by step
+        ) as island
+        from (
+            select
+                step, check_name as "check", table_name as "table",
+                array(select jsonb_object_keys(c.key)) as key,
+                array(select jsonb_object_keys(c.before)) as before,
+                array(select jsonb_object_keys(c.after)) as after
+            from sexton.changes c
+            where run = %s and step between %s and %s
+        ) s
+    ) t
+    group by "check", "table", key, before, after, island
+    order by low desc
+"""
+
+
+def _block(run: int, last: int, found: dict[str, Any]) -> Block:
+    kind: Kind = "update"
+    if not found["before"]:
+        kind = "delete"
+    elif not found["after"]:
+        kind = "insert"
+    return Block(
+        Shape(
+            check=found["check"],
+            table=found["table"],
+            kind=kind,
+            key=tuple(found["key"]),
+            before=tuple(found["after"]),
+            after=tuple(found["before"]),
+        ),
+        first=last - found["high"] + 1,
+        count=found["many"],
+        source=JOURNALLED,
+        old=("after", "{}"),
+        new=("before", "{}"),
+        parameters={
+            "last": last,
+            "undone": run,
+            "low": found["low"],
+            "high": found["high"],
+        },
+    )
+
+
+def _single(block: Block) -> Iterator[Block]:
+    """The block's rows, each in a block of its own."""
+    for step in range(block.first, block.first + block.count):
+        journalled = block.parameters["last"] - step + 1
+        alone = {**block.parameters, "low": journalled, "high": journalled}
+        yield replace(block, first=step, count=1, parameters=alone)
 
 
 def _begin(connection: Connection, run: int, actor: str | None, *, finished: bool) -> int:
@@ -170,9 +224,8 @@ def _undo_small(connection: Connection, run: int, last: int, actor: str | None) 
     lock_election(connection)
     settle(connection)
     number = _begin(connection, run, actor, finished=True)
-    reasons = _put_back(
-        Writer(connection, number), list(_reversed(connection, run, last, after=0))
-    )
+    [batch] = _batches(connection, run, last, lambda: last)
+    reasons = _put_back(Writer(connection, number), batch)
     return _told(connection, run, number, last, reasons)
 
 
@@ -187,11 +240,14 @@ def _undo_large(
     number = earlier
     reasons: dict[int, str] = {}
     done = journal.last_step(connection, earlier) if earlier else 0
-    for batch in sized(_reversed(connection, run, last, after=done)):
-        put = partial(_put_back_batch, connection, batch, run, number, actor)
-        number, found = transact(connection, put)
+    pace = Pace()
+    for batch in _batches(connection, run, last, pace.size, after=done):
+        count = sum(block.count for block in batch)
+        with pace.of(count):
+            put = partial(_put_back_batch, connection, batch, run, number, actor)
+            number, found = transact(connection, put)
         reasons |= found
-        done += len(batch)
+        done += count
         if progress:
             progress(done, last)
     assert number is not None, "a large run has a batch"
@@ -200,7 +256,7 @@ def _undo_large(
 
 def _put_back_batch(
     connection: Connection,
-    batch: list[Change],
+    batch: list[Block],
     run: int,
     number: int | None,
     actor: str | None,
@@ -219,23 +275,23 @@ def _finish(
     return _told(connection, run, number, last, reasons)
 
 
-def _put_back(writer: Writer, steps: list[Change]) -> dict[int, str]:
-    """Change the rows that are as expected; return the others' steps and reasons."""
+def _put_back(writer: Writer, batch: list[Block]) -> dict[int, str]:
+    """Put back the rows that are as expected; return the others' steps and reasons."""
     reasons: dict[int, str] = {}
-    for group in changes.of_one_shape(steps):
+    for block in batch:
         try:
             with writer.connection.transaction():
-                missed = writer.make(group)
+                missed = writer.make(block)
         except psycopg.IntegrityError:
             # One of them is in the way of another row: find out which, one by one.
             missed = []
-            for change in group:
+            for alone in _single(block):
                 try:
                     with writer.connection.transaction():
-                        missed += writer.make([change])
+                        missed += writer.make(alone)
                 except psycopg.IntegrityError as error:
-                    reasons[change.step] = str(error.diag.message_primary)
-        reasons |= {change.step: MOVED for change in missed}
+                    reasons[alone.first] = str(error.diag.message_primary)
+        reasons |= dict.fromkeys(missed, MOVED)
     return reasons
 
 

@@ -161,7 +161,7 @@ PLANNED = """(
         %(first)s - 1 + place as step,
         action ->> 'why' as why,
         action -> 'key' as key,
-        action -> 'change' as change
+        action
     from jsonb_array_elements(%(actions)s::jsonb) with ordinality as a (action, place)
 )"""
 
@@ -180,8 +180,9 @@ def _block(stretch: Stretch, first: int, lines: list[str]) -> Block:
         first=first,
         count=len(lines),
         source=PLANNED,
-        old=("change", "{}", "0"),
-        new=("change", "{}", "1"),
+        where=("action", "key", "{}"),
+        old=("action", "change", "{}", "0"),
+        new=("action", "change", "{}", "1"),
         parameters={"first": first, "actions": f"[{','.join(lines)}]"},
     )
 

@@ -34,15 +34,16 @@ class Shape:
 class Block:
     """Rows that one statement rewrites, numbered from `first` within their run.
 
-    `source` is a relation with `step`, `why`, `key` (jsonb), and the jsonb in which `old`
-    and `new` say where a column's value before and after is: its own name, and the path
-    below it, where `{}` is the column.
+    `source` is a relation with `step`, `why`, `key` (jsonb), and the jsonb in which the
+    values are: `where`, `old` and `new` say where those of the key, before and after are,
+    by the name of the jsonb and the path in it, with `{}` for the column.
     """
 
     shape: Shape
     first: int
     count: int
     source: str
+    where: tuple[str, ...]
     old: tuple[str, ...]
     new: tuple[str, ...]
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -129,9 +130,9 @@ def _literal(name: str) -> str:
 def _typed(block: Block, types: dict[str, str]) -> str:
     """The rows with their values cast: k0, k1, ..., b0, ..., a0, ..."""
     shape = block.shape
-    listed = ["d.step", "d.why"]
+    listed = ["d.step", "d.why", "d.key"]
     for letter, names, (json, *path) in (
-        ("k", shape.key, ("key", "{}")),
+        ("k", shape.key, block.where),
         ("b", shape.before, block.old),
         ("a", shape.after, block.new),
     ):
@@ -180,10 +181,9 @@ def _object(names: Iterable[str], values: Sequence[str]) -> str:
 def _statement(block: Block, types: dict[str, str]) -> str:
     """The data-modifying statement for a block, with its journal."""
     shape, table = block.shape, block.shape.table
-    keys = [f"d.k{place}" for place in range(len(shape.key))]
     olds = [f"d.b{place}" for place in range(len(shape.before))]
     news = [f"d.a{place}" for place in range(len(shape.after))]
-    key, before = _object(shape.key, keys), _object(shape.before, olds)
+    before = _object(shape.before, olds)
     after = _object(shape.after, [f"t.{quoted(name)}" for name in shape.after])
     none = "null::jsonb"
     inserted = ""
@@ -193,12 +193,12 @@ def _statement(block: Block, types: dict[str, str]) -> str:
         )
         done = f"""
             update {table} t set {sets} from d where {_same(shape, types)}
-            returning d.step, d.why, {key} as key, {before} as before, {after} as after
+            returning d.step, d.why, d.key, {before} as before, {after} as after
         """
     elif shape.kind == "delete":
         done = f"""
             delete from {table} t using d where {_same(shape, types)}
-            returning d.step, d.why, {key} as key, {before} as before, {none} as after
+            returning d.step, d.why, d.key, {before} as before, {none} as after
         """
     else:
         names = ", ".join(map(quoted, shape.after))
@@ -211,7 +211,7 @@ def _statement(block: Block, types: dict[str, str]) -> str:
             ),
         """
         done = f"""
-            select d.step, d.why, {key} as key, {none} as before, {after} as after
+            select d.step, d.why, d.key, {none} as before, {after} as after
             from t join d on {_keyed(shape)}
         """
     return f"""

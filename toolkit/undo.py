@@ -191,6 +191,7 @@ def _block(run: int, last: int, found: dict[str, Any]) -> Block:
         first=last - found["high"] + 1,
         count=found["many"],
         source=JOURNALLED,
+        where=("key", "{}"),
         old=("after", "{}"),
         new=("before", "{}"),
         parameters={

@@ -371,14 +371,15 @@ def prove(connection: Connection, plan: Plan, *, run: int | None = None) -> dict
         if not found:
             continue
         left[check.name] = len(found)
-        if check.key:
+        own = {stretch.table for stretch in plan.stretches if stretch.check == check.name}
+        if check.key and own == {check.table}:
             cured = {
                 _identity(action.key)
                 for action in plan.actions
-                if (action.check, action.table) == (check.name, check.table)
+                if action.check == check.name
             }
             again = [row for row in found if _found(check, row) in cured]
-        else:
+        else:  # what it repaired is no row it finds: the plan left nothing to find
             again = [] if check.name in unsolved else found
         if again:
             kept = f"run {run} stands: sexton undo {run}" if run else "nothing was kept"

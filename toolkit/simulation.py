@@ -8,6 +8,7 @@ and on a standby.
 # ruff: noqa: S608 - names of tables and columns go in as text, values as parameters
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from checks import Check
@@ -34,6 +35,10 @@ class Simulation:
             for table, needed in check.reads.items()
             if self._columns(table) or table not in check.stand_ins
         )
+
+    def has(self, table: str, columns: Iterable[str]) -> bool:
+        """Whether the table has these columns."""
+        return set(columns) <= set(self._columns(table))
 
     def add(self, action: Action) -> None:
         """Take a planned change into account."""

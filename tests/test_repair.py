@@ -44,7 +44,7 @@ def whole(connection):
 
 def incident(connection):
     """An orphan that is the default, a usable heir, a half-set tombstone."""
-    add_provider(connection, "anthropic")
+    add_provider(connection, "anthropic", api_key="sk-made-up")
     heir = add_model(connection, "anthropic", "claude")
     orphan = add_model(connection, "openai", "gpt", is_default=True)
     half = add_model(connection, "anthropic", "old", deleted=True)
@@ -110,7 +110,7 @@ def test_the_reason_names_the_runners_up(connection):
     )
 
 
-def test_a_role_that_may_only_read_can_plan(connection, url, administrator):
+def test_a_role_that_may_only_read_can_plan(connection, url):
     incident(connection)
     connection.execute("drop role if exists sexton_reader")
     connection.execute("create role sexton_reader login")

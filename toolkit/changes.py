@@ -76,11 +76,11 @@ class Writer:
         missed = rows(
             self.connection,
             """
-            select step from generate_series(%s, %s) as step
+            select s.step from generate_series(%s::bigint, %s::bigint) as s (step)
             where not exists (
-                select from sexton.changes c where c.run = %s and c.step = step.step
+                select from sexton.changes c where c.run = %s and c.step = s.step
             )
-            order by step
+            order by s.step
             """,
             block.first,
             last,

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test lint types bench docs clean
+.PHONY: help demo test test-crash lint types bench bench-repair docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -30,6 +30,9 @@ demo: $(VENV)/.user  ## The whole story on an embedded PostgreSQL
 test: $(VENV)/.dev  ## Run the tests (T=tests/test_x.py for some of them)
 	$(BIN)/python -m pytest $(T)
 
+test-crash: $(VENV)/.dev  ## Kill Sexton and the server 200 times in the middle of a repair
+	KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
+
 lint: $(VENV)/.dev  ## ruff, and the parts of the docs that are made from code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,6 +46,9 @@ docs: $(VENV)/.dev  ## Write the parts of the docs that are made from code
 
 bench: $(VENV)/.dev  ## Each figure beside its rival, in one run
 	$(BIN)/python -m benchmarks.startup
+
+bench-repair: $(VENV)/.dev  ## Repairs a second, beside SQL by hand
+	$(BIN)/python -m benchmarks.repair
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

@@ -25,11 +25,9 @@ from toolkit.undo import undo_run
 from toolkit.upgrade import upgrade
 
 ORPHANS = 100_000
-RUNS = 1
+RUNS = 5
 SETTINGS = {"fsync": "off", "max_wal_size": "4GB", "shared_buffers": "256MB"}
-OPTIONS = Options(
-    named=("model_without_provider",), max_rows=ORPHANS * 2, max_fraction=1.0
-)
+OPTIONS = Options(named=("model_without_provider",), max_rows=ORPHANS * 2, max_fraction=1.0)
 
 ONE_UPDATE = """
     update chat_model_configs c

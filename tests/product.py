@@ -3,8 +3,7 @@
 import uuid
 from typing import Any
 
-from tests.tools import scalar
-from toolkit.database import Connection
+from toolkit.database import Connection, scalar
 
 TABLES = """
     create table users (id uuid primary key, deleted boolean not null default false);

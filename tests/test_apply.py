@@ -10,9 +10,10 @@ import pytest
 
 from checks import all_checks
 from tests.test_repair import ALLOW, incident, planned, whole
-from tests.tools import add_model, add_provider, rows, scalar, second_connection, table
+from tests.tools import add_model, add_provider, second_connection, table
 from toolkit import apply, journal
 from toolkit.apply import apply_plan
+from toolkit.database import rows, scalar
 from toolkit.errors import Busy, NotFound, Refused, RepairIncomplete, UsageError
 from toolkit.locks import REPAIR
 from toolkit.plans import Options, read_plan, write_plan

@@ -22,9 +22,8 @@ import psycopg
 import pytest
 
 from checks import all_checks
-from tests.tools import rows, scalar
 from toolkit.apply import apply_plan
-from toolkit.database import Connection, connect, snapshot
+from toolkit.database import Connection, connect, rows, scalar, snapshot
 from toolkit.embedded import Server
 from toolkit.locks import ELECTION
 from toolkit.plans import Options, read_plan, write_plan

@@ -7,9 +7,9 @@ import pytest
 
 from checks import all_checks
 from tests import product
-from tests.tools import add_chat, add_message, add_model, add_provider, scalar, table
+from tests.tools import add_chat, add_message, add_model, add_provider, table
 from toolkit.apply import apply_plan
-from toolkit.database import connect, snapshot
+from toolkit.database import connect, scalar, snapshot
 from toolkit.errors import Incomplete, Refused, UsageError
 from toolkit.journal import SECRETS
 from toolkit.plans import Options

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test test-matrix test-pooler lint types bench bench-upgrade bench-audit docs clean
+.PHONY: help demo test test-matrix test-pooler lint types bench bench-upgrade bench-audit docs test-crash bench-repair clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -38,6 +38,9 @@ test-pooler: $(VENV)/.dev  ## Behind PgBouncer, which is installed from Debian i
 	  || { apt-get update -q && apt-get install -y -q pgbouncer; }
 	$(BIN)/python -m pytest tests/pooler.py
 
+test-crash: $(VENV)/.dev  ## Kill Sexton and the server 200 times in the middle of a repair
+	KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
+
 lint: $(VENV)/.dev  ## ruff, and the parts of the docs that are made from code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,6 +60,9 @@ bench-upgrade: $(VENV)/.dev  ## Upgrading under traffic, beside alembic alone an
 
 bench-audit: $(VENV)/.dev  ## The audit beside psql (and Soda, dbt): 5,000,000 chats, ~15 min
 	$(BIN)/python -m benchmarks.audit --write
+
+bench-repair: $(VENV)/.dev  ## Repairs a second, beside SQL by hand
+	$(BIN)/python -m benchmarks.repair
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

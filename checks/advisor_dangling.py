@@ -4,8 +4,8 @@ The setting is JSON in a text column, so nothing checks its form, and deleting a
 or a model leaves the id in it behind. The advisor then runs on the default, or not at all.
 A null or all-zero id means that none was chosen, and is fine.
 
-The safe cure is to set the id to null and keep the other keys. Broken JSON is left to a
-person.
+The repair sets the id to null and keeps the other keys; the journal keeps what it was.
+Broken JSON, and a model or provider that is merely disabled, are left to a person.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 from checks.base import Check, Severity
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+ID = re.compile(r'("model_config_id"\s*:\s*)("[^"\\\\]*"|[^\s,}]+)')
 ZERO = "00000000-0000-0000-0000-000000000000"
 
 
@@ -40,6 +41,25 @@ def _problem(value: str, models: dict[str, str]) -> str | None:
         return "holds no model id"
     state = models.get(model_id.lower(), "which does not exist")
     return f"names model {model_id}, {state}" if state else None
+
+
+def mend(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The repair of a setting whose model is gone: the same text with a null id."""
+    problem = _problem(row["value"], row["models"])
+    if problem is None or problem.startswith("is not JSON") or problem.endswith("disabled"):
+        return None
+    setting = json.loads(row["value"])
+    # Other keys keep their spelling, unless the id stands where none expects it.
+    after = ID.sub(r"\1null", row["value"], count=1)
+    wanted = {**setting, "model_config_id": None}
+    if json.loads(after) != wanted:
+        after = json.dumps(wanted, ensure_ascii=False)
+    return {
+        "table": "site_configs",
+        "key": {"key": row["key"]},
+        "change": {"value": [row["value"], after]},
+        "why": f"it {problem}",
+    }
 
 
 check = Check(
@@ -89,5 +109,6 @@ check = Check(
         order by s.key
     """,
     judge=judge,
+    mend=mend,
     decide="choose a usable model for the advisor, or set its model_config_id to null",
 )

@@ -62,8 +62,13 @@ class Check:
 
     `repair` returns one row for each row to change: `table`, `key` (jsonb), `change`
     (jsonb, `{column: [before, after]}`, where the text `now` stands for the time of the
-    deed) and `why`. `decide` says what a person must decide where `repair` does not
-    apply; `brings` names checks whose repair must follow this one's.
+    deed), `why`, and `kind` where it is not `update`: an `insert` has no befores, a
+    `delete` no afters. Planning puts other rows in the place of the tables, so it reads
+    them by name only. Where SQL cannot say it, `mend` takes a row of `find` and returns
+    the row of the repair, or None. `loses` says what the repair loses: it then takes
+    `--unsafe`. A repair that is `asked` is made only when its check is named. `decide`
+    says what a person must decide where `repair` does not apply; `brings` names checks
+    whose repair must follow this one's.
     """
 
     module: str
@@ -81,6 +86,9 @@ class Check:
     stand_ins: Mapping[str, LiteralString] = field(default_factory=dict)
     parent: LiteralString | None = None
     repair: LiteralString | None = None
+    mend: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
+    loses: str | None = None
+    asked: bool = False
     decide: str | None = None
     brings: tuple[str, ...] = field(default=())
 

@@ -6,7 +6,8 @@ model, members do not, and a turn that uses it fails.
 
 The repair turns the config into a tombstone, as deleting its provider would have:
 history keeps it, nobody can choose it any more. Nothing else is lost. To keep it in use
-instead, create the provider again before repairing.
+instead, create the provider again before repairing. A config whose provider is merely
+misspelt is left alone; `provider_name_unknown` mends it.
 """
 
 from checks.base import Check, Reference, Severity
@@ -37,9 +38,13 @@ check = Check(
         from chat_model_configs c
         where not c.deleted
           and not exists (
-              select from chat_providers p where p.provider = c.provider
+              select from chat_providers p
+              where p.provider in (
+                  c.provider, lower(btrim(c.provider, E' \\t\\r\\n'))
+              )
           )
-        order by c.id
+        order by c.is_default, c.id
     """,
+    decide="the name is misspelt; to mend it: sexton repair provider_name_unknown",
     brings=("default_missing",),
 )

@@ -4,8 +4,8 @@ The column has no foreign key. Deleting a provider or a model does not look into
 queue. When the message's turn comes, the chat falls back to the default, or fails where
 there is none.
 
-The safe cure is to clear the reference: the message then uses the chat's own model, or
-the default. Which model was asked for is lost.
+The repair clears the reference: the message then uses the chat's own model, or the
+default. The journal keeps which model was asked for.
 """
 
 from checks.base import Check, Reference, Severity
@@ -29,5 +29,20 @@ check = Check(
             end
         """,
     },
-    decide="clear the queued message's model_config_id, so that the default is used",
+    repair="""
+        select
+            'chat_queued_messages' as "table",
+            jsonb_build_object('id', q.id) as key,
+            jsonb_build_object(
+                'model_config_id', jsonb_build_array(q.model_config_id, null)
+            ) as change,
+            'without a model of its own it uses the chat''s, or the default' as why
+        from chat_queued_messages q
+        where q.model_config_id is not null
+          and not exists (
+              select from chat_model_configs c
+              where c.id = q.model_config_id and not c.deleted
+          )
+        order by q.id
+    """,
 )

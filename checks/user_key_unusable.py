@@ -3,7 +3,8 @@
 Its provider is disabled or no longer allows users' keys, or the user is deleted: none of
 these removes the key. It is a secret that serves nobody and can only leak.
 
-There is no automatic repair: revoke the key on request. It cannot be brought back.
+The repair revokes the key, that is, deletes its row, and takes `--unsafe`: the journal
+does not keep keys, so not even `sexton undo` brings it back.
 """
 
 from checks.base import Check, Severity
@@ -36,5 +37,22 @@ check = Check(
         where not p.enabled or not p.allow_user_api_key or u.deleted
         order by k.id
     """,
+    repair="""
+        select
+            'user_chat_provider_keys' as "table",
+            'delete' as kind,
+            jsonb_build_object('id', k.id) as key,
+            (
+                select jsonb_object_agg(v.name, jsonb_build_array(v.value, null))
+                from jsonb_each(to_jsonb(k) - 'api_key') as v (name, value)
+            ) as change,
+            'a secret that cannot be used can only leak' as why
+        from user_chat_provider_keys k
+        join chat_providers p on p.id = k.chat_provider_id
+        left join users u on u.id = k.user_id
+        where not p.enabled or not p.allow_user_api_key or u.deleted
+        order by k.id
+    """,
+    loses="users' API keys, which not even undo brings back",
     decide="delete the key, or let the provider allow it again",
 )

@@ -7,7 +7,6 @@ from checks import Check, Severity
 from toolkit.audit import Outcome, Status
 from toolkit.baseline import Comparison
 from toolkit.providers import Deletion
-from toolkit.repair import Plan
 from toolkit.report import Report
 
 if TYPE_CHECKING:
@@ -102,30 +101,6 @@ def _comparison(comparison: Comparison) -> Iterable[str]:
             yield f"{word:<10}  {entry.check:<33}{entry.table} {key}{owner}"
     if comparison.stale:
         yield f"{'':<12}to drop them: sexton audit --write-baseline {comparison.file}"
-
-
-def plan(made: Plan) -> str:
-    """Each row to change, each column before and after, and why."""
-    lines = []
-    for action in made.actions:
-        lines.append(f"{action.check}: {action.table} {_key(action.key)}")
-        lines += [
-            f"    {column}: {_value(before)} -> {_value(after)}"
-            for column, (before, after) in action.change.items()
-            if column != "updated_at"
-        ]
-        lines.append(f"    because {action.why}")
-    for skip in made.skipped:
-        lines.append(f"{skip.check}: {_key(skip.key)}not repaired; {skip.reason}")
-    return "\n".join(lines)
-
-
-def _key(key: dict[str, Any]) -> str:
-    return "".join(f"{name}={value} " for name, value in key.items())
-
-
-def _value(value: object) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]
 
 
 def deletion(what: Deletion, *, done: bool) -> str:

@@ -6,8 +6,8 @@ import time
 import uuid
 from dataclasses import replace
 
-import psycopg
 import pytest
+from psycopg import conninfo
 
 from checks import Check, Reference, Severity, all_checks
 from tests.tools import (
@@ -20,7 +20,7 @@ from tests.tools import (
 )
 from toolkit import audit, looking, references
 from toolkit.audit import Options, Outcome, run_checks, select_checks
-from toolkit.database import scalar, snapshot
+from toolkit.database import connect, scalar, snapshot
 from toolkit.errors import UsageError, WrongSchema
 from toolkit.sample import populate
 
@@ -136,13 +136,10 @@ def test_an_audit_changes_nothing(free):
 def reader(url, free):
     """A role with SELECT on our tables and nothing else."""
     role = f"reader_{uuid.uuid4().hex[:8]}"
-    free.execute(f"create role {role} login")
+    free.execute(f"create role {role} login password 'made-up'")
     free.execute(f"grant select on all tables in schema public to {role}")
-    with contextlib.closing(psycopg.connect(url, user=role)) as probe:
-        del probe
-    from toolkit.database import connect
-
-    with contextlib.closing(connect(f"{url} user={role}", name="tests")) as opened:
+    address = conninfo.make_conninfo(url, user=role, password="made-up")
+    with contextlib.closing(connect(address, name="tests")) as opened:
         yield opened, role
     free.execute(f"drop owned by {role}")
     free.execute(f"drop role {role}")
@@ -206,7 +203,7 @@ def test_a_connection_that_breaks_leaves_a_truthful_report(url, free, jobs):
         if isinstance(what, str) and what == "default_disabled":
             with contextlib.closing(second_connection(url)) as other:
                 other.execute(
-                    "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
                     "where application_name like 'sexton audit %'"
                 )
 

@@ -196,8 +196,8 @@ def query(check: Check, strategy: Strategy, collation: str | None = None) -> str
         "parent": ref.parent,
         "key": ref.parent_key,
         "collate": f" collate {collation}" if collation else "",
-        "where": f"and ({check.where})" if check.where else "",
-        "counts": f"and ({ref.counts})" if ref.counts else "",
+        "where": f" and ({check.where})" if check.where else "",
+        "counts": f" and ({ref.counts})" if ref.counts else "",
     }
     return QUERIES[strategy].format_map(parts)
 
@@ -212,10 +212,10 @@ QUERIES: dict[Strategy, str] = {
     "anti-join": """
         select {columns}
         from {table} this
-        where this.{column} is not null {where}
+        where this.{column} is not null{where}
           and not exists (
               select from {parent} parent
-              where parent.{key} = this.{column}{collate} {counts}
+              where parent.{key} = this.{column}{collate}{counts}
           )
     """,
     "loose index scan": """
@@ -238,18 +238,18 @@ QUERIES: dict[Strategy, str] = {
             from hop
             where hop.value is not null
               and not exists (
-                  select from {parent} parent where parent.{key} = hop.value {counts}
+                  select from {parent} parent where parent.{key} = hop.value{counts}
               )
         )
         select {columns}
         from dangling join {table} this on this.{column} = dangling.value
-        where true {where}
+        where true{where}
     """,
     "gap probing": """
         with keys as materialized (
             select distinct parent.{key} as value
             from {parent} parent
-            where parent.{key} is not null {counts}
+            where parent.{key} is not null{counts}
         ),
         neighbours as (
             select value as low, lead(value) over (order by value) as high from keys
@@ -267,19 +267,19 @@ QUERIES: dict[Strategy, str] = {
         select {columns}
         from gaps join {table} this
           on this.{column} > gaps.low and this.{column} < gaps.high
-        where true {where}
+        where true{where}
         union all
         select {columns}
         from {table} this
-        where this.{column} < (select value from keys order by value limit 1) {where}
+        where this.{column} < (select value from keys order by value limit 1){where}
         union all
         select {columns}
         from {table} this
-        where this.{column} > (select value from keys order by value desc limit 1) {where}
+        where this.{column} > (select value from keys order by value desc limit 1){where}
         union all
         select {columns}
         from {table} this
-        where this.{column} is not null and not exists (select from keys) {where}
+        where this.{column} is not null and not exists (select from keys){where}
     """,
 }
 

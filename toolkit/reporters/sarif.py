@@ -1,6 +1,9 @@
 """Audits as SARIF 2.1.0, for code scanning: a rule for each check, clean or not."""
 
+import contextlib
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from checks import Check, Severity
@@ -73,9 +76,6 @@ def _notification(outcome: Outcome) -> dict[str, Any]:
 
 
 def _result(outcome: Outcome, finding: Finding, place: int) -> dict[str, Any]:
-    # Rows lie in no file; a code-scanning service wants one, and the check is where the
-    # promise is written down.
-    path = "/".join(outcome.check.module.split(".")[-2:]) + ".py"
     where = ", ".join(f"{name}={value}" for name, value in finding.key.items())
     row = f"{finding.table}({where})"
     return {
@@ -86,7 +86,7 @@ def _result(outcome: Outcome, finding: Finding, place: int) -> dict[str, Any]:
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": path},
+                    "artifactLocation": {"uri": _file(outcome.check)},
                     "region": {"startLine": 1},
                 },
                 "logicalLocations": [{"fullyQualifiedName": row, "kind": "row"}],
@@ -94,6 +94,16 @@ def _result(outcome: Outcome, finding: Finding, place: int) -> dict[str, Any]:
         ],
         "partialFingerprints": {"sextonFinding/v1": finding.fingerprint},
     }
+
+
+def _file(check: Check) -> str:
+    """Where the promise is written down, for rows lie in no file."""
+    file = Path(sys.modules[check.module].__file__ or "")
+    if check.module.startswith("checks."):
+        return f"checks/{file.name}"
+    with contextlib.suppress(ValueError):
+        return file.resolve().relative_to(Path.cwd()).as_posix()
+    return file.name
 
 
 def _time(when: Any) -> str:

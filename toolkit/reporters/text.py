@@ -227,7 +227,7 @@ def choice(document: dict[str, Any]) -> str:
         )
     if document["sql"]:
         sql = textwrap.indent(textwrap.dedent(document["sql"]).strip(), "    ")
-        lines += [f"Looks by {document['strategy']}:", "", sql]
+        lines += ["", f"Looks by {document['strategy']}:", "", sql]
     if document["advice"]:
         lines += ["", "This index would make it a matter of milliseconds:", ""]
         lines.append(f"    {document['advice']};")

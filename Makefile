@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test test-matrix test-pooler lint types bench bench-upgrade bench-audit docs test-crash bench-repair clean
+.PHONY: help demo test test-matrix test-pooler lint types bench bench-upgrade bench-audit docs test-crash bench-repair bench-lifecycle clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -63,6 +63,9 @@ bench-audit: $(VENV)/.dev  ## The audit beside psql (and Soda, dbt): 5,000,000 c
 
 bench-repair: $(VENV)/.dev  ## Repairs a second, beside SQL by hand
 	$(BIN)/python -m benchmarks.repair
+
+bench-lifecycle: $(VENV)/.dev  ## What a deletion and a preview cost, and eight clients at once
+	$(BIN)/python -m benchmarks.lifecycle
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

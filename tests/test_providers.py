@@ -1,255 +1,405 @@
-"""Deleting a provider: what goes, what stays, who inherits."""
+"""Adding, changing, switching, deleting and restoring providers."""
 
 import contextlib
-import threading
 import uuid
+from typing import Any
 
 import pytest
 
-from tests.tools import add_chat, add_message, add_model, add_provider, table
-from toolkit import models
-from toolkit.database import connect, scalar, transact
-from toolkit.errors import NotFound, Refused, UsageError
-from toolkit.providers import delete_provider, list_providers, preview_deletion
+from tests.tools import add_chat, add_model, add_provider, table
+from tests.worlds import SETTINGS, add_override
+from toolkit import keys, models, providers
+from toolkit.database import connect, rows, scalar, transact
+from toolkit.errors import (
+    NotFound,
+    ProviderDisabled,
+    ProviderMissing,
+    Refused,
+    UsageError,
+)
+
+USER = uuid.UUID(int=7)
 
 
-@pytest.fixture
-def delete(connection):
-    """Delete a provider after checking that the preview promises the same."""
+def plan(connection, name, **kwargs) -> Any:
+    return providers.preview_deletion(connection, name, **kwargs)
 
-    def do(name, **options):
-        preview = preview_deletion(connection, name, **options)
-        done = transact(connection, lambda: delete_provider(connection, name, **options))
-        assert done.document() == preview.document()
-        return done
 
-    return do
+def do(connection, function, *args, **kwargs) -> Any:
+    return transact(connection, lambda: function(connection, *args, **kwargs))
 
 
 def model(connection, id):
     return models.get_model(connection, id)
 
 
-def test_its_models_become_tombstones_and_history_stays(connection, delete):
-    add_provider(connection, "openai")
-    gone = add_model(connection, "openai")
-    chat = add_chat(connection, gone)
-    add_message(connection, chat, gone)
-    deletion = delete("openai")
-    assert deletion.tombstoned == [gone]
-    assert (deletion.chats, deletion.messages) == (1, 1)
-    assert model(connection, gone)["deleted"]
-    assert model(connection, gone)["deleted_at"] == model(connection, gone)["updated_at"]
-    assert table(connection, "chats")[0]["last_model_config_id"] == gone
-    assert table(connection, "chat_providers") == []
+# -- adding and changing
 
 
-def test_older_tombstones_keep_their_time(connection, delete):
-    add_provider(connection, "openai")
-    old = add_model(connection, "openai", deleted=True, deleted_at="2020-01-01T00:00Z")
-    delete("openai")
-    assert model(connection, old)["deleted_at"].year == 2020
-
-
-def test_user_keys_go_with_it(connection, delete):
-    provider = add_provider(connection, "openai")
-    connection.execute(
-        "insert into user_chat_provider_keys (user_id, chat_provider_id, api_key)"
-        " values (gen_random_uuid(), %s, 'k')",
-        (provider,),
-    )
-    assert delete("openai").user_keys == 1
-    assert table(connection, "user_chat_provider_keys") == []
-
-
-def test_the_first_usable_model_inherits(connection, delete):
-    for name, enabled in {"azure": False, "google": True, "openai": True}.items():
-        add_provider(connection, name, enabled=enabled)
-    add_model(connection, "anthropic", "an orphan")
-    add_model(connection, "azure", "under a disabled provider")
-    add_model(connection, "google", "a disabled one", enabled=False)
-    heir = add_model(connection, "google", "gemini")
-    before = add_model(connection, "openai", is_default=True)
-    deletion = delete("openai")
-    assert deletion.document()["heir"] == {
-        "id": heir,
-        "provider": "google",
-        "model": "gemini",
-    }
-    assert deletion.document()["previous_default"] == before
-    assert models.get_default(connection)["id"] == heir
-    assert model(connection, before)["is_default"], "a tombstone says what it was"
-
-
-def test_upstreams_heir_is_the_first_usable_or_not(connection, delete):
-    add_provider(connection, "openai")
-    orphan = add_model(connection, "anthropic")
-    add_model(connection, "openai", is_default=True)
-    assert delete("openai", heir="first").heir["id"] == orphan
-
-
-def test_ties_go_to_the_newer_then_to_the_larger_id(connection, delete):
-    add_provider(connection, "google")
-    add_provider(connection, "openai")
-    add_model(connection, "openai", is_default=True)
-    add_model(connection, "google", updated_at="2026-01-01")
-    twins = [add_model(connection, "google", updated_at="2026-01-02") for _ in range(3)]
-    assert delete("openai").heir["id"] == max(twins)
-
-
-def test_nobody_inherits_if_so_asked(connection, delete):
-    add_provider(connection, "google")
-    add_provider(connection, "openai")
-    add_model(connection, "google")
-    add_model(connection, "openai", is_default=True)
-    assert delete("openai", heir="none").heir is None
-    assert models.get_default(connection) is None
-
-
-def test_the_heir_can_be_named(connection, delete):
-    add_provider(connection, "google")
-    add_provider(connection, "openai")
-    add_model(connection, "google", "a")
-    heir = add_model(connection, "google", "b")
-    add_model(connection, "openai", is_default=True)
-    assert delete("openai", heir=str(heir)).heir["id"] == heir
-
-
-def test_a_default_elsewhere_stays(connection, delete):
-    add_provider(connection, "google")
-    add_provider(connection, "openai")
-    stays = add_model(connection, "google", is_default=True)
-    add_model(connection, "openai")
-    deletion = delete("openai")
-    assert (deletion.heir, deletion.previous_default["id"]) == (None, stays)
-    assert models.get_default(connection)["id"] == stays
+def test_an_added_provider_has_its_key_and_shows_it_to_nobody(connection):
+    made = do(connection, providers.add_provider, "openai", api_key="sk-made-up")
+    assert made["has_api_key"] is True
+    assert "sk-made-up" not in str(made)
+    assert scalar(connection, "select api_key from chat_providers") == "sk-made-up"
 
 
 @pytest.mark.parametrize(
-    ("columns", "sentence"),
+    ("name", "options", "status", "message"),
     [
-        ({"provider": "google", "deleted": True, "deleted_at": "now"}, "is a tombstone"),
-        ({"provider": "google", "enabled": False}, "is disabled"),
-        ({"provider": "vercel"}, "is an orphan"),
-        ({"provider": "azure"}, "stands under a disabled provider"),
-        ({"provider": "openai"}, "belongs to openai, which is going"),
+        ("OpenAI", {"api_key": "k"}, 400, "Invalid provider."),
+        ("", {"api_key": "k"}, 400, "Invalid provider."),
+        (
+            "openai",
+            {"central_api_key_enabled": False},
+            400,
+            "Invalid credential policy.",
+        ),
+        (
+            "openai",
+            {"api_key": "k", "allow_central_api_key_fallback": True},
+            400,
+            "Invalid credential policy.",
+        ),
+        (
+            "openai",
+            {},
+            400,
+            "API key is required when central API key is enabled.",
+        ),
+        ("openai", {"api_key": "k" * 10241}, 400, "API key is longer than 10240 bytes."),
+        ("vercel", {"api_key": "k"}, 409, "Chat provider already exists."),
     ],
 )
-def test_an_heir_that_cannot_serve_is_refused(connection, columns, sentence):
-    add_provider(connection, "azure", enabled=False)
-    add_provider(connection, "google")
+def test_adding_is_refused_in_upstreams_words(connection, name, options, status, message):
+    add_provider(connection, "vercel")
+    with pytest.raises(Refused) as refusal:
+        do(connection, providers.add_provider, name, **options)
+    assert (refusal.value.status, refusal.value.message) == (status, message)
+    assert len(table(connection, "chat_providers")) == 1
+
+
+def test_a_plain_key_does_not_get_among_encrypted_ones(connection):
+    connection.execute("create table dbcrypt_keys (number int, active_key_digest text)")
+    connection.execute("insert into dbcrypt_keys values (1, 'digest')")
+    with pytest.raises(Refused, match="encrypted"):
+        do(connection, providers.add_provider, "openai", api_key="k")
+
+
+def test_an_added_provider_gives_its_orphans_a_default(connection):
+    orphan = add_model(connection, "openai")
+    do(connection, providers.add_provider, "openai", api_key="k")
+    assert model(connection, orphan)["is_default"]
+
+
+def test_an_update_changes_what_was_asked_and_nothing_else(connection):
+    add_provider(connection, "openai", api_key="old", base_url="http://x", enabled=False)
+    [before] = table(connection, "chat_providers")
+    do(connection, providers.update_provider, "openai", {"api_key": "new"})
+    [after] = table(connection, "chat_providers")
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"api_key", "updated_at"}
+
+
+def test_a_new_key_is_not_taken_for_an_encrypted_one(connection):
+    add_provider(connection, "openai", api_key="old", api_key_key_id="digest")
+    do(connection, providers.update_provider, "openai", {"api_key": "new"})
+    assert scalar(connection, "select api_key_key_id from chat_providers") is None
+
+
+def test_a_key_cannot_be_taken_from_a_policy_that_needs_it(connection):
+    add_provider(connection, "openai", api_key="old")
+    with pytest.raises(Refused, match="API key is required when central API key"):
+        do(connection, providers.update_provider, "openai", {"api_key": ""})
+
+
+def test_a_stub_without_a_key_can_get_a_name(connection):
     add_provider(connection, "openai")
-    heir = add_model(connection, **columns)
-    before = table(connection, "chat_model_configs")
-    with pytest.raises(Refused, match=sentence):
-        transact(connection, lambda: delete_provider(connection, "openai", heir=str(heir)))
-    assert table(connection, "chat_model_configs") == before
-    assert len(table(connection, "chat_providers")) == 3
+    made = do(connection, providers.update_provider, "openai", {"display_name": "X"})
+    assert made["display_name"] == "X"
 
 
-def test_an_unknown_heir_is_refused(connection):
+def test_credentials_in_a_base_url_stay_there(connection):
+    add_provider(connection, "openai", base_url="https://me:hidden@host/v1")
+    do(connection, providers.update_provider, "openai", {"display_name": "X"})
+    shown = str(providers.list_providers(connection))
+    journal = str(rows(connection, "select * from sexton.changes"))
+    assert "hidden" not in shown + journal
+    assert "host/v1" in shown
+
+
+def test_no_key_enters_the_journal(connection):
+    do(connection, providers.add_provider, "openai", api_key="sk-made-up")
+    do(connection, providers.update_provider, "openai", {"api_key": "sk-made-up-2"})
+    assert "sk-made-up" not in str(rows(connection, "select * from sexton.changes"))
+
+
+# -- switching
+
+
+def test_disabling_moves_the_default_to_the_heir(connection):
+    add_provider(connection, "anthropic")
     add_provider(connection, "openai")
-    with pytest.raises(Refused, match="does not exist"):
-        preview_deletion(connection, "openai", heir=str(uuid.uuid4()))
+    old = add_model(connection, "openai", is_default=True)
+    new = add_model(connection, "anthropic")
+    switch = do(connection, providers.switch_provider, "openai", enabled=False)
+    assert switch.heir["id"] == new
+    assert not model(connection, old)["is_default"]
+    assert not model(connection, old)["deleted"]
 
 
-def test_a_malformed_heir_is_wrong_usage(connection):
+def test_disabling_the_only_provider_leaves_the_default_where_it_is(connection):
     add_provider(connection, "openai")
-    with pytest.raises(UsageError, match="'somebody' is not a UUID"):
-        preview_deletion(connection, "openai", heir="somebody")
+    old = add_model(connection, "openai", is_default=True)
+    switch = do(connection, providers.switch_provider, "openai", enabled=False)
+    assert switch.heir is None
+    assert model(connection, old)["is_default"]
 
 
-def test_an_unknown_provider_is_not_found(connection):
-    with pytest.raises(NotFound):
-        preview_deletion(connection, "openai")
+def test_enabling_elects_a_default_where_there_is_none(connection):
+    add_provider(connection, "openai", enabled=False)
+    found = add_model(connection, "openai")
+    switch = do(connection, providers.switch_provider, "openai", enabled=True)
+    assert switch.heir["id"] == found
+    assert model(connection, found)["is_default"]
 
 
-def test_a_provider_can_be_named_by_its_id(connection, delete):
-    assert delete(str(add_provider(connection, "openai"))).provider == "openai"
+# -- deleting
 
 
-def test_settings_that_name_its_models_are_counted(connection, delete):
+def test_deleting_keeps_older_tombstones_as_they_are(connection):
+    add_provider(connection, "openai")
+    old = add_model(connection, "openai", deleted=True, deleted_at="2026-01-01")
+    before = model(connection, old)["deleted_at"]
+    add_model(connection, "openai")
+    do(connection, providers.delete_provider, "openai")
+    assert model(connection, old)["deleted_at"] == before
+
+
+def test_the_heir_is_usable_unless_upstreams_order_is_asked_for(connection):
+    add_provider(connection, "anthropic", enabled=False)
+    add_provider(connection, "openai")
+    add_provider(connection, "vercel")
+    add_model(connection, "openai", is_default=True)
+    off = add_model(connection, "anthropic")
+    usable = add_model(connection, "vercel")
+    assert plan(connection, "openai").heir["id"] == usable
+    first = plan(connection, "openai", heir="first")
+    assert first.heir["id"] == off
+
+
+def test_an_orphan_is_never_the_usable_heir(connection):
+    add_provider(connection, "openai")
+    add_model(connection, "openai", is_default=True)
+    orphan = add_model(connection, "anthropic")
+    assert plan(connection, "openai").heir is None
+    first = plan(connection, "openai", heir="first")
+    assert first.heir["id"] == orphan
+
+
+def test_of_equals_the_larger_id_inherits(connection):
+    add_provider(connection, "anthropic")
+    add_provider(connection, "openai")
+    add_model(connection, "openai", is_default=True)
+    moment = "2026-01-01"
+    twins = [add_model(connection, "anthropic", updated_at=moment) for _ in range(4)]
+    heir = plan(connection, "openai").heir
+    assert heir["id"] == max(twins)
+
+
+def test_a_provider_that_is_gone_is_not_found(connection):
+    with pytest.raises(NotFound) as error:
+        do(connection, providers.delete_provider, "openai")
+    assert error.value.status == 404
+
+
+def test_who_and_why_are_kept_for_the_automatic_promotion_too(connection):
+    connection.execute(SETTINGS)
+    connection.execute("insert into users values (%s, 'ada')", (USER,))
+    add_provider(connection, "anthropic")
+    add_provider(connection, "openai")
+    old = add_model(connection, "openai", is_default=True)
+    new = add_model(connection, "anthropic")
+    do(connection, providers.delete_provider, "openai", actor="ada")
+    assert model(connection, new)["updated_by"] == USER
+    assert model(connection, old)["updated_by"] == USER
+    runs = rows(connection, "select kind, actor from sexton.runs")
+    assert runs == [{"kind": "provider delete", "actor": "ada"}]
+    changes = rows(
+        connection, "select key, before, after, why from sexton.changes order by step"
+    )
+    promotion = next(c for c in changes if c["key"]["id"] == str(new))
+    assert str(old) in promotion["why"]
+    assert (promotion["before"]["is_default"], promotion["after"]["is_default"]) == (
+        False,
+        True,
+    )
+    assert changes[-1]["after"] is None
+
+
+def test_without_a_user_of_the_product_a_promotion_leaves_upstreams_mark(connection):
+    add_provider(connection, "openai")
+    add_provider(connection, "anthropic")
+    add_model(connection, "openai", is_default=True)
+    new = add_model(connection, "anthropic", updated_by=USER)
+    do(connection, providers.delete_provider, "openai", actor="the night watch")
+    assert model(connection, new)["updated_by"] is None
+
+
+def test_an_actors_id_that_no_user_has_is_refused(connection):
+    connection.execute(SETTINGS)
+    add_provider(connection, "openai")
+    with pytest.raises(Refused, match="no user has the id"):
+        do(connection, providers.delete_provider, "openai", actor=str(USER))
+
+
+def test_the_journal_costs_nothing_per_chat(connection):
+    add_provider(connection, "openai")
+    used = add_model(connection, "openai")
+    for _ in range(30):
+        add_chat(connection, used)
+    do(connection, providers.delete_provider, "openai")
+    assert scalar(connection, "select count(*) from sexton.changes") == 2
+
+
+def test_a_role_without_the_journal_is_refused_before_anything_is_written(
+    connection, administrator
+):
+    add_provider(connection, "openai")
+    add_model(connection, "openai")
+    role = f"writer_{connection.info.backend_pid}"
+    administrator.execute(f"create role {role}")
+    connection.execute(
+        f"grant select, insert, update, delete on all tables in schema public to {role}"
+    )
+    try:
+        connection.execute(f"set role {role}")
+        with pytest.raises(Refused, match="may not write the journal") as error:
+            do(connection, providers.delete_provider, "openai")
+        assert "--no-journal" in str(error.value.hint)
+        do(connection, providers.delete_provider, "openai", recorded=False)
+        connection.execute("reset role")
+        assert table(connection, "chat_providers") == []
+    finally:
+        connection.execute("reset role")
+        connection.execute(f"drop owned by {role}")
+        administrator.execute(f"drop role {role}")
+
+
+def test_settings_that_name_what_goes_are_counted(connection):
+    connection.execute(SETTINGS)
     add_provider(connection, "openai")
     gone = add_model(connection, "openai")
-    connection.execute("create table site_configs (key text unique, value text)")
-    connection.execute("create table user_configs (user_id uuid, key text, value text)")
+    for place, kind in enumerate(("site", "advisor", "personal", "pct")):
+        add_override(connection, kind, place, gone)
     connection.execute(
-        """
-        insert into site_configs values
-            ('agents_chat_explore_model_override', %(id)s),
-            ('agents_chat_general_model_override', gen_random_uuid()::text),
-            ('agents_advisor_config', '{"model_config_id": "' || %(id)s || '"}'),
-            ('something_else', %(id)s)
-        """,
-        {"id": str(gone)},
+        "insert into site_configs values ('agents_computer_use_provider', 'openai')"
     )
     connection.execute(
-        """
-        insert into user_configs values
-            (gen_random_uuid(), 'chat_compaction_threshold_pct:' || %(id)s, '80'),
-            (gen_random_uuid(), 'chat_personal_model_override:root', 'model:' || %(id)s)
-        """,
-        {"id": str(gone)},
+        "insert into site_configs values ('deployment_id', %s)", (str(gone),)
     )
-    assert delete("openai").overrides == 4
+    deletion = plan(connection, "openai")
+    assert deletion.references.overrides == 5
 
 
-def test_listing_never_shows_a_key(connection):
-    add_provider(connection, "openai", api_key="sk-hidden")
-    add_model(connection, "openai")
-    add_model(connection, "openai", deleted=True, deleted_at="now")
-    [listed] = list_providers(connection)
-    assert (listed["live"], listed["tombstones"], listed["has_api_key"]) == (1, 1, True)
-    assert "sk-hidden" not in str(listed)
+# -- restoring
 
 
-def test_two_deletions_at_once_leave_one_default(connection, url):
-    """Each provider owns a candidate; whoever comes second must see the first's work."""
-    for name in ("azure", "google", "openai", "vercel"):
-        add_provider(connection, name)
-        add_model(connection, name, is_default=name == "azure")
-    barrier = threading.Barrier(3)
-
-    def work(name):
-        with contextlib.closing(connect(url, name="tests")) as other:
-            barrier.wait()
-            transact(other, lambda: delete_provider(other, name))
-
-    threads = [
-        threading.Thread(target=work, args=(n,)) for n in ("azure", "google", "openai")
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert models.get_default(connection)["provider"] == "vercel"
-    assert scalar(connection, "select count(*) from chat_providers") == 1
+def age(connection):
+    """Make what was deleted so far a day older."""
+    connection.execute(
+        "update chat_model_configs set deleted_at = deleted_at - interval '1 day'"
+    )
 
 
-def test_the_product_servers_lock_is_respected(connection, url):
-    """A transaction of the product that holds the provider's row makes us wait."""
-    provider = add_provider(connection, "openai")
-    holder = connect(url, name="tests")
-    holder.autocommit = False
-    holder.execute("select from chat_providers where id = %s for update", (provider,))
-    done = threading.Event()
+def test_the_latest_deletion_comes_back_and_no_older_lineage(connection):
+    add_provider(connection, "openai")
+    ancient = add_model(connection, "openai", "ancient")
+    do(connection, providers.delete_provider, "openai")
+    age(connection)
+    add_provider(connection, "openai")
+    alone = add_model(connection, "openai", "alone")
+    recent = [add_model(connection, "openai", f"recent {n}") for n in range(2)]
+    do(connection, models.delete_model, alone)
+    connection.execute(
+        "update chat_model_configs set deleted_at = deleted_at - interval '1 hour' "
+        "where id = %s",
+        (alone,),
+    )
+    do(connection, providers.delete_provider, "openai")
+    with pytest.raises(ProviderMissing):
+        do(connection, providers.restore_provider, "openai")
+    add_provider(connection, "openai")
+    restored = do(connection, providers.restore_provider, "openai")
+    assert sorted(restored.models) == sorted(recent)
+    assert model(connection, ancient)["deleted"]
+    assert model(connection, alone)["deleted"]
+    with pytest.raises(UsageError):
+        do(connection, providers.restore_provider, "openai")
 
-    def work():
-        with contextlib.closing(connect(url, name="waiting")) as other:
-            transact(other, lambda: delete_provider(other, "openai"))
-        done.set()
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    while not scalar(
-        connection,
-        "select count(*) from pg_stat_activity"
-        " where application_name = 'waiting' and wait_event_type = 'Lock'",
-    ):
-        assert not done.is_set()
-    add_model(holder, "openai", "created meanwhile")
-    holder.commit()
-    holder.close()
-    thread.join()
-    [created] = table(connection, "chat_model_configs")
-    assert created["deleted"]
+def test_an_orphan_does_not_pass_for_a_restored_model(connection):
+    add_provider(connection, "openai")
+    lost = add_model(connection, "openai", "lost")
+    do(connection, providers.delete_provider, "openai")
+    add_model(connection, "openai", "orphan")
+    do(connection, providers.add_provider, "openai", api_key="k")
+    assert do(connection, providers.restore_provider, "openai").models == [lost]
+
+
+def test_a_provider_that_lost_nothing_has_nothing_to_restore(connection):
+    add_provider(connection, "openai")
+    later = add_model(connection, "openai")
+    do(connection, models.delete_model, later)
+    with pytest.raises(UsageError):
+        do(connection, providers.restore_provider, "openai")
+
+
+def test_what_comes_back_does_not_take_the_default_from_its_heir(connection):
+    add_provider(connection, "openai")
+    add_provider(connection, "anthropic")
+    old = add_model(connection, "openai", is_default=True)
+    heir = add_model(connection, "anthropic")
+    do(connection, providers.delete_provider, "openai")
+    add_provider(connection, "openai")
+    do(connection, providers.restore_provider, "openai")
+    assert (model(connection, heir)["is_default"], model(connection, old)["deleted"]) == (
+        True,
+        False,
+    )
+    assert not model(connection, old)["is_default"]
+
+
+# -- users' keys
+
+
+def test_a_users_key_is_stored_replaced_and_removed(connection):
+    add_provider(connection, "openai", allow_user_api_key=True)
+    for key in ("sk-one", "sk-two"):
+        shown = do(connection, keys.set_user_key, "openai", USER, key)
+        assert key not in str(shown)
+    [stored] = table(connection, "user_chat_provider_keys")
+    assert stored["api_key"] == "sk-two"
+    do(connection, keys.remove_user_key, "openai", USER)
+    assert table(connection, "user_chat_provider_keys") == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "key", "kind", "message"),
+    [
+        ({"enabled": False}, "k", ProviderDisabled, "Provider is disabled."),
+        ({}, "k", Refused, "Provider does not allow user API keys."),
+        ({"allow_user_api_key": True}, "", Refused, "API key is required."),
+    ],
+)
+def test_a_users_key_is_refused_in_upstreams_words(connection, columns, key, kind, message):
+    add_provider(connection, "openai", **columns)
+    with pytest.raises(kind) as error:
+        do(connection, keys.set_user_key, "openai", USER, key)
+    assert (error.value.status, error.value.message) == (400, message)
+
+
+def test_before_the_key_is_dropped_a_provider_is_not_deleted(database):
+    with contextlib.closing(connect(database("0003"), name="tests")) as connection:
+        connection.execute("insert into chat_providers (provider) values ('openai')")
+        with pytest.raises(Refused, match="foreign key"):
+            do(connection, providers.delete_provider, "openai")

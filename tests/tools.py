@@ -9,8 +9,7 @@ import pytest
 
 from toolkit.audit import Options, Outcome, run_checks, select_checks
 from toolkit.cli import run
-from toolkit.database import Connection, connect, rows, scalar, transact
-from toolkit.repair import make_repairs, plan_repair
+from toolkit.database import Connection, connect, rows, scalar
 
 
 @dataclass
@@ -87,17 +86,6 @@ def table(connection: Connection, name: str) -> list[dict[str, Any]]:
 def second_connection(url: str) -> Connection:
     """Another connection to the same database, for tests of races."""
     return connect(url, name="tests, the other one")
-
-
-def repaired(connection: Connection, *names: str) -> Any:
-    """Plan and make the repairs of some checks (all by default); return the plan."""
-
-    def work() -> Any:
-        plan = plan_repair(connection, select_checks(names))
-        make_repairs(connection, plan)
-        return plan
-
-    return transact(connection, work)
 
 
 def look(connection: Connection, name: str, **options: Any) -> Outcome:

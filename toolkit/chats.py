@@ -14,7 +14,7 @@ def chat_id(text: str) -> uuid.UUID:
     try:
         return uuid.UUID(text)
     except ValueError:
-        raise UsageError(f"{text!r} is not a chat's id: not a UUID") from None
+        raise UsageError(f"{text!r} is not a chat's id: not a UUID", status=400) from None
 
 
 def resolve(connection: Connection, id: uuid.UUID) -> dict[str, Any]:
@@ -53,6 +53,8 @@ def _reason(own: dict[str, Any] | None, used: dict[str, Any]) -> str:
         reason = "the chat's own model does not exist: the default"
     if not used["provider_exists"]:
         return f"{reason}; its provider has no row, so the turn will fail"
-    if not used["usable"]:
-        return f"{reason}; it is disabled, or its provider is"
+    if not used["enabled"]:
+        return f"{reason}; it is disabled"
+    if not used["provider_enabled"]:
+        return f"{reason}; its provider is disabled"
     return reason

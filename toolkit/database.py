@@ -32,8 +32,8 @@ Result = TypeVar("Result")
 
 EMBEDDED = "embedded:"
 CONNECT_SECONDS = 10  # a dead host must not hold a cron job for minutes
-LOCK_TIMEOUT = "5s"  # a person waits; longer than that, say who is in the way
-ATTEMPTS = 5  # of a transaction that lost a deadlock or a serialization conflict
+LOCK_TIMEOUT = "2s"  # of one attempt: who queues for a lock makes others queue behind
+ATTEMPTS = 5  # of a transaction that lost: together some ten seconds of patience
 
 
 @contextlib.contextmanager
@@ -181,15 +181,16 @@ def plain(error: psycopg.Error) -> SextonError:
 def transact(connection: Connection, work: Callable[[], Result]) -> Result:
     """Run `work` in one transaction; try again, at most ATTEMPTS times, when it loses.
 
-    A deadlock or a serialization failure is another transaction's gain, not an error.
-    A lock timeout is not tried again: the five seconds were the patience.
+    A deadlock, a serialization failure or a lock timeout is another transaction's gain,
+    not an error; the pauses between attempts are random, so that two losers do not meet
+    again. The last one leaves as the server's error, which `plain` reads as Busy.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with connection.transaction():
                 set_local(connection, "lock_timeout", LOCK_TIMEOUT)
                 return work()
-        except (errors.DeadlockDetected, errors.SerializationFailure):
+        except BUSY_STATES:
             if attempt == ATTEMPTS:
                 raise
             time.sleep(random.uniform(0.01, 0.05) * 2**attempt)

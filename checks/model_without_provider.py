@@ -6,10 +6,11 @@ model, members do not, and a turn that uses it fails.
 
 The repair turns the config into a tombstone, as deleting its provider would have:
 history keeps it, nobody can choose it any more. Nothing else is lost. To keep it in use
-instead, create the provider again before repairing.
+instead, create the provider again before repairing. A config whose provider is merely
+misspelt is left alone; `provider_name_unknown` mends it.
 """
 
-from checks.base import Check, Severity
+from checks.base import Check, Reference, Severity
 
 check = Check(
     __name__,
@@ -17,20 +18,10 @@ check = Check(
     table="chat_model_configs",
     key=("id",),
     message="model {model} names provider {provider}, which does not exist",
-    reads={
-        "chat_model_configs": ("id", "provider", "model", "deleted"),
-        "chat_providers": ("provider",),
-    },
-    parent="chat_providers",
-    find="""
-        select c.id, c.provider, c.model
-        from chat_model_configs c
-        where not c.deleted
-          and not exists (
-              select from chat_providers p where p.provider = c.provider
-          )
-        order by c.id
-    """,
+    reads={"chat_model_configs": ("model", "deleted")},
+    reference=Reference("provider", "chat_providers", "provider"),
+    where="not this.deleted",
+    shows={"model": "this.model"},
     repair="""
         select
             'chat_model_configs' as "table",
@@ -47,9 +38,13 @@ check = Check(
         from chat_model_configs c
         where not c.deleted
           and not exists (
-              select from chat_providers p where p.provider = c.provider
+              select from chat_providers p
+              where p.provider in (
+                  c.provider, lower(btrim(c.provider, E' \\t\\r\\n'))
+              )
           )
-        order by c.id
+        order by c.is_default, c.id
     """,
+    decide="the name is misspelt; to mend it: sexton repair provider_name_unknown",
     brings=("default_missing",),
 )

@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from tests import upstream
+from tests import product_server
 from tests.interleaving import Actor, gated, lockstep, ours, outcome, preempt
 from toolkit import keys, models, providers, reassign
 from toolkit.database import connect, rows
@@ -68,22 +68,26 @@ MINE = {
     "user key": ours(keys.set_user_key, "openai", USER, "sk"),
 }
 THEIRS = {
-    "delete openai": upstream.delete_provider("openai"),
-    "delete anthropic": upstream.delete_provider("anthropic"),
-    "delete the default": upstream.delete_model(id_of("openai first")),
-    "delete the heir": upstream.delete_model(id_of("anthropic first")),
-    "create under openai": upstream.create_model("openai", "theirs"),
-    "create under anthropic": upstream.create_model("anthropic", "theirs"),
-    "create a default under anthropic": upstream.create_model(
+    "delete openai": product_server.delete_provider("openai"),
+    "delete anthropic": product_server.delete_provider("anthropic"),
+    "delete the default": product_server.delete_model(id_of("openai first")),
+    "delete the heir": product_server.delete_model(id_of("anthropic first")),
+    "create under openai": product_server.create_model("openai", "theirs"),
+    "create under anthropic": product_server.create_model("anthropic", "theirs"),
+    "create a default under anthropic": product_server.create_model(
         "anthropic", "theirs", is_default=True
     ),
-    "set-default": upstream.patch_model(id_of("anthropic second"), is_default=True),
-    "step down": upstream.patch_model(id_of("openai first"), is_default=False),
-    "rename the default": upstream.patch_model(id_of("openai first"), display_name="y"),
-    "rename the heir": upstream.patch_model(id_of("anthropic first"), display_name="y"),
-    "rotate openai": upstream.rotate_key("openai"),
-    "user key": upstream.set_user_key(id_of("openai"), USER),
-    "start a chat": upstream.start_chat(id_of("openai first")),
+    "set-default": product_server.patch_model(id_of("anthropic second"), is_default=True),
+    "step down": product_server.patch_model(id_of("openai first"), is_default=False),
+    "rename the default": product_server.patch_model(
+        id_of("openai first"), display_name="y"
+    ),
+    "rename the heir": product_server.patch_model(
+        id_of("anthropic first"), display_name="y"
+    ),
+    "rotate openai": product_server.rotate_key("openai"),
+    "user key": product_server.set_user_key(id_of("openai"), USER),
+    "start a chat": product_server.start_chat(id_of("openai first")),
 }
 # The server merges these on a copy that it reads before its transaction (2.24).
 STALE = ("rename the default", "rename the heir", "set-default", "step down")
@@ -227,7 +231,7 @@ def guard(work):
     def guarded(connection):
         try:
             return work(connection)
-        except upstream.Failed as failure:
+        except product_server.Failed as failure:
             from toolkit.errors import SextonError
 
             raise SextonError(f"upstream: {failure}") from None

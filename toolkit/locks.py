@@ -12,6 +12,7 @@ from toolkit.database import Connection, require_transaction, rows
 # Any constant will do, as long as nobody else uses it: "sexton" as a number, twice.
 ELECTION = 0x736578746F6E01  # whoever may move the default
 UPGRADE = 0x736578746F6E02  # whoever changes the schema
+REPAIR = 0x736578746F6E03  # whoever makes a plan's changes, or takes a run back
 
 
 def lock_election(connection: Connection) -> None:

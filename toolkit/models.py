@@ -28,7 +28,7 @@ from toolkit.election import (
 )
 from toolkit.errors import Deleted, NotFound, ProviderMissing, UsageError
 from toolkit.locks import lock_models, lock_provider
-from toolkit.references import References, count_references
+from toolkit.mentions import References, count_references
 from toolkit.rules import DEFAULT_THRESHOLD, check_model, refuse
 from toolkit.schema import require_tombstones
 

@@ -1,194 +1,233 @@
-"""Repair: a plan that says every change before it is made, and the proof afterwards."""
+"""Repair: a plan that says every change before it is made. Planning reads only."""
 
 import datetime
-import hashlib
 import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
+import psycopg
+
 from checks import Check, Severity, all_checks
-from toolkit.audit import audit, begin
-from toolkit.database import Connection, rows, scalar
-from toolkit.errors import Incomplete, Refused, RepairIncomplete
-from toolkit.locks import lock_election
-from toolkit.schema import require_models, revision
+from toolkit import guards
+from toolkit.database import Connection, plain, rows, scalar, set_local
+from toolkit.errors import Incomplete, UsageError
+from toolkit.journal import SECRETS
+from toolkit.plans import VALIDITY, Action, Options, Plan, Skip
+from toolkit.schema import require_models, visible_revision
+from toolkit.simulation import Simulation
 
-SCHEMA_VERSION = 1
-VALIDITY = datetime.timedelta(hours=24)
-
-# Orphans go before a default is chosen, or one of them might be chosen.
+# References to models come before names, for a placeholder needs one; names before
+# orphans, for a misspelt one makes an orphan; orphans before the default, or one of them
+# might be chosen; settings and queue after that; what is purged comes last. Tombstones'
+# times stand before the orphans, which they do not touch, so that an orphan's end and
+# the promotion that follows it are neighbours.
 ORDER = (
+    "chat_without_model",
+    "message_without_model",
+    "provider_name_unknown",
+    "tombstone_half_set",
     "model_without_provider",
     "orphaned_default",
-    "tombstone_half_set",
     "default_ambiguous",
     "default_missing",
+    "override_dangling",
+    "advisor_dangling",
+    "computer_use_provider_missing",
+    "personal_override_dangling",
+    "queued_message_without_model",
+    "threshold_dangling",
+    "user_key_unusable",
+    "provider_stub",
+    "tombstone_unreferenced",
 )
+# Their repairs follow the loss of a default, and must commit together with it.
+ELECTION = ("orphaned_default", "default_ambiguous", "default_missing")
+
+SKIPS = 100  # listed for each check; how many more there are is said
+STATEMENT_TIMEOUT = "60s"
 
 
-@dataclass(frozen=True)
-class Action:
-    """One row to change: each column before and after, and why."""
+def plan_repair(
+    connection: Connection, selected: Sequence[Check], options: Options | None = None
+) -> Plan:
+    """Say what to change, row by row, and why. Reads only; a standby will do.
 
-    check: str
-    table: str
-    key: dict[str, Any]
-    change: dict[str, list[Any]]
-    why: str
+    Call it in a transaction, best in `snapshot(connection)`: a plan from two moments
+    contradicts itself. Each repair is planned as if the ones before it were made.
 
-
-@dataclass(frozen=True)
-class Skip:
-    """What cannot be repaired safely, and what a person must decide."""
-
-    check: str
-    key: dict[str, Any]
-    reason: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The repairs, in the order in which they will be made."""
-
-    id: str
-    database: dict[str, Any]
-    revision: str | None
-    made_at: datetime.datetime
-    actions: list[Action] = field(default_factory=list)
-    skipped: list[Skip] = field(default_factory=list)
-
-    def document(self) -> dict[str, Any]:
-        """The document that `repair --format json` prints."""
-        actions = [action.__dict__ for action in self.actions]
-        skipped = [skip.__dict__ for skip in self.skipped]
-        body = json.dumps([self.database, actions, skipped], sort_keys=True)
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "plan": {
-                "id": self.id,
-                "database": self.database,
-                "revision": self.revision,
-                "made_at": self.made_at,
-                "expires_at": self.made_at + VALIDITY,
-                "digest": hashlib.sha256(body.encode()).hexdigest(),
-            },
-            "actions": actions,
-            "skipped": skipped,
-        }
-
-
-def plan_repair(connection: Connection, selected: Sequence[Check]) -> Plan:
-    """Say what to change, row by row. Reads only.
-
-    Call it in a transaction: the audit that it starts from settles its own limits.
-    Raises Incomplete where a check could not look, for half a picture is no plan.
+    Raises UsageError for options that make no sense, WrongSchema without the tables,
+    Refused where row security may hide rows, and Incomplete where a check could not
+    look, for half a picture is no plan. Guards do not raise: the plan lists them, and
+    whoever makes it refuses (`guards.refuse_unlifted`).
     """
+    options = options or Options()
     require_models(connection)
-    begin(connection)
-    chosen = _with_followers(selected)
-    plan = Plan(
+    settle(connection)
+    chosen = with_followers(selected)
+    _require_unsafe(chosen, options)
+    guards.refuse_hidden_rows(connection, {table for c in chosen for table in c.reads})
+    simulation = Simulation(connection)
+    chosen = [check for check in chosen if not simulation.absent(check)]
+    actions: list[Action] = []
+    for check in chosen:
+        with _looking(check):
+            for action in _actions(simulation, check, options):
+                simulation.add(action)
+                actions.append(action)
+    skipped: list[Skip] = []
+    for check in chosen:
+        with _looking(check):
+            skipped += _skips(simulation, check, options)
+    made_at = datetime.datetime.now(datetime.UTC)
+    return Plan(
         id=str(uuid.uuid4()),
         database=identity(connection),
-        revision=revision(connection),
-        made_at=datetime.datetime.now(datetime.UTC),
+        revision=visible_revision(connection),
+        made_at=made_at,
+        expires_at=made_at + VALIDITY,
+        options=json.loads(json.dumps(asdict(options))),
+        guards=guards.of_plan(connection, actions, chosen, options),
+        actions=actions,
+        skipped=skipped,
     )
-    taken: set[tuple[str, str]] = set()
-    for outcome in audit(connection, chosen):
-        check = outcome.check
-        if outcome.status == "incomplete":
-            raise Incomplete(f"{check.name} could not look: {outcome.reason}")
-        if outcome.status == "skipped":
-            continue
-        found = rows(connection, check.repair) if check.repair else []
-        for row in found:
-            action = Action(check=check.name, **row)
-            # A row that an earlier repair changes is cured by it, or is its business.
-            place = (action.table, json.dumps(action.key, sort_keys=True))
-            if place not in taken:
-                taken.add(place)
-                plan.actions.append(action)
-        left = outcome.count - len(found)
-        if left > 0 and check.decide and check.severity is not Severity.INFO:
-            keys = [finding.key for finding in outcome.findings]
-            plan.skipped.extend(
-                Skip(check.name, json.loads(json.dumps(key, default=str)), check.decide)
-                for key in keys
-                if (check.table, json.dumps(key, default=str, sort_keys=True)) not in taken
-            )
-    return plan
 
 
-def _with_followers(selected: Sequence[Check]) -> list[Check]:
+def settle(connection: Connection) -> None:
+    """Set a transaction's limits: no endless query, no hidden row, no compiler."""
+    set_local(connection, "statement_timeout", STATEMENT_TIMEOUT)
+    set_local(connection, "row_security", "off")
+    set_local(connection, "jit", "off")
+
+
+def with_followers(selected: Iterable[Check]) -> list[Check]:
     """The checks to repair, in order, and those whose repair must follow."""
     chosen: dict[str, Check] = {}
+    known = all_checks()
     waiting = list(selected)
     while waiting:
         check = waiting.pop()
         chosen[check.name] = check
-        known = all_checks()
         waiting.extend(known[name] for name in check.brings if name not in chosen)
     places = {name: place for place, name in enumerate(ORDER)}
-    return sorted(chosen.values(), key=lambda c: places.get(c.name, len(ORDER)))
+    return sorted(chosen.values(), key=lambda c: (places.get(c.name, len(ORDER)), c.name))
 
 
 def identity(connection: Connection) -> dict[str, Any]:
-    """Which database this is: its name, and the cluster's system identifier."""
-    return {
-        "name": connection.info.dbname,
-        "system_identifier": str(
-            scalar(connection, "select system_identifier from pg_control_system()")
-        ),
-    }
+    """Which database this is: its name and oid, and the cluster's system identifier.
 
-
-def make_repairs(connection: Connection, plan: Plan) -> int:
-    """Make a plan's changes and prove them; return the number of rows changed.
-
-    Each row must still be as the plan saw it. Raises Refused, naming the row, where one
-    moved, and RepairIncomplete where a check still finds what its repair should have
-    cured: the caller's transaction must then be rolled back.
+    The identifier is None where this role may not read it.
     """
-    lock_election(connection)
-    for action in plan.actions:
-        _change(connection, action)
-    for check in _with_followers([all_checks()[a.check] for a in plan.actions]):
-        left = rows(connection, check.repair) if check.repair else []
-        if left or (check.decide is None and rows(connection, check.find)):
-            raise RepairIncomplete(
-                f"{check.name} still finds rows after its repair; nothing was kept",
-                hint="somebody else is changing the same rows: run it again",
-            )
-    return len(plan.actions)
-
-
-def _change(connection: Connection, action: Action) -> None:
-    """Change one row, if it is still as the plan saw it."""
-    names = ", ".join(f'"{column}"' for column in action.change)
-    matches = " and ".join(f't."{column}" = k."{column}"' for column in action.key)
-    same = " and ".join(
-        f't."{column}" is not distinct from b."{column}"' for column in action.change
+    [found] = rows(
+        connection,
+        """
+        select
+            datname as name,
+            oid::bigint as oid,
+            has_function_privilege('pg_control_system()', 'execute') as readable
+        from pg_catalog.pg_database where datname = current_database()
+        """,
     )
-    query: Any = f"""
-        update {action.table} t
-        set ({names}) = (
-            select {names} from jsonb_populate_record(null::{action.table}, %s)
+    identifier = None
+    if found.pop("readable"):
+        identifier = str(
+            scalar(connection, "select system_identifier from pg_control_system()")
         )
-        from jsonb_populate_record(null::{action.table}, %s) k,
-             jsonb_populate_record(null::{action.table}, %s) b
-        where {matches} and {same}
-    """  # noqa: S608 - the names are our checks' own; the values are parameters
-    before = {column: pair[0] for column, pair in action.change.items()}
-    after = {column: pair[1] for column, pair in action.change.items()}
-    parameters = [json.dumps(part) for part in (after, action.key, before)]
-    if connection.execute(query, parameters).rowcount != 1:
-        raise Refused(
-            f"{action.table} {_name(action.key)} moved since the plan was made; "
-            "nothing was changed",
-            hint="look at the plan again: sexton repair",
-        )
+    return {**found, "system_identifier": identifier}
 
 
-def _name(key: dict[str, Any]) -> str:
-    return ", ".join(f"{column}={value}" for column, value in key.items())
+class _looking:
+    """Turns a check's failure to look into Incomplete."""
+
+    def __init__(self, check: Check) -> None:
+        self.check = check
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, psycopg.errors.QueryCanceled | psycopg.ProgrammingError):
+            raise Incomplete(
+                f"{self.check.name} could not look: {plain(error).message}",
+                hint="plan without it: sexton repair CHECK...",
+            ) from None
+
+
+def _require_unsafe(chosen: Sequence[Check], options: Options) -> None:
+    by_name = {check.name: check for check in chosen}
+    for name in options.unsafe:
+        if name not in by_name:
+            raise UsageError(
+                f"--unsafe {name} allows nothing: that check is not among those to repair",
+                hint="sexton checks lists them",
+            )
+        if by_name[name].loses is None:
+            raise UsageError(
+                f"--unsafe {name} allows nothing: its repair loses nothing",
+                hint=f"sexton explain {name}",
+            )
+
+
+def _allowed(check: Check, options: Options) -> bool:
+    if check.loses is not None:
+        return check.name in options.unsafe
+    return not check.asked or check.name in options.named
+
+
+def _actions(simulation: Simulation, check: Check, options: Options) -> Iterator[Action]:
+    if not _allowed(check, options):
+        return
+    if check.mend:
+        mended = map(check.mend, simulation.query(check, check.find))
+        found = [row for row in mended if row is not None]
+    else:
+        found = simulation.query(check, check.repair) if check.repair else []
+    for row in found:
+        action = Action(check=check.name, **row)
+        if set(SECRETS) & set(action.change):
+            raise RuntimeError(f"the repair of {check.name} would let a secret out")
+        if not simulation.has(action.table, action.change):
+            continue  # an older schema: what is left is listed
+        if action.kind == "update":
+            pending = simulation.pending(action)
+            if any(
+                pending.get(column) == "now" != pair[1]
+                for column, pair in action.change.items()
+            ):
+                continue  # what it will be by then is not known before
+            change = {
+                column: pair
+                for column, pair in action.change.items()
+                # An earlier change of the same row has set it to the time of the deed.
+                if not (pending.get(column) == pair[1] == "now")
+            }
+            action = Action(
+                action.check, action.table, action.key, change, action.why, action.kind
+            )
+        yield action
+
+
+def _skips(simulation: Simulation, check: Check, options: Options) -> Iterator[Skip]:
+    """What the check would still find after all planned changes."""
+    named = check.name in options.named
+    if check.severity is Severity.INFO and not named:
+        return
+    if not _allowed(check, options):
+        option = f"sexton repair {check.name}"
+        if check.loses:
+            reason = (
+                f"the repair loses {check.loses}; to do it: {option} --unsafe {check.name}"
+            )
+        else:
+            reason = f"the repair is made only when asked for: {option}"
+    elif check.decide:
+        reason = check.decide
+    else:
+        return
+    found = simulation.find(check)
+    for row in found[:SKIPS]:
+        key = {name: row[name] for name in check.key}
+        yield Skip(check.name, json.loads(json.dumps(key, default=str)), reason)
+    if len(found) > SKIPS:
+        yield Skip(check.name, {}, f"and {len(found) - SKIPS:,} more; {reason}")

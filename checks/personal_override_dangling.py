@@ -1,0 +1,103 @@
+"""A user's own choice of model names a model that cannot be used.
+
+The choice is text: `model:` and a config's id, or a word that means a default. Deleting a
+provider or a model leaves it behind, and the chat silently uses the default.
+
+The repair sets the choice to `chat_default`, which is what happens anyway; the journal
+keeps what it was. A model or provider that is merely disabled may be enabled again, so a
+person must decide.
+"""
+
+from checks.base import Check, Severity
+
+check = Check(
+    __name__,
+    severity=Severity.INFO,
+    table="user_configs",
+    key=("user_id", "key"),
+    message="setting {key} of user {user_id} {problem}",
+    reads={
+        "user_configs": ("user_id", "key", "value"),
+        "chat_model_configs": ("id", "provider", "enabled", "deleted"),
+        "chat_providers": ("provider", "enabled"),
+    },
+    parent="chat_model_configs",
+    find="""
+        select judged.user_id, judged.key, judged.problem
+        from (
+            select
+                s.user_id,
+                s.key,
+                case
+                    when s.model_id is null then 'holds no model id'
+                    when c.id is null
+                        then format('names model %s, which does not exist', s.model_id)
+                    when c.deleted
+                        then format('names model %s, a tombstone', s.model_id)
+                    when p.provider is null
+                        then format('names model %s, whose provider is gone', s.model_id)
+                    when not c.enabled
+                        then format('names model %s, which is disabled', s.model_id)
+                    when not p.enabled then
+                        format('names model %s, whose provider is disabled', s.model_id)
+                end as problem
+            from (
+                select
+                    o.user_id,
+                    o.key,
+                    case
+                        when btrim(o.value)
+                            ~* '^model:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(:.+)?$'
+                        then substr(btrim(o.value), 7, 36)::uuid
+                    end as model_id
+                from user_configs o
+                where o.key in (
+                    'chat_personal_model_override:root',
+                    'chat_personal_model_override:general',
+                    'chat_personal_model_override:explore'
+                )
+                  and btrim(o.value) not in ('', 'chat_default', 'deployment_default')
+            ) s
+            left join chat_model_configs c on c.id = s.model_id
+            left join chat_providers p on p.provider = c.provider
+        ) judged
+        where judged.problem is not null
+        order by judged.user_id, judged.key
+    """,
+    repair="""
+        select
+            'user_configs' as "table",
+            jsonb_build_object('user_id', s.user_id, 'key', s.key) as key,
+            jsonb_build_object('value', jsonb_build_array(s.value, 'chat_default'))
+                as change,
+            case
+                when s.model_id is null then 'it holds no model id'
+                when c.id is null then 'its model does not exist'
+                when c.deleted then 'its model is a tombstone'
+                else 'the provider of its model is gone'
+            end || ', so the chat uses the default anyway' as why
+        from (
+            select
+                o.user_id,
+                o.key,
+                o.value,
+                case
+                    when btrim(o.value)
+                        ~* '^model:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(:.+)?$'
+                    then substr(btrim(o.value), 7, 36)::uuid
+                end as model_id
+            from user_configs o
+            where o.key in (
+                'chat_personal_model_override:root',
+                'chat_personal_model_override:general',
+                'chat_personal_model_override:explore'
+            )
+              and btrim(o.value) not in ('', 'chat_default', 'deployment_default')
+        ) s
+        left join chat_model_configs c on c.id = s.model_id
+        left join chat_providers p on p.provider = c.provider
+        where c.id is null or c.deleted or p.provider is null
+        order by s.user_id, s.key
+    """,
+    decide="set the choice to chat_default, or let the user choose again",
+)

@@ -1,0 +1,48 @@
+"""A queued message names a model config that is gone: a tombstone, or no row at all.
+
+The column has no foreign key. Deleting a provider or a model does not look into the
+queue. When the message's turn comes, the chat falls back to the default, or fails where
+there is none.
+
+The repair clears the reference: the message then uses the chat's own model, or the
+default. The journal keeps which model was asked for.
+"""
+
+from checks.base import Check, Reference, Severity
+
+check = Check(
+    __name__,
+    severity=Severity.WARNING,
+    table="chat_queued_messages",
+    key=("id",),
+    message="queued message {id} names model {model_config_id}, which {state}",
+    reads={"chat_model_configs": ("deleted",)},
+    reference=Reference(
+        "model_config_id", "chat_model_configs", "id", counts="not parent.deleted"
+    ),
+    shows={
+        "state": """
+            case
+                when this.model_config_id in (select c.id from chat_model_configs c)
+                then 'is a tombstone'
+                else 'does not exist'
+            end
+        """,
+    },
+    repair="""
+        select
+            'chat_queued_messages' as "table",
+            jsonb_build_object('id', q.id) as key,
+            jsonb_build_object(
+                'model_config_id', jsonb_build_array(q.model_config_id, null)
+            ) as change,
+            'without a model of its own it uses the chat''s, or the default' as why
+        from chat_queued_messages q
+        where q.model_config_id is not null
+          and not exists (
+              select from chat_model_configs c
+              where c.id = q.model_config_id and not c.deleted
+          )
+        order by q.id
+    """,
+)

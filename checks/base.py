@@ -99,7 +99,8 @@ class Check:
                 f"{self.name}: a check has either `find`, or `where` or `reference`"
             )
         reads = {table: tuple(columns) for table, columns in self.reads.items()}
-        self._read(reads, self.table, self.key)
+        if not self.find:
+            self._read(reads, self.table, self.key)
         for ref in filter(None, (self.reference, self.looks_up)):
             self._read(reads, self.table, (ref.column,))
             self._read(reads, ref.parent, (ref.parent_key,))
@@ -142,16 +143,17 @@ class Check:
             f"not exists (select from {ref.parent} parent "
             f"where parent.{ref.parent_key} = this.{ref.column}{counts})"
         )
-        return " and ".join(conditions)
+        return "\n  and ".join(conditions)
 
     def select(self, condition: LiteralString) -> LiteralString:
         """Select the rows of the table that meet a condition, ordered by key."""
-        keys = ", ".join([f"this.{column}" for column in self.key])
-        rows: LiteralString = f"from {self.table} this"
+        lines: list[LiteralString] = [f"select {self.columns}", f"from {self.table} this"]
         if ref := self.looks_up:
             on = f"parent.{ref.parent_key} = this.{ref.column}"
-            rows = f"{rows} join {ref.parent} parent on {on}"
-        return f"select {self.columns} {rows} where {condition} order by {keys}"
+            lines.append(f"join {ref.parent} parent on {on}")
+        keys = ", ".join([f"this.{column}" for column in self.key])
+        lines += [f"where {condition}", f"order by {keys}"]
+        return "\n".join(lines)
 
     @property
     def name(self) -> str:

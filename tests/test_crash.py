@@ -158,7 +158,7 @@ def wait_until_gone(scene: Scene, size: str) -> None:
 
 
 def sessions(connection: Connection, blocked: bool = False) -> int:
-    return scalar(
+    found = scalar(
         connection,
         """
         select count(*) from pg_stat_activity
@@ -167,6 +167,7 @@ def sessions(connection: Connection, blocked: bool = False) -> int:
         """,
         blocked,
     )
+    return int(found)
 
 
 def kill_at_stage(

@@ -34,7 +34,7 @@ from toolkit.upgrade import upgrade
 KILLS = int(os.environ.get("KILLS", "6"))
 SEED = int(os.environ.get("KILLS_SEED", "0")) or random.randrange(1_000_000)
 SIZES = {"small": 300, "large": 2_500}  # rows: one transaction, and several
-PATIENCE = 30  # seconds until a condition that must come is given up
+PATIENCE = 60  # seconds until a condition that must come is given up
 
 STAGES = ("before the first change", "first batch", "last batch", "the end")
 COMMANDS = ("apply", "undo")
@@ -158,7 +158,7 @@ def wait_until_gone(scene: Scene, size: str) -> None:
 
 
 def sessions(connection: Connection, blocked: bool = False) -> int:
-    return scalar(
+    found = scalar(
         connection,
         """
         select count(*) from pg_stat_activity
@@ -167,6 +167,7 @@ def sessions(connection: Connection, blocked: bool = False) -> int:
         """,
         blocked,
     )
+    return int(found)
 
 
 def kill_at_stage(

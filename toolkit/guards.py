@@ -99,7 +99,7 @@ def refuse_unlifted(guards: Iterable[Guard]) -> None:
         options = " ".join(dict.fromkeys(guard.option for guard in standing))
         raise Refused(
             "; ".join(guard.saw for guard in standing),
-            hint=f"if that is as it should be: sexton repair {options}",
+            hint=f"if that is as it should be, give repair (or undo) {options}",
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from toolkit.database import Connection, scalar
+from toolkit.errors import SchemaDrift
 from toolkit.schema import provider_keys, revision
 
 
@@ -138,3 +139,12 @@ def drift(connection: Connection) -> list[str]:
             for key in provider_keys(connection)
         ]
     return broken
+
+
+def verify(connection: Connection) -> None:
+    """Insist that there is no drift; raises SchemaDrift."""
+    if found := drift(connection):
+        raise SchemaDrift(
+            "the schema contradicts its revision:\n  " + "\n  ".join(found),
+            hint="sexton explain schema_drift",
+        )

@@ -73,10 +73,8 @@ def work(url: str, until: float, offset: int, latencies: list[float]) -> None:
         due = time.monotonic() + offset / RATE
         while due < until:
             time.sleep(max(0.0, due - time.monotonic()))
-            try:
+            with contextlib.suppress(psycopg.errors.DeadlockDetected):
                 _request(connection, rng.random() < 1 / 3)
-            except psycopg.errors.DeadlockDetected:
-                pass
             latencies.append(time.monotonic() - due)
             due += CLIENTS / RATE
 
@@ -141,7 +139,7 @@ def main(idle: float = 20.0) -> None:
             ):
                 database = change.__name__
                 with psycopg.connect(server.url(), autocommit=True) as administrator:
-                    administrator.execute(f"create database {database}")  # type: ignore[call-overload]
+                    administrator.execute(f"create database {database}")
                 url = server.url(database)
                 with contextlib.closing(connect(url, name="bench")) as connection:
                     upgrade(connection, url, "0003")

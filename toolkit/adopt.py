@@ -1,117 +1,147 @@
-"""Adopt: recognise a database by its catalogs, and record the revision that it is at.
+"""Adopt: recognise a database by its catalog, and record which revision it is at.
 
-Nothing is guessed: a state that no revision explains is listed, not stamped.
+Every subject (the two columns, the index of the default, the provider key) goes through
+phases, one after the other. The revision is the newest one that no subject lags behind.
+A subject that is ahead was changed by hand, and the upgrade will find it done; one that
+is behind, or between phases in a way that the upgrade puts right, is said too.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
-from alembic import command
-
-from toolkit import schema
+from checks.schema_drift import END, MODELS, Fact
+from migrations.locks import Options
+from migrations.turn import require_direct, turn
+from toolkit import schema, upgrade
 from toolkit.database import Connection
-from toolkit.drift import drift
-from toolkit.errors import WrongSchema
-from toolkit.upgrade import revisions, run_alembic
+from toolkit.drift import drift, facts
+from toolkit.errors import Refused
 
-# What the product's later migrations leave behind: they bind models to another table.
-NEWER = {"ai_providers": (), "chat_model_configs": ("ai_provider_id",)}
+# Between phases, and which revision's step puts it right: the columns are added, the
+# index built, the key dropped, whatever the state they are found in.
+CURES = {"the index of the default": "0002", "the provider key": "0003"}
+# Later versions of the real product bring these.
+NEWER = {"chat_model_configs": {"ai_provider_id", "organization_id"}}
 
 
-@dataclass(frozen=True)
-class Recognition:
-    """What a database turned out to be.
+def adopt(connection: Connection) -> dict[str, Any]:
+    """What the database is. Reads catalogs alone.
 
-    `revision` is None where it is unknown; `differs` then says why. `ahead` lists what
-    the database has of later revisions already, which `upgrade` will find done.
+    Returns {recognised, revision, recorded, matches, notes, problems}. `recorded` is the
+    revision that the database says it has.
     """
-
-    revision: str | None
-    recorded: str | None
-    product: bool
-    matches: list[str]
-    differs: list[str]
-    ahead: list[str]
-
-    def document(self, *, applied: bool) -> dict[str, Any]:
-        """The document that `adopt --format json` prints."""
-        return {
-            "recognised": self.revision is not None,
-            **self.__dict__,
-            "applied": applied,
-        }
-
-
-def recognise(connection: Connection) -> Recognition:
-    """Compare the catalogs with every revision. Reads only.
-
-    Raises WrongSchema where the tables are not there at all.
-    """
-    schema.require_models(connection)
-    recorded = schema.visible_revision(connection)
-    product = bool(schema.columns(connection, "users"))
-    known = revisions()
-
-    def unknown(differs: list[str]) -> Recognition:
-        return Recognition(None, recorded, product, _has(connection), differs, [])
-
-    newer = _newer(connection)
-    if recorded is not None and recorded not in known:
-        newer.append(f"its recorded revision is {recorded!r}")
-    if newer:
-        return unknown([f"{what}: newer than this Sexton" for what in newer])
-    drifts = {revision: drift(connection, revision) for revision in known}
-    for place in reversed(range(len(known))):
-        revision = known[place]
-        # What contradicts this revision is no fault where a later one wants it so.
-        later = known[place + 1 :]
-        ahead = [d for d in drifts[revision] if any(d not in drifts[r] for r in later)]
-        if len(ahead) == len(drifts[revision]):
-            return Recognition(revision, recorded, product, _has(connection), [], ahead)
-    nearest = min(reversed(known), key=lambda revision: len(drifts[revision]))
-    return unknown([f"unlike {nearest}: {sentence}" for sentence in drifts[nearest]])
+    recorded = schema.revision(connection)
+    document: dict[str, Any] = {"recognised": False, "revision": None}
+    document |= {"recorded": recorded, "matches": [], "notes": [], "problems": []}
+    if recorded is not None:
+        return _recorded(connection, recorded, document)
+    problems = document["problems"]
+    for table in (schema.PROVIDERS, MODELS):
+        if not schema.columns(connection, table):
+            problems.append(f"there is no table {table} on the search_path")
+    for table, later in NEWER.items():
+        if found := sorted(later & schema.columns(connection, table)):
+            problems.append(
+                f"{table} has {', '.join(found)}: a version of the product that is newer "
+                "than this Sexton knows"
+            )
+    if problems:
+        return document
+    return _recognise(facts(connection), document)
 
 
-def adopt(connection: Connection, address: str) -> Recognition:
-    """Record the revision that `recognise` finds; raises WrongSchema where it finds none.
-
-    The work is done on a second connection to `address`.
-    """
-    found = recognise(connection)
-    if found.revision is None:
-        raise WrongSchema(
-            f"the database is at no revision that this Sexton knows: {found.differs[0]}",
-            hint="sexton adopt lists all that differs",
+def _recorded(
+    connection: Connection, recorded: str, document: dict[str, Any]
+) -> dict[str, Any]:
+    if recorded not in upgrade.revisions():
+        document["problems"].append(
+            f"the database is at revision {recorded!r}, which this Sexton does not know"
         )
-    if found.revision != found.recorded:
-        run_alembic(command.stamp, address, found.revision)
-    return found
+    else:
+        document["problems"] += drift(connection)
+    if not document["problems"]:
+        document |= {"recognised": True, "revision": recorded}
+        document["notes"].append(f"it is Sexton's already, at {recorded}")
+    return document
 
 
-def _newer(connection: Connection) -> list[str]:
-    return [
-        f"{table} has {', '.join(names)}" if names else f"there is a table {table}"
-        for table, names in NEWER.items()
-        if schema.has(connection, table, *names)
-    ]
+def _recognise(found: list[tuple[Fact, bool]], document: dict[str, Any]) -> dict[str, Any]:
+    known = upgrade.revisions()
+    steps: dict[tuple[str, str], list[tuple[Fact, bool]]] = {}
+    for fact, holds in found:
+        steps.setdefault((fact.table, fact.subject), []).append((fact, holds))
+    reached = known[-1]
+    ahead: list[tuple[str, Fact]] = []
+    for (table, subject), phases in steps.items():
+        held = [fact for fact, holds in phases if holds]
+        if held:
+            fact = held[-1]
+            until = known[-1] if fact.until == END else _before(known, fact.until)
+            ahead.append((until, fact))
+            reached = min(reached, until)
+        elif subject in CURES:
+            reached = min(reached, CURES[subject])
+            document["notes"].append(
+                f"{table}: {phases[0][0].broken}; the upgrade puts that right"
+            )
+        else:
+            document["problems"].append(f"{table}: {phases[-1][0].broken}")
+    if document["problems"]:
+        return document
+    document |= {"recognised": True, "revision": reached}
+    for until, fact in ahead:
+        if fact.since > reached:
+            document["notes"].append(
+                f"{fact.table}: {fact.subject} is as {fact.since} leaves it, already"
+            )
+        elif until >= reached:
+            document["matches"].append(f"{fact.table}: {fact.subject}")
+    return document
 
 
-def _has(connection: Connection) -> list[str]:
-    """What revisions differ in, in words."""
-    tombstones = {"deleted", "deleted_at"} & schema.columns(connection, schema.MODELS)
-    live, every = (
-        not any("unique btree" in sentence for sentence in drift(connection, revision))
-        for revision in ("0003", "0002")
-    )
-    keys = schema.provider_keys(connection)
-    return [
-        f"columns {' and '.join(sorted(tombstones))}" if tombstones else "no tombstones",
-        *(["one live default"] if live else []),
-        *(["one default, tombstones counted"] if every else []),
-        *([] if live or every else ["no index of the one default"]),
-        *(
-            f"foreign key {key['name']}{'' if key['valid'] else ', not valid'}"
-            for key in keys
-        ),
-        *([] if keys else ["no foreign key on provider"]),
-    ]
+def _before(known: list[str], revision: str) -> str:
+    return known[known.index(revision) - 1]
+
+
+def stamp(connection: Connection, document: dict[str, Any]) -> dict[str, Any]:
+    """Record the revision that `adopt` recognised; again does no harm.
+
+    Raises Refused where the database has changed since, or is not recognised.
+    """
+    require_direct(connection)
+    with turn(connection, Options(deadline=10)), connection.transaction():
+        now = adopt(connection)
+        if not now["recognised"] or now["revision"] != document["revision"]:
+            raise Refused("the schema is not what it was a moment ago: look again")
+        if now["recorded"] is None:
+            execute: Any = connection.execute
+            name = f"{schema.VERSION_SCHEMA}.{schema.VERSION_TABLE}"
+            execute(f"create schema if not exists {schema.VERSION_SCHEMA}")
+            execute(
+                f"""
+                create table if not exists {name} (
+                    version_num varchar(32) not null,
+                    constraint {schema.VERSION_TABLE}_pkc primary key (version_num)
+                )
+                """
+            )
+            execute(
+                f"insert into {name} (version_num) values (%s)",  # noqa: S608
+                (now["revision"],),
+            )
+    return document | {"recorded": document["revision"]}
+
+
+def text(document: dict[str, Any]) -> str:
+    """The document for people."""
+    lines = []
+    if document["recognised"]:
+        head = f"recognised: revision {document['revision']}"
+        if document["recorded"] is None:
+            head += ", not recorded yet: sexton adopt --apply"
+        lines.append(head)
+    else:
+        lines.append("not recognised, so nothing is recorded:")
+    lines += [f"  does not match: {problem}" for problem in document["problems"]]
+    lines += [f"  note: {note}" for note in document["notes"]]
+    lines += [f"  matches: {match}" for match in document["matches"]]
+    return "\n".join(lines)

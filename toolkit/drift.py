@@ -1,20 +1,41 @@
-"""Drift: where the catalogs contradict a revision, read by the check `schema_drift`."""
+"""Drift: where the catalogs contradict the revision that the database says it has.
+
+The check `schema_drift` holds the facts and the query; so an audit, `sexton status` and
+every upgrade see the same.
+"""
 
 from typing import Any
 
-from checks.schema_drift import QUERY
+from psycopg.rows import tuple_row
+
+from checks.schema_drift import FACTS, Fact, check
 from toolkit.database import Connection, rows
-from toolkit.schema import visible_revision
+from toolkit.errors import SchemaDrift
+from toolkit.schema import revision
 
 
-def drift(connection: Connection, revision: str | None = None) -> list[str]:
-    """One sentence for each contradiction with `revision`, by default the recorded one.
+def drift(connection: Connection) -> list[str]:
+    """One sentence for each table that drifted; empty where the database keeps its word.
 
-    Empty where the catalogs keep its word. A database without a revision promises
-    nothing, so it has no drift.
+    A database without a revision promises nothing, so it has no drift.
     """
-    at = revision or visible_revision(connection)
-    if at is None:
+    if revision(connection) is None:
         return []
-    query: Any = QUERY.replace("{at}", "select %s::text as at")
-    return [f"{row['object']} {row['problem']}" for row in rows(connection, query, at)]
+    return [check.message.format_map(row) for row in rows(connection, check.find)]
+
+
+def facts(connection: Connection) -> list[tuple[Fact, bool]]:
+    """All facts, of all revisions, and whether each holds now. Reads catalogs alone."""
+    query: Any = "select " + ", ".join(fact.holds for fact in FACTS)
+    cursor = connection.cursor(row_factory=tuple_row)
+    held = cursor.execute(query).fetchone()
+    return list(zip(FACTS, held or (), strict=True))
+
+
+def verify(connection: Connection) -> None:
+    """Insist that there is no drift; raises SchemaDrift."""
+    if found := drift(connection):
+        raise SchemaDrift(
+            "the schema contradicts its revision:\n  " + "\n  ".join(found),
+            hint="sexton explain schema_drift",
+        )

@@ -67,6 +67,18 @@ class WrongSchema(SextonError):
     code = NO_CONNECTION
 
 
+class WrongServer(SextonError):
+    """This server, or this role on it, cannot be used for that."""
+
+    code = NO_CONNECTION
+
+
+class SchemaDrift(SextonError):
+    """The schema contradicts the revision that the database says it has."""
+
+    code = FINDINGS
+
+
 class Refused(SextonError):
     """Refused; nothing was changed."""
 

@@ -1,7 +1,8 @@
 """Upgrade and downgrade: run the revisions through alembic, and say it in our words."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 from alembic import command
@@ -11,17 +12,17 @@ from alembic.util import CommandError
 from sqlalchemy import exc
 
 import migrations
-from migrations.pooler import ADVICE
-from migrations.steps import REFUSED
+from migrations.locks import Options
 from toolkit import schema
-from toolkit.database import Connection, plain, rows
+from toolkit.database import Connection, plain
+from toolkit.drift import verify
 from toolkit.engine import engine
-from toolkit.errors import Refused, SextonError, UsageError, WrongSchema
+from toolkit.errors import Busy, Refused, SextonError, UsageError, WrongSchema, WrongServer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["BASE", "Options", "downgrade", "head", "revisions", "upgrade"]
 
 BASE = "base"
+_one_thread = threading.Lock()  # alembic keeps its context in module-level state
 
 
 def config() -> Config:
@@ -43,61 +44,72 @@ def head() -> str:
     return revisions()[-1]
 
 
-def upgrade(connection: Connection, address: str, target: str = "head") -> list[str]:
+def upgrade(
+    connection: Connection,
+    address: str,
+    target: str = "head",
+    options: Options | None = None,
+) -> list[str]:
     """Go up to `target` and return the revisions made; none if it was there already.
 
-    `connection` is only looked at; the work is done on a second one to `address`.
-    Raises UsageError for an unknown target, WrongSchema for a database that is not ours,
-    Refused where the data forbids it, Busy where a lock could not be had.
+    `connection` is only looked at; the work is done on others to `address`. Afterwards
+    the catalogs are read, and drift is an error. Raises UsageError for an unknown target,
+    WrongSchema for a database that is not ours, Refused where the data forbids it, Busy
+    where a lock could not be had, WrongServer behind a pooler or without the right,
+    SchemaDrift.
     """
-    current, goal = _from(connection), _number(target)
+    wanted, goal = way_up(connection, target)
+    made = _alembic(command.upgrade, connection, address, goal, options) if wanted else []
+    verify(connection)
+    return made
+
+
+def downgrade(
+    connection: Connection,
+    address: str,
+    target: str,
+    options: Options | None = None,
+) -> list[str]:
+    """Go down to `target` and return the revisions undone; errors as for `upgrade`."""
+    wanted, goal = way_down(connection, target)
+    made = _alembic(command.downgrade, connection, address, goal, options) if wanted else []
+    verify(connection)
+    return made
+
+
+def way_up(connection: Connection, target: str) -> tuple[list[str], str]:
+    """The revisions to make, in order, and the one they end at."""
+    current, goal, known = current_revision(connection), _number(target), revisions()
     if current is None and schema.columns(connection, schema.MODELS):
         raise WrongSchema(
             f"{schema.MODELS} exists, but no revision is recorded for it",
             hint="sexton adopt recognises such a database",
         )
-    known = revisions()
     have = known.index(current) + 1 if current else 0
-    wanted = known[have : known.index(goal) + 1]
     if have > known.index(goal) + 1:
         raise UsageError(
             f"the database is at {current} already, above {goal}",
             hint=f"sexton downgrade {goal}",
         )
-    if wanted:
-        run_alembic(command.upgrade, address, goal)
-    return wanted
+    return known[have : known.index(goal) + 1], goal
 
 
-def downgrade(connection: Connection, address: str, target: str) -> list[str]:
-    """Go down to `target` and return the revisions undone; errors as for `upgrade`."""
-    current = _from(connection)
-    known = revisions()
+def way_down(connection: Connection, target: str) -> tuple[list[str], str]:
+    """The revisions to undo, in order, and the one they end at."""
+    current, known = current_revision(connection), revisions()
     have = known.index(current) + 1 if current else 0
-    keep = 0 if target == BASE else known.index(_number(target)) + 1
+    goal = target if target == BASE else _number(target)
+    keep = 0 if goal == BASE else known.index(goal) + 1
     if keep > have:
         raise UsageError(
-            f"the database is at {current or BASE}, below {target}",
-            hint=f"sexton upgrade {target}",
+            f"the database is at {current or BASE}, below {goal}",
+            hint=f"sexton upgrade {goal}",
         )
-    undone = known[keep:have][::-1]
-    _foresee(connection, undone)
-    if undone:
-        run_alembic(command.downgrade, address, target)
-    return undone
+    return known[keep:have][::-1], goal
 
 
-def _foresee(connection: Connection, undone: list[str]) -> None:
-    """Refuse before the first step what the data would make the last one refuse."""
-    script = ScriptDirectory.from_config(config())
-    for number in undone:
-        for step in script.get_revision(number).module.DOWNGRADE:
-            for query, sentence in step.get("refuse", ()):
-                for row in rows(connection, query):
-                    raise Refused(sentence.format_map(row))
-
-
-def _from(connection: Connection) -> str | None:
+def current_revision(connection: Connection) -> str | None:
+    """The database's revision, or None; raises WrongSchema for one we do not know."""
     current = schema.revision(connection)
     if current is not None and current not in revisions():
         raise WrongSchema(
@@ -119,26 +131,59 @@ def _number(target: str) -> str:
     return target
 
 
-def run_alembic(run: "Callable[[Config, str], None]", address: str, revision: str) -> None:
-    """Run one of alembic's commands on a connection of its own; errors become ours."""
-    made = config()
+def _alembic(
+    run: Callable[[Config, str], None],
+    connection: Connection,
+    address: str,
+    goal: str,
+    options: Options | None,
+) -> list[str]:
+    given, made = config(), list[str]()
+    given.attributes.update(options=options or Options(), made=made)
     try:
-        with engine(address, f"sexton to {revision}").connect() as connection:
-            made.attributes["connection"] = connection
-            run(made, revision)
-    except CommandError as error:
-        raise _refusal(str(error)) from None
-    except psycopg.errors.ObjectNotInPrerequisiteState as error:
-        raise Refused(error.diag.message_primary) from None
-    except psycopg.Error as error:
-        raise plain(error) from None
-    except exc.DBAPIError as error:
-        if isinstance(error.orig, psycopg.Error):
-            raise plain(error.orig) from None
-        raise
+        with _one_thread, engine(address, f"sexton to {goal}").connect() as working:
+            given.attributes["connection"] = working
+            run(given, goal)
+    except (SextonError, CommandError, psycopg.Error, exc.DBAPIError) as error:
+        raise _say_where(_plain(error), connection, made) from None
+    return made
 
 
-def _refusal(message: str) -> SextonError:
-    if message.startswith(REFUSED):
-        return Refused(message.removeprefix(REFUSED))
-    return WrongSchema(message, hint=ADVICE if "pooler" in message else None)
+def _plain(error: Exception) -> SextonError:
+    """A failure in our words, with our exit code."""
+    if isinstance(error, exc.DBAPIError) and isinstance(error.orig, psycopg.Error):
+        error = error.orig
+    if isinstance(error, SextonError):
+        return error
+    if isinstance(error, CommandError):
+        # What alembic planned no longer fits: somebody has changed the version row.
+        return Busy(f"another upgrade is at work: {error}")
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return WrongServer(
+            f"the role may not change the schema: {error.diag.message_primary}",
+            hint="connect as the owner of the tables",
+        )
+    if isinstance(error, psycopg.errors.DependentObjectsStillExist):
+        return Refused(f"the database refused: {error.diag.message_primary}")
+    if isinstance(error, psycopg.Error):
+        return plain(error)
+    raise error
+
+
+def _say_where(error: SextonError, connection: Connection, made: list[str]) -> SextonError:
+    """Add to a failure which step it was and where the database stands."""
+    lines = [error.message, *(f"  {note}" for note in getattr(error, "__notes__", ()))]
+    if not connection.closed and not connection.broken:
+        try:
+            at = schema.revision(connection) or "no revision"
+        except psycopg.Error:
+            at = None
+        if at:
+            since = f", having done {', '.join(made)}" if made else ""
+            lines.append(
+                f"  the database is at {at}{since}, and every step is whole: "
+                "running it again goes on from there"
+            )
+    error.message = "\n".join(lines)
+    error.args = (error.message,)
+    return error

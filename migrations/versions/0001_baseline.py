@@ -186,6 +186,9 @@ TABLES = (
 DOWNGRADE = [
     {
         "title": "drop the tables",
+        "lock": "access exclusive",
+        "tables": TABLES[::-1],
+        "loses": "the tables; they must be empty",
         "refuse": [
             (
                 f"select count(*) as n from {table} having count(*) > 0",  # noqa: S608
@@ -203,8 +206,8 @@ DOWNGRADE = [
 
 
 def upgrade():
-    op.run_steps(UPGRADE)
+    op.run_steps(UPGRADE, at=down_revision)
 
 
 def downgrade():
-    op.run_steps(DOWNGRADE)
+    op.run_steps(DOWNGRADE, at=revision)

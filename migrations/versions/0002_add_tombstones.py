@@ -2,6 +2,10 @@
 
 Both columns come without rewriting the table. A server that selects `*` through prepared
 statements must reconnect afterwards.
+
+The downgrade is refused while there are tombstones, unless the user chooses to turn them
+into disabled configs. Those are remembered in `sexton.tombstones`, and the upgrade makes
+them what they were.
 """
 
 from alembic import op
@@ -9,27 +13,69 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
+COLUMNS = """
+    select a.attname, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull,
+           coalesce(pg_get_expr(d.adbin, d.adrelid), '') as value
+    from pg_catalog.pg_attribute a
+    left join pg_catalog.pg_attrdef d
+      on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attrelid = to_regclass('chat_model_configs')
+      and not a.attisdropped
+      and a.attname in ('deleted', 'deleted_at')
+"""
+WANTED = """
+    ('deleted', 'boolean', true, 'false'),
+    ('deleted_at', 'timestamp with time zone', false, '')
+"""
+
 UPGRADE = [
     {
         "title": "add the columns deleted and deleted_at",
         "lock": "access exclusive",
         "tables": ["chat_model_configs"],
-        "done": """
-            select count(*) = 2
-            from pg_catalog.pg_attribute
-            where attrelid = 'chat_model_configs'::regclass
-              and not attisdropped
-              and (attname, atttypid) in (
-                  ('deleted', 'boolean'::regtype),
-                  ('deleted_at', 'timestamptz'::regtype)
-              )
-        """,
+        "refuse": [
+            (
+                f"""
+                select string_agg(
+                    concat_ws(' ', c.attname, c.type,
+                              case when c.attnotnull then 'not null' end,
+                              'default ' || nullif(c.value, '')),
+                    ', ' order by c.attname
+                ) as found
+                from ({COLUMNS}) c
+                where (c.attname, c.type, c.attnotnull, c.value) not in ({WANTED})
+                having count(*) > 0
+                """,  # noqa: S608 - literals of this file
+                "chat_model_configs has a column of that name already, of another kind "
+                "({found}): rename it, or make it what the documentation says",
+            )
+        ],
+        "done": f"""
+            select count(*) = 2 and to_regclass('sexton.tombstones') is null
+            from ({COLUMNS}) c
+            where (c.attname, c.type, c.attnotnull, c.value) in ({WANTED})
+        """,  # noqa: S608 - literals of this file
         "sql": [
             """
             alter table chat_model_configs
                 add column if not exists deleted boolean not null default false,
                 add column if not exists deleted_at timestamptz
+            """,
+            # A config that somebody has enabled since is in use again, and stays.
             """
+            do $$
+            begin
+                if to_regclass('sexton.tombstones') is not null then
+                    update chat_model_configs c
+                    set deleted = t.deleted, deleted_at = t.deleted_at,
+                        enabled = t.enabled
+                    from sexton.tombstones t
+                    where t.id = c.id and (not c.enabled or not t.deleted);
+                    drop table sexton.tombstones;
+                end if;
+            end
+            $$
+            """,
         ],
     },
 ]
@@ -39,53 +85,59 @@ DOWNGRADE = [
         "title": "drop the columns deleted and deleted_at",
         "lock": "access exclusive",
         "tables": ["chat_model_configs"],
+        "scans": ["chat_model_configs"],
         "refuse": [
             (
                 """
-                select count(*) as n from chat_model_configs
-                where deleted or deleted_at is not null
+                select count(*) as n,
+                       string_agg(c.provider || '/' || c.model, ', ') filter (
+                           where c.place <= 5
+                       ) as some
+                from (
+                    select provider, model,
+                           row_number() over (order by provider, model, id) as place
+                    from chat_model_configs where deleted or deleted_at is not null
+                ) c
                 having count(*) > 0
                 """,
-                "{n} model configs are tombstones; without the column deleted they "
-                "would come back to life",
+                "{n} model configs are tombstones, which would come back to life without "
+                "the column deleted: {some}",
             )
         ],
-        "done": """
-            select count(*) = 0
-            from pg_catalog.pg_attribute
-            where attrelid = 'chat_model_configs'::regclass
-              and attname in ('deleted', 'deleted_at')
-        """,
-        "sql": [
-            # Checked again under the lock: a deletion may have come in between.
+        "hint": "sexton downgrade 0001 --tombstones disable turns them into disabled "
+        "configs; the way up makes them tombstones again",
+        "choice": "tombstones=disable",
+        "chosen": [
             """
-            do $$
-            declare
-                tombstones bigint;
-            begin
-                select count(*) into tombstones
-                from chat_model_configs
-                where deleted or deleted_at is not null;
-                if tombstones > 0 then
-                    raise exception using
-                        errcode = 'object_not_in_prerequisite_state',
-                        message = format(
-                            '%s model configs are tombstones; without the column '
-                            'deleted they would come back to life', tombstones
-                        );
-                end if;
-            end
-            $$
+            create table if not exists sexton.tombstones (
+                id uuid primary key,
+                deleted boolean not null,
+                deleted_at timestamptz,
+                enabled boolean not null
+            )
             """,
-            "alter table chat_model_configs drop column deleted, drop column deleted_at",
+            """
+            insert into sexton.tombstones (id, deleted, deleted_at, enabled)
+            select id, deleted, deleted_at, enabled
+            from chat_model_configs where deleted or deleted_at is not null
+            """,
+            # updated_at stays: the way up must give back every row as it was.
+            "update chat_model_configs set enabled = false where deleted",
+        ],
+        "done": f"select not exists ({COLUMNS})",
+        "sql": [
+            """
+            alter table chat_model_configs
+                drop column if exists deleted, drop column if exists deleted_at
+            """
         ],
     },
 ]
 
 
 def upgrade():
-    op.run_steps(UPGRADE)
+    op.run_steps(UPGRADE, at=down_revision)
 
 
 def downgrade():
-    op.run_steps(DOWNGRADE)
+    op.run_steps(DOWNGRADE, at=revision)

@@ -18,11 +18,31 @@ TABLES = ["chat_providers", "chat_model_configs"]
 KEYS = """
     from pg_catalog.pg_constraint
     where contype = 'f'
-      and conrelid = 'chat_model_configs'::regclass
-      and confrelid = 'chat_providers'::regclass
+      and conrelid = to_regclass('chat_model_configs')
+      and confrelid = to_regclass('chat_providers')
       and conkey = array[(
           select attnum from pg_catalog.pg_attribute
           where attrelid = conrelid and attname = 'provider'
+      )]
+"""
+
+MISSING = """
+    from chat_model_configs c
+    where not exists (select from chat_providers p where p.provider = c.provider)
+"""
+
+# The names in the CHECK on chat_providers.provider, as the catalog has it.
+ALLOWED = """
+    select m.word[1] as name
+    from pg_catalog.pg_constraint k
+    cross join lateral regexp_matches(
+        pg_get_constraintdef(k.oid), '''([^'']*)''::text', 'g'
+    ) as m (word)
+    where k.contype = 'c'
+      and k.conrelid = to_regclass('chat_providers')
+      and k.conkey = array[(
+          select attnum from pg_catalog.pg_attribute
+          where attrelid = k.conrelid and attname = 'provider'
       )]
 """
 
@@ -31,6 +51,26 @@ UPGRADE = [
         "title": "drop the foreign key, and the stubs that a downgrade left",
         "lock": "access exclusive",
         "tables": TABLES,
+        "warn": [
+            (
+                f"""
+                select count(*) as n, string_agg(
+                    distinct quote_literal(c.provider), ', '
+                ) as names
+                {MISSING} and not c.deleted having count(*) > 0
+                """,
+                "{n} live model configs are orphans already, of {names}: "
+                "sexton repair model_without_provider",
+            ),
+            (
+                """
+                select count(*) as n from chat_model_configs
+                where deleted <> (deleted_at is not null) having count(*) > 0
+                """,
+                "{n} tombstones are half set: sexton repair tombstone_half_set",
+            ),
+        ],
+        "loses": "once a provider is deleted, the way back needs a disabled stub for it",
         "done": f"""
             select not exists (select {KEYS})
                and to_regclass('sexton.provider_stubs') is null
@@ -49,29 +89,35 @@ UPGRADE = [
             end
             $$
             """,
+            # Filled, enabled, keyed, or with a config that was not there: it is in use.
             """
-            create table if not exists sexton.provider_stubs (
-                id uuid primary key, made_at timestamptz not null
-            )
+            do $$
+            begin
+                if to_regclass('sexton.provider_stubs') is not null then
+                    delete from chat_providers p
+                    using sexton.provider_stubs s
+                    where s.id = p.id
+                      and not p.enabled
+                      and p.updated_at = s.made_at
+                      and p.api_key = '' and p.base_url = '' and p.display_name = ''
+                      and p.api_key_key_id is null and p.created_by is null
+                      and p.central_api_key_enabled
+                      and not p.allow_user_api_key
+                      and not p.allow_central_api_key_fallback
+                      and not exists (
+                          select from user_chat_provider_keys k
+                          where k.chat_provider_id = p.id
+                      )
+                      and not exists (
+                          select from chat_model_configs c
+                          where c.provider = p.provider and not c.deleted
+                            and c.id <> all (s.models)
+                      );
+                    drop table sexton.provider_stubs;
+                end if;
+            end
+            $$
             """,
-            """
-            delete from chat_providers p
-            using sexton.provider_stubs s
-            where s.id = p.id
-              and not p.enabled
-              and p.updated_at = s.made_at
-              and p.api_key = '' and p.base_url = '' and p.display_name = ''
-              and not exists (
-                  select from user_chat_provider_keys k
-                  where k.chat_provider_id = p.id
-              )
-              and not exists (
-                  select from chat_model_configs c
-                  where c.provider = p.provider and not c.deleted
-                    and c.created_at > s.made_at
-              )
-            """,
-            "drop table sexton.provider_stubs",
         ],
     },
 ]
@@ -81,44 +127,104 @@ DOWNGRADE = [
         "title": "write stubs for missing providers, and add the key, not yet valid",
         "lock": "share row exclusive",
         "tables": TABLES,
+        "scans": TABLES,
         "refuse": [
             (
-                """
-                select string_agg(distinct quote_literal(c.provider), ', ') as names
-                from chat_model_configs c
-                where c.provider <> all (array[
-                    'anthropic', 'azure', 'bedrock', 'google', 'openai',
-                    'openai-compat', 'openrouter', 'vercel'
-                ])
+                f"""
+                with allowed as ({ALLOWED})
+                select string_agg(
+                    quote_literal(c.provider) || ' (' || c.n || ' configs'
+                    || coalesce(', did it mean ' || quote_literal(a.name) || '?', '')
+                    || ')',
+                    ', ' order by c.provider
+                ) as names
+                from (
+                    select c.provider, count(*) as n {MISSING} group by c.provider
+                ) c
+                left join allowed a on a.name = lower(btrim(c.provider))
+                where exists (select from allowed)
+                  and c.provider not in (select name from allowed)
                 having count(*) > 0
+                """,  # noqa: S608 - literals of this file
+                "model configs, tombstones among them, name providers that chat_providers "
+                "does not allow: {names}; update chat_model_configs.provider, or delete "
+                "those configs, first",
+            ),
+            (
+                """
+                select where not exists (
+                    select from pg_catalog.pg_index i
+                    where i.indrelid = to_regclass('chat_providers')
+                      and i.indisunique and i.indisvalid and i.indimmediate
+                      and i.indpred is null and i.indnkeyatts = 1
+                      and i.indkey[0] = (
+                          select attnum from pg_catalog.pg_attribute
+                          where attrelid = i.indrelid and attname = 'provider'
+                      )
+                )
                 """,
-                "model configs name providers that chat_providers does not allow: "
-                "{names}; rename or delete them first",
-            )
+                "chat_providers.provider is not unique, so no key can refer to it: "
+                "alter table chat_providers add constraint chat_providers_provider_key "
+                "unique (provider)",
+            ),
+            (
+                f"""
+                select string_agg(quote_ident(a.attname), ', ' order by attnum) as names
+                from pg_catalog.pg_attribute a
+                where a.attrelid = to_regclass('chat_providers')
+                  and a.attnum > 0 and not a.attisdropped
+                  and a.attnotnull and not a.atthasdef and a.attidentity = ''
+                  and a.attname <> 'provider'
+                  and exists (select {MISSING})
+                having count(*) > 0
+                """,  # noqa: S608 - literals of this file
+                "stubs cannot be written: chat_providers has columns that are not null "
+                "and have no default ({names}); give them a default first",
+            ),
         ],
-        "done": f"select exists (select {KEYS})",
+        "done": f"""
+            select exists (select {KEYS} and confdeltype = 'c')
+               and not exists (select {MISSING})
+        """,
         "sql": [
             """
             create table if not exists sexton.provider_stubs (
-                id uuid primary key, made_at timestamptz not null
+                id uuid primary key,
+                made_at timestamptz not null,
+                models uuid[] not null
             )
             """,
-            """
-            with stubs as (
+            f"""
+            with missing as (
+                select c.provider, array_agg(c.id) as models {MISSING}
+                group by c.provider
+            ), stubs as (
                 insert into chat_providers (provider, enabled)
-                select distinct c.provider, false
-                from chat_model_configs c
-                where not exists (
-                    select from chat_providers p where p.provider = c.provider
-                )
-                returning id, created_at
+                select provider, false from missing
+                returning id, provider, updated_at
             )
-            insert into sexton.provider_stubs select id, created_at from stubs
-            """,
-            """
-            alter table chat_model_configs
-                add constraint chat_model_configs_provider_fkey foreign key (provider)
-                references chat_providers (provider) on delete cascade not valid
+            insert into sexton.provider_stubs (id, made_at, models)
+            select s.id, s.updated_at, m.models
+            from stubs s join missing m on m.provider = s.provider
+            """,  # noqa: S608 - literals of this file
+            f"""
+            do $$
+            declare
+                key name;
+            begin
+                for key in select conname {KEYS} and confdeltype <> 'c' loop
+                    execute format(
+                        'alter table chat_model_configs drop constraint %I', key
+                    );
+                end loop;
+                if not exists (select {KEYS}) then
+                    alter table chat_model_configs
+                        add constraint chat_model_configs_provider_fkey
+                        foreign key (provider) references chat_providers (provider)
+                        on delete cascade not valid;
+                end if;
+            end
+            $$
             """,
         ],
     },
@@ -126,11 +232,22 @@ DOWNGRADE = [
         "title": "validate the key",
         "lock": "share update exclusive",
         "tables": ["chat_model_configs"],
-        "done": f"select bool_and(convalidated) {KEYS}",
+        "alone": True,
+        "scans": ["chat_model_configs"],
+        "done": f"select coalesce(bool_and(convalidated), false) {KEYS}",
         "sql": [
-            """
-            alter table chat_model_configs
-                validate constraint chat_model_configs_provider_fkey
+            f"""
+            do $$
+            declare
+                key name;
+            begin
+                for key in select conname {KEYS} and not convalidated loop
+                    execute format(
+                        'alter table chat_model_configs validate constraint %I', key
+                    );
+                end loop;
+            end
+            $$
             """
         ],
     },
@@ -138,8 +255,8 @@ DOWNGRADE = [
 
 
 def upgrade():
-    op.run_steps(UPGRADE)
+    op.run_steps(UPGRADE, at=down_revision)
 
 
 def downgrade():
-    op.run_steps(DOWNGRADE)
+    op.run_steps(DOWNGRADE, at=revision)

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests import upstream
+from tests import product_server
 from toolkit import models, providers
 from toolkit.database import Connection, connect, snapshot, transact
 from toolkit.embedded import Server
@@ -100,7 +100,7 @@ def deletions(connection: Connection, delete: Callable[[], object]) -> float:
 
 def bench_deletions(connection: Connection) -> None:
     """What grows with the chats, and what does not."""
-    theirs = upstream.delete_provider("openai")
+    theirs = product_server.delete_provider("openai")
     print("deleting a provider with 3 models, the default among them (median)")
     print(
         f"{'chats':>10} {'the product':>14} {'Sexton':>14} {'per second':>11}"

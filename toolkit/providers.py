@@ -20,8 +20,8 @@ from toolkit.election import (
 )
 from toolkit.errors import NotFound, ProviderMissing, UsageError
 from toolkit.locks import lock_models, lock_provider
-from toolkit.models import brief
 from toolkit.mentions import References, count_references
+from toolkit.models import brief
 from toolkit.rules import check_key, check_policy, check_provider_name, refuse
 from toolkit.schema import (
     has,

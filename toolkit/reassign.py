@@ -9,9 +9,9 @@ from toolkit.acts import Act, begin
 from toolkit.database import Connection, rows
 from toolkit.election import require_usable
 from toolkit.errors import NotFound, UsageError
+from toolkit.mentions import IN_FLIGHT
 from toolkit.models import brief, require_live
 from toolkit.overrides import count_overrides, find_overrides, lock_overrides, move_override
-from toolkit.mentions import IN_FLIGHT
 from toolkit.schema import has, require_tombstones
 
 Row = dict[str, Any]

@@ -66,7 +66,9 @@ def _checks(table: str, expression: str) -> str:
 
 
 PARENT_CHECKS = _checks(PARENT, COLUMN)
-CHILD_CHECKS = _checks(CHILD, f"(NOT ({COLUMN} IS DISTINCT FROM {MARK_READ.format(row='')}))")
+CHILD_CHECKS = _checks(
+    CHILD, f"(NOT ({COLUMN} IS DISTINCT FROM {MARK_READ.format(row='')}))"
+)
 
 _NUMBER = """(
     select attnum from pg_catalog.pg_attribute
@@ -240,6 +242,8 @@ ADD: list[Step] = [
         "sql": [
             f"alter table {PARENT} "
             f"add column if not exists {COLUMN} boolean not null default true",
+            f"alter table {PARENT} alter {COLUMN} set default true, "
+            f"alter {COLUMN} set not null",
             f"alter table {PARENT} drop constraint if exists {MARKER}",
             f"alter table {PARENT} add constraint {MARKER} check ({COLUMN}) not valid",
         ],
@@ -274,6 +278,7 @@ ADD: list[Step] = [
         "done": f"select ({_CHILD_COLUMN}) and ({_TRIGGER})",
         "sql": [
             f"alter table {CHILD} add column if not exists {COLUMN} boolean default true",
+            f"alter table {CHILD} alter {COLUMN} set default true",
             _beside_the_table(
                 f"create or replace function %1$I.{KEY}() returns trigger "
                 f"language plpgsql as $f${BODY}$f$"

@@ -1,22 +1,92 @@
-"""`sexton status`, `upgrade` and `downgrade`."""
+"""`sexton status`, `upgrade`, `downgrade` and `adopt`."""
 
-from typing import TYPE_CHECKING
+import functools
+import re
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.cli.options import FORMAT, URL, reading, show
+from toolkit.cli.options import FORMAT, URL, Command, reading, show
+from toolkit.errors import DONE, FINDINGS, NO_CONNECTION, REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from migrations.locks import Options
 
-    from toolkit.database import Connection
+UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
-    Move = Callable[[Connection, str, str], list[str]]
+
+def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """Read a time as PostgreSQL writes it: 500ms, 2s, 10min, 1h; bare, it is seconds."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|m|h)?\s*", value)
+    if not found or not float(found[1]):
+        raise click.BadParameter(
+            f"{value!r} is no time: write 500ms, 2s, 10min or 1h", ctx, param
+        )
+    return float(found[1]) * UNITS[found[2] or ""]
+
+
+def moving(command: Command) -> Command:
+    """Give a command what `upgrade` and `downgrade` share, and an `Options`."""
+
+    @click.option("--plan", is_flag=True, help="Say what would happen; write nothing.")
+    @click.option("--sql", is_flag=True, help="Print a script for psql; write nothing.")
+    @click.option(
+        "--max-stall",
+        callback=seconds,
+        metavar="TIME",
+        default="1s",
+        show_default=True,
+        help="How long others may have to wait because of one try for a lock.",
+    )
+    @click.option(
+        "--deadline",
+        callback=seconds,
+        metavar="TIME",
+        default="10min",
+        show_default=True,
+        help="How long each step may take to get its lock, or to end beside the others.",
+    )
+    @click.option(
+        "--terminate-idle-older-than",
+        callback=seconds,
+        metavar="TIME",
+        help="End sessions in the way that have been idle in a transaction for so long.",
+    )
+    @click.option(
+        "--show-queries", is_flag=True, help="Print the queries of those in the way."
+    )
+    @URL
+    @FORMAT
+    @functools.wraps(command)
+    def wrapped(
+        max_stall: float,
+        deadline: float,
+        terminate_idle_older_than: float | None,
+        show_queries: bool,
+        tombstones: str | None = None,
+        **arguments: Any,
+    ) -> int:
+        from migrations.locks import Options
+
+        options = Options(
+            max_stall=max_stall,
+            deadline=deadline,
+            terminate_idle_older_than=terminate_idle_older_than,
+            show_queries=show_queries,
+            choices=frozenset({f"tombstones={tombstones}"} if tombstones else ()),
+            say=lambda line: click.echo(f"  {line}", err=True),
+        )
+        code: int = command(options=options, **arguments)
+        return code
+
+    return wrapped
 
 
 @click.command()
 @reading
-def status(connection: "Connection", style: str) -> None:
+def status(connection: Any, style: str) -> int:
     """Revision, drift, counts, and the default.
 
     Exit 1 where the schema has drifted from its revision.
@@ -27,37 +97,58 @@ def status(connection: "Connection", style: str) -> None:
 
     document = status(connection, head())
     show(style, document, lambda: text.status(document))
+    return FINDINGS if document["drift"] else DONE
 
 
 @click.command()
 @click.argument("revision", default="head")
-@URL
-@FORMAT
-def upgrade(revision: str, url: str | None, style: str) -> None:
-    """Change the schema up to REVISION (default: head)."""
-    from toolkit import upgrade
+@moving
+def upgrade(revision: str, **arguments: Any) -> int:
+    """Change the schema up to REVISION (default: head).
 
-    _move(url, style, upgrade.upgrade, revision, "made")
+    Nobody waits for it longer than --max-stall, and killed anywhere it goes on from
+    there. Exit 1 with --plan where there is something to do.
+    """
+    return _move("up", revision, **arguments)
 
 
 @click.command()
 @click.argument("revision")
-@URL
-@FORMAT
-def downgrade(revision: str, url: str | None, style: str) -> None:
+@click.option(
+    "--tombstones",
+    type=click.Choice(["disable"]),
+    help="Below 0002, turn tombstones into disabled configs; the way up restores them.",
+)
+@moving
+def downgrade(revision: str, **arguments: Any) -> int:
     """Change the schema back to REVISION, or to base, with nothing lost."""
-    from toolkit import upgrade
-
-    _move(url, style, upgrade.downgrade, revision, "undone")
+    return _move("down", revision, **arguments)
 
 
-def _move(url: str | None, style: str, move: "Move", revision: str, verb: str) -> None:
-    from toolkit import schema
+def _move(
+    way: str,
+    revision: str,
+    *,
+    url: str | None,
+    style: str,
+    plan: bool,
+    sql: bool,
+    options: "Options",
+) -> int:
+    from toolkit import schema, upgrade
     from toolkit.database import address_of, database
+    from toolkit.errors import UsageError
 
+    if plan and sql:
+        raise UsageError("--plan and --sql do not go together")
+    if plan or sql:
+        with database(url, name=f"sexton {way}grade --plan", read_only=True) as looking:
+            return (_plan if plan else _sql)(looking, way, revision, options, style)
+    move = upgrade.upgrade if way == "up" else upgrade.downgrade
+    verb = "made" if way == "up" else "undone"
     with address_of(url) as address, database(address) as connection:
         before = schema.revision(connection)
-        steps = move(connection, address, revision)
+        steps = move(connection, address, revision, options)
         after = schema.revision(connection)
     document = {"from": before, "to": after, verb: steps}
 
@@ -69,3 +160,45 @@ def _move(url: str | None, style: str, move: "Move", revision: str, verb: str) -
         )
 
     show(style, document, told)
+    return DONE
+
+
+def _plan(connection: Any, way: str, revision: str, options: "Options", style: str) -> int:
+    from toolkit import plan
+
+    document = plan.plan(connection, way, revision, options)
+    show(style, document, lambda: plan.text(document))
+    if any(step["refused"] for step in document["steps"]):
+        return REFUSED
+    return FINDINGS if document["steps"] else DONE
+
+
+def _sql(connection: Any, way: str, revision: str, options: "Options", style: str) -> int:
+    from toolkit import script
+
+    lines = script.script(connection, way, revision, options)
+    show(style, {"sql": lines}, lambda: lines)
+    return DONE
+
+
+@click.command()
+@click.option("--apply", is_flag=True, help="Record the revision in the database.")
+@URL
+@FORMAT
+def adopt(apply: bool, url: str | None, style: str) -> int:
+    """Recognise a database that Sexton did not make, and with --apply stamp it.
+
+    Exit 0 where it is recognised, 4 where not.
+    """
+    from toolkit import adopt
+    from toolkit.database import address_of, database
+
+    with (
+        address_of(url) as address,
+        database(address, name="sexton adopt", read_only=not apply) as connection,
+    ):
+        document = adopt.adopt(connection)
+        if apply and document["recognised"]:
+            document = adopt.stamp(connection, document)
+    show(style, document, lambda: adopt.text(document))
+    return DONE if document["recognised"] else NO_CONNECTION

@@ -184,7 +184,7 @@ def _validate(table: str, constraints: str) -> list[str]:
             end loop;
         end
         $$
-        """  # noqa: S608 - literals of this file
+        """
     ]
 
 
@@ -224,12 +224,26 @@ NO_SCHEMA_RIGHT = (
     from pg_catalog.pg_class c
     where c.oid = to_regclass('{CHILD}')
       and not has_schema_privilege(c.relnamespace, 'create')
-    """,
+    """,  # noqa: S608 - literals of this file
     "the role {role} may not create a function in the schema {schema}: "
     "grant create on schema {schema} to {role}",
 )
 
-UNMARKED = f"select from {CHILD} where deleted and {COLUMN}"  # noqa: S608
+# To go on after `exists (select`: the key of the time before tombstones.
+_PLAIN_KEY = f"""
+    from pg_catalog.pg_constraint k
+    where k.contype = 'f'
+      and k.conrelid = to_regclass('{CHILD}')
+      and k.confrelid = to_regclass('{PARENT}')
+      and k.conkey = array[{_NUMBER.format(table="conrelid", name="provider")}]
+"""
+UNPROMISED = (
+    f"select true as bare where not exists (select {_PLAIN_KEY})",
+    "the database will no longer promise that a live model config has a provider; "
+    "sexton audit model_without_provider looks",
+)
+
+UNMARKED = f"select from {CHILD} where deleted and {COLUMN}"
 
 ADD: list[Step] = [
     {
@@ -303,7 +317,7 @@ ADD: list[Step] = [
         "scans": [CHILD],
         "done": f"select ({_CHILD_CHECK}) or not exists ({UNMARKED})",
         "sql": [
-            # A few at a time, and around those that somebody is writing, until none is left.
+            # A few at a time, around those that somebody is writing, until none is left.
             f"""
             do $$
             declare
@@ -381,7 +395,7 @@ REMOVE: list[Step] = [
         "title": "take the guard away: key, trigger, function and columns",
         "lock": "access exclusive",
         "tables": [PARENT, CHILD],
-        "loses": "the database no longer promises that a live model config has a provider",
+        "warn": [UNPROMISED],
         "done": f"select not ({ANYTHING.strip().removeprefix('select')})",
         "sql": [
             f"drop trigger if exists {KEY} on {CHILD}",

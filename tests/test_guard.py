@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from psycopg import IsolationLevel, errors
 
+from migrations import guard as parts
+from migrations import steps
 from tests.conftest import origin
 from tests.tools import add_chat, add_model, add_provider, second_connection, table
 from toolkit import guard, providers
@@ -17,7 +19,9 @@ from toolkit.database import connect, rows, scalar, transact
 from toolkit.embedded import _wheel
 from toolkit.errors import Busy, Refused, SextonError, WrongSchema
 from toolkit.models import promote
-from toolkit.upgrade import Options, upgrade
+from toolkit.schema import revision
+from toolkit.script import script
+from toolkit.upgrade import Options, downgrade, upgrade
 
 TABLES = ("chat_providers", "chat_model_configs")
 _number = itertools.count()
@@ -370,8 +374,7 @@ def program(name, *arguments, stdin=None):
     done = subprocess.run(
         [_wheel() / "bin" / name, *arguments],
         input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
     )
     # A newer pg_dump sets parameters that an older server does not know.
@@ -508,7 +511,7 @@ def product(connection):
         """
     )
     run(
-        "select provider, model, enabled, is_default, deleted, deleted_at is not null as at "
+        "select provider, model, enabled, is_default, deleted, deleted_at is null as at "
         "from chat_model_configs order by model"
     )
     return [
@@ -526,7 +529,7 @@ def test_the_products_own_statements_run_as_without_it(connection, guarded):
     assert not {"23503", "23514"} & {x for x in beside if isinstance(x, str)}
 
 
-def test_a_plain_writer_needs_no_new_right(guarded, guarded_url, administrator):
+def test_a_plain_writer_needs_no_new_right(guarded, administrator):
     role = f"sexton_writer_{os.getpid()}"
     administrator.execute(f"create role {role}")
     try:
@@ -572,7 +575,7 @@ def test_add_sets_it_without_rewriting_a_table(connection):
     add_model(connection, "openai")
     before = storage(connection)
     assert guard.status(connection)["guard"] == "none"
-    assert len(guard.add(connection)) == len(guard.parts.ADD) - 1  # no tombstone to mark
+    assert len(guard.add(connection)) == len(parts.ADD) - 1  # no tombstone to mark
     assert guard.status(connection)["guard"] == "set"
     assert guard.status(connection)["constraint"] == "sexton_guard"
     assert storage(connection) == before
@@ -639,12 +642,12 @@ def test_add_is_refused_while_live_models_are_orphans(connection):
 
 
 def test_an_orphan_that_comes_in_between_is_named_and_no_second_one_can_come(connection):
-    for step in guard.parts.ADD[:-2]:
-        guard.steps.run(connection, [step])
+    for step in parts.ADD[:-2]:
+        steps.run(connection, [step])
     id = add_model(connection, "openai")
     with pytest.raises(Refused, match="1 live model configs are orphans"):
         guard.add(connection)
-    guard.steps.run(connection, [guard.parts.ADD[-2]])
+    steps.run(connection, [parts.ADD[-2]])
     with guard_refuses():
         add_model(connection, "openai")
     bury(connection, id)
@@ -681,7 +684,8 @@ def test_it_lies_beside_the_tables_wherever_they_are(connection):
     assert (
         scalar(
             connection,
-            "select pronamespace::regnamespace::text from pg_proc where proname = 'sexton_guard'",
+            "select pronamespace::regnamespace::text from pg_proc "
+            "where proname = 'sexton_guard'",
         )
         == "product"
     )
@@ -847,3 +851,170 @@ def test_damage_is_seen_and_mended(guarded, damage):
     assert sentence.startswith("the guard is incomplete, it lacks ")
     guard.add(guarded)
     assert guard.status(guarded)["guard"] == "set"
+
+
+# -- with the revisions ----------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def somebody_inserts_orphans(url):
+    """Try without end; yield the list of those that came in."""
+    came_in, tried = [], []
+    stop, trying = threading.Event(), threading.Event()
+
+    def insert():
+        with contextlib.closing(connect(url, name="tests, an old replica")) as raw:
+            while not stop.is_set():
+                with contextlib.suppress(errors.ForeignKeyViolation):
+                    came_in.append(add_model(raw, "vercel"))
+                tried.append(1)
+                trying.set()
+
+    thread = threading.Thread(target=insert)
+    thread.start()
+    try:
+        assert trying.wait(10)
+        before = len(tried)
+        yield came_in
+        assert len(tried) > before
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+def test_upgrade_with_the_guard_and_downgrade_leave_no_unprotected_instant(database):
+    url = database("0001")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        add_provider(connection, "openai")
+        live = add_model(connection, "openai")
+        with somebody_inserts_orphans(url) as came_in:
+            up = upgrade(connection, url, guarded=True)
+            assert guard.status(connection)["guard"] == "set"
+            dead = tombstone(connection, "openai")
+            down = downgrade(connection, url, "0003")
+        assert came_in == []
+        assert up == ["0002", "0003", "guard", "0004"]
+        assert down == ["0004", "guard"]
+        assert everything_of_ours(connection) == []
+        with pytest.raises(errors.ForeignKeyViolation):
+            add_model(connection, "azure")
+        assert {row["id"] for row in table(connection, "chat_model_configs")} == {
+            live,
+            dead,
+        }
+
+
+def test_upgrade_without_the_guard_sets_none(database):
+    url = database("0001")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        assert upgrade(connection, url) == ["0002", "0003", "0004"]
+        assert everything_of_ours(connection) == []
+
+
+def test_upgrade_sets_the_guard_at_head_too(url, connection):
+    assert upgrade(connection, url, guarded=True) == ["guard"]
+    assert upgrade(connection, url, guarded=True) == []
+
+
+def test_a_way_down_that_keeps_the_key_away_keeps_the_guard(guarded, guarded_url):
+    assert downgrade(guarded, guarded_url, "0004") == []
+    assert guard.status(guarded)["guard"] == "set"
+
+
+def test_all_the_way_down_and_up_again(guarded, guarded_url):
+    assert downgrade(guarded, guarded_url, "base")[:2] == ["0004", "guard"]
+    assert upgrade(guarded, guarded_url, guarded=True)[-2:] == ["guard", "0004"]
+    assert guard.status(guarded)["guard"] == "set"
+
+
+def test_the_script_for_psql_sets_the_guard(database):
+    url = database("0001")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        add_provider(connection, "openai")
+        tombstoned = script(connection, "up", "head", Options(), guarded=True)
+        program("psql", "-q", "-X", "-d", url, stdin=tombstoned.encode())
+        assert guard.status(connection)["guard"] == "set"
+        assert revision(connection) == "0004"
+        back = script(connection, "down", "0003", Options())
+        program("psql", "-q", "-X", "-d", url, stdin=back.encode())
+        assert everything_of_ours(connection) == []
+        assert revision(connection) == "0003"
+
+
+# -- at the command line ---------------------------------------------------------------
+
+
+def test_guard_add_status_remove(sexton):
+    none = sexton("guard", "status")
+    assert (none.code, none.stdout) == (0, "there is no guard; sexton guard add sets one\n")
+    planned = sexton("guard", "add", "--plan", "--format", "json")
+    assert planned.code == 1
+    assert [step["title"] for step in planned.json["steps"]] == [
+        step["title"] for step in parts.ADD
+    ]
+    assert not any(step["rewrites"] for step in planned.json["steps"])
+    assert sexton("guard", "status").stdout == none.stdout
+    added = sexton("guard", "add", "--format", "json")
+    assert added.code == 0
+    assert (added.json["guard"], added.json["constraint"]) == ("set", "sexton_guard")
+    assert sexton("guard", "add", "--plan").code == 0
+    assert sexton("guard", "status").stdout.startswith(
+        "the guard is set: CONSTRAINT sexton_guard, valid\n"
+    )
+    going = sexton("guard", "remove", "--plan")
+    assert going.code == 1
+    assert "know: the database will no longer promise" in going.stdout
+    assert sexton("guard", "remove").code == 0
+    assert sexton("guard", "remove").stdout.startswith("nothing to do\n")
+
+
+def test_guard_status_says_what_is_missing(sexton, connection):
+    sexton("guard", "add")
+    connection.execute("alter table chat_model_configs drop constraint sexton_guard")
+    said = sexton("guard", "status")
+    assert said.code == 1
+    assert "missing  foreign key sexton_guard on chat_model_configs" in said.stdout
+
+
+def test_guard_add_lists_the_orphans_and_the_repair(sexton, connection):
+    add_provider(connection, "azure")
+    add_model(connection, "openai")
+    planned = sexton("guard", "add", "--plan")
+    assert planned.code == 5
+    refused = sexton("guard", "add")
+    assert refused.code == 5
+    for said in (planned.stdout, refused.stderr):
+        assert "1 live model configs are orphans: there is no provider 'openai'" in said
+        assert "sexton repair model_without_provider" in said
+    assert sexton("repair", "model_without_provider", "--apply").code == 0
+    assert sexton("guard", "add").code == 0
+
+
+def test_upgrade_guard_from_the_command_line(sexton):
+    assert sexton("downgrade", "0003").code == 0
+    planned = sexton("upgrade", "--guard", "--plan", "--format", "json")
+    revisions = [step["revision"] for step in planned.json["steps"]]
+    assert revisions == ["guard"] * len(parts.ADD) + ["0004"]
+    done = sexton("upgrade", "--guard", "--format", "json")
+    assert (done.code, done.json["made"]) == (0, ["guard", "0004"])
+    planned = sexton("downgrade", "0002", "--plan", "--format", "json")
+    assert [step["revision"] for step in planned.json["steps"]][:3] == [
+        *("0004", "0004", "guard")
+    ]
+    assert sexton("downgrade", "0001").code == 0
+    assert sexton("upgrade", "0001", "--guard").code == 2
+
+
+def test_repair_and_life_cycle_commands_under_the_guard(sexton, connection):
+    sexton("guard", "add")
+    for name in ("openai", "azure"):
+        add_provider(connection, name)
+    add_model(connection, "openai")
+    add_model(connection, "azure")
+    half = add_model(connection, "openai", "h", deleted=True)
+    assert sexton("repair", "default_missing", "tombstone_half_set", "--apply").code == 0
+    assert sexton("provider", "delete", "azure").code == 0
+    assert sexton("audit", "model_without_provider").code == 0
+    marks = {r["id"]: r["sexton_live"] for r in table(connection, "chat_model_configs")}
+    assert marks[half] is None
+    assert sorted(map(str, marks.values())) == ["None", "None", "True"]

@@ -59,28 +59,6 @@ def drift(connection: Connection) -> list[str]:
     ]
 
 
-def plan(connection: Connection, which: Sequence[Step]) -> list[dict[str, Any]]:
-    """The steps that have something to do, as `--plan --format json` prints them.
-
-    `which` is `migrations.guard.ADD` or `REMOVE`. Takes no lock and writes nothing;
-    `refused` says what the data has against a step now.
-    """
-    schema.require_tombstones(connection)
-    return [
-        {
-            "step": step["title"],
-            "lock": step["lock"],
-            "tables": step["tables"],
-            "beside": bool(step.get("alone")),
-            "scans": step.get("scans", []),
-            "refused": steps.objections(connection, step, Options()),
-            "loses": step.get("loses"),
-        }
-        for step in which
-        if not _is_done(connection, step)
-    ]
-
-
 def add(connection: Connection, options: Options | None = None) -> list[str]:
     """Make what is not there yet; return the titles of the steps that did something.
 
@@ -105,12 +83,12 @@ def _run(connection: Connection, which: Sequence[Step], options: Options) -> lis
         schema.require_tombstones(connection)
     require_direct(connection)
     with turn(connection, options):
-        todo = [step for step in which if not _is_done(connection, step)]
-        for step in todo:
+        for step in which:
             # What the data forbids is said before the first step, not in the middle.
-            steps.refuse(connection, step, options)
+            if not _is_done(connection, step):
+                steps.refuse(connection, step, options)
         try:
-            return steps.run(connection, todo, options)
+            return steps.run(connection, which, options)
         except (Busy, Refused) as error:
             raise _say_where(error) from None
         except errors.DependentObjectsStillExist as error:

@@ -1,12 +1,11 @@
 """`sexton guard`: a real foreign key for live model configs alone."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.cli.options import FORMAT, URL, reading, show
-from toolkit.cli.schema import Duration
+from toolkit.cli.options import reading, show
+from toolkit.cli.schema import moving
 from toolkit.errors import DONE, FINDINGS, REFUSED
 
 if TYPE_CHECKING:
@@ -22,32 +21,8 @@ def guard() -> None:
     """
 
 
-def _changing(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        FORMAT,
-        URL,
-        click.option(
-            "--deadline",
-            type=Duration(),
-            default="10min",
-            show_default=True,
-            help="How long each step may take to get its lock, or to end.",
-        ),
-        click.option(
-            "--max-stall",
-            type=Duration(),
-            default="1s",
-            show_default=True,
-            help="How long others may have to wait because of one try for a lock.",
-        ),
-        click.option("--plan", is_flag=True, help="Say what would happen; write nothing."),
-    ):
-        command = option(command)
-    return command
-
-
 @guard.command()
-@_changing
+@moving
 def add(**arguments: Any) -> int:
     """Set the guard, one short lock at a time; no table is rewritten.
 
@@ -58,7 +33,7 @@ def add(**arguments: Any) -> int:
 
 
 @guard.command()
-@_changing
+@moving
 def remove(**arguments: Any) -> int:
     """Take the guard away, in milliseconds, and leave nothing behind.
 
@@ -83,48 +58,41 @@ def status(connection: "Connection", style: str) -> int:
 
 
 def _change(
-    verb: str,
-    *,
-    url: str | None,
-    style: str,
-    plan: bool,
-    max_stall: float,
-    deadline: float,
+    verb: str, *, url: str | None, style: str, plan: bool, sql: bool, options: "Options"
 ) -> int:
-    from migrations.locks import Options
     from toolkit import guard
     from toolkit.database import database
+    from toolkit.errors import UsageError
+    from toolkit.reporters import guard as reporter
 
-    options = Options(max_stall=max_stall, deadline=deadline, say=_say)
-    with database(url, name=f"sexton guard {verb}", read_only=plan) as connection:
+    if plan and sql:
+        raise UsageError("--plan and --sql do not go together")
+    looking = plan or sql
+    with database(url, name=f"sexton guard {verb}", read_only=looking) as connection:
         if plan:
-            return _plan(connection, verb, style)
-        return _do(connection, guard, verb, options, style)
-
-
-def _plan(connection: "Connection", verb: str, style: str) -> int:
-    from toolkit import guard
-    from toolkit.reporters import guard as reporter
-
-    which = guard.parts.ADD if verb == "add" else guard.parts.REMOVE
-    found = guard.plan(connection, which)
-    document = {"guard": guard.status(connection)["guard"], "steps": found}
-    show(style, document, lambda: reporter.plan(document))
-    if any(step["refused"] for step in found):
-        return REFUSED
-    return FINDINGS if found else DONE
-
-
-def _do(
-    connection: "Connection", guard: Any, verb: str, options: "Options", style: str
-) -> int:
-    from toolkit.reporters import guard as reporter
-
-    made = (guard.add if verb == "add" else guard.remove)(connection, options)
-    document = {**guard.status(connection), "made": made}
+            return _plan(connection, verb, options, style)
+        if sql:
+            return _sql(connection, verb, options, style)
+        made = (guard.add if verb == "add" else guard.remove)(connection, options)
+        document = {**guard.status(connection), "made": made}
     show(style, document, lambda: reporter.made(document))
     return DONE
 
 
-def _say(line: str) -> None:
-    click.echo(f"  {line}", err=True)
+def _plan(connection: "Connection", verb: str, options: "Options", style: str) -> int:
+    from toolkit import plan
+
+    document = plan.plan_guard(connection, verb, options)
+    show(style, document, lambda: plan.text(document))
+    if any(step["refused"] for step in document["steps"]):
+        return REFUSED
+    return DONE if all(step["done"] for step in document["steps"]) else FINDINGS
+
+
+def _sql(connection: "Connection", verb: str, options: "Options", style: str) -> int:
+    from toolkit import plan, script
+
+    chosen = plan.guard_moves(connection, verb)
+    lines = script.write(chosen, verb, f"guard {verb}", options)
+    show(style, {"sql": lines}, lambda: lines)
+    return DONE

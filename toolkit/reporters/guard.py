@@ -24,22 +24,3 @@ def made(document: dict[str, Any]) -> str:
     """What was done, and where that leaves the guard."""
     lines = [f"done: {step}" for step in document["made"]] or ["nothing to do"]
     return "\n".join([*lines, SAID[document["guard"]].format_map(document)])
-
-
-def plan(document: dict[str, Any]) -> str:
-    """What would be done: each step, its lock, and what stands against it."""
-    if not document["steps"]:
-        return "nothing to do"
-    lines = []
-    for number, step in enumerate(document["steps"], 1):
-        lines.append(f"{number}. {step['step']}")
-        lock = f"   {step['lock']} on {', '.join(step['tables'])}"
-        if step["beside"]:
-            lock += ", beside the others' work"
-        if step["scans"]:
-            lock += f"; reads every row of {', '.join(step['scans'])}"
-        lines.append(lock)
-        lines += [f"   refused: {reason}" for reason in step["refused"]]
-        if step["loses"]:
-            lines.append(f"   loses: {step['loses']}")
-    return "\n".join(lines)

@@ -5,6 +5,8 @@ import itertools
 import os
 import subprocess
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,7 +17,7 @@ from migrations import steps
 from tests.conftest import origin
 from tests.tools import add_chat, add_model, add_provider, second_connection, table
 from toolkit import guard, providers
-from toolkit.database import connect, rows, scalar, transact
+from toolkit.database import Connection, connect, rows, scalar, transact
 from toolkit.embedded import _wheel
 from toolkit.errors import Busy, Refused, SextonError, WrongSchema
 from toolkit.models import promote
@@ -58,32 +60,34 @@ def other(guarded_url):
         yield opened
 
 
-def tombstone(connection, provider, model="t", **columns):
+def tombstone(
+    connection: Connection, provider: str, model: str = "t", **columns: Any
+) -> Any:
     return add_model(
         connection, provider, model, deleted=True, deleted_at="2026-01-01", **columns
     )
 
 
-def bury(connection, id):
+def bury(connection: Connection, id: Any) -> None:
     connection.execute(
         "update chat_model_configs set deleted = true, deleted_at = now() where id = %s",
         (id,),
     )
 
 
-def revive(connection, id):
+def revive(connection: Connection, id: Any) -> None:
     connection.execute(
         "update chat_model_configs set deleted = false, deleted_at = null where id = %s",
         (id,),
     )
 
 
-def drop_provider(connection, name):
+def drop_provider(connection: Connection, name: str) -> None:
     connection.execute("delete from chat_providers where provider = %s", (name,))
 
 
-def orphans(connection):
-    return scalar(
+def orphans(connection: Connection) -> int:
+    return scalar(  # type: ignore[no-any-return]
         connection,
         """
         select count(*) from chat_model_configs c
@@ -94,13 +98,13 @@ def orphans(connection):
 
 
 @contextlib.contextmanager
-def guard_refuses():
+def guard_refuses() -> Iterator[None]:
     with pytest.raises(errors.ForeignKeyViolation) as refusal:
         yield
     assert refusal.value.diag.constraint_name == "sexton_guard"
 
 
-def storage(connection):
+def storage(connection: Connection) -> Any:
     return rows(
         connection,
         "select relname, relfilenode from pg_class where relname = any (%s) order by 1",
@@ -239,7 +243,7 @@ def test_no_order_of_a_write_and_a_deletion_makes_an_orphan(
 
     one, two = (write, delete) if first == "insert" else (delete, write)
     guarded.isolation_level = other.isolation_level = level
-    failed = []
+    failed: list[Exception] = []
 
     def second():
         try:
@@ -268,7 +272,7 @@ def test_no_order_of_a_write_and_a_deletion_makes_an_orphan(
     assert isinstance(error, errors.ForeignKeyViolation | errors.SerializationFailure)
 
 
-def wait_until_blocked(connection, pid):
+def wait_until_blocked(connection: Connection, pid: int) -> None:
     give_up = threading.Event()
     for _ in range(1000):
         if scalar(connection, "select cardinality(pg_blocking_pids(%s)) > 0", pid):
@@ -282,7 +286,7 @@ def wait_until_blocked(connection, pid):
 COLUMNS = "provider, model, context_limit, compression_threshold, deleted, deleted_at"
 
 
-def copy(connection, *lines):
+def copy(connection: Connection, *lines: Any) -> None:
     with (
         connection.cursor() as cursor,
         cursor.copy(f"copy chat_model_configs ({COLUMNS}) from stdin") as rows,
@@ -370,7 +374,7 @@ def test_the_provider_table_cannot_be_dropped_under_the_guard(guarded):
     guarded.execute("drop table chat_providers")
 
 
-def program(name, *arguments, stdin=None):
+def program(name: str, *arguments: str, stdin: bytes | None = None) -> bytes:
     done = subprocess.run(
         [_wheel() / "bin" / name, *arguments],
         input=stdin,
@@ -425,9 +429,9 @@ def test_data_of_before_the_guard_restores_into_it(guarded_url, guarded, url, co
 # -- the product beside it -------------------------------------------------------------
 
 
-def product(connection):
+def product(connection: Connection) -> list[Any]:
     """The product's own statements, in the order of its transactions (domain facts)."""
-    said = []
+    said: list[Any] = []
 
     def run(statement, *parameters):
         try:
@@ -557,6 +561,7 @@ def test_sextons_life_cycle_works_under_it(guarded):
     heir = add_model(guarded, "azure")
     add_chat(guarded, gone)
     deletion = transact(guarded, lambda: providers.delete_provider(guarded, "openai"))
+    assert deletion.heir
     assert deletion.heir["id"] == heir
     other = add_model(guarded, "azure", "n")
     transact(guarded, lambda: promote(guarded, other))
@@ -618,7 +623,7 @@ def test_add_marks_around_a_tombstone_that_somebody_is_writing(connection, url):
         assert guard.status(watch)["guard"] == "set"
 
 
-def wait_for(connection, query, *parameters):
+def wait_for(connection: Connection, query: Any, *parameters: Any) -> None:
     tick = threading.Event()
     for _ in range(2000):
         if scalar(connection, query, *parameters):
@@ -635,7 +640,7 @@ def test_add_is_refused_while_live_models_are_orphans(connection):
     assert refusal.value.message == (
         "1 live model configs are orphans: there is no provider 'openai'"
     )
-    assert "sexton repair model_without_provider" in refusal.value.hint
+    assert "sexton repair model_without_provider" in str(refusal.value.hint)
     assert guard.status(connection)["guard"] == "none"
     bury(connection, id)
     guard.add(connection)
@@ -693,7 +698,7 @@ def test_it_lies_beside_the_tables_wherever_they_are(connection):
     assert guard.status(connection)["guard"] == "none"
 
 
-def kill_at(connection, number):
+def kill_at(connection: Connection, number: int) -> None:
     """Let the server kill the session that ends its `number`th DDL statement from now."""
     connection.execute("drop event trigger if exists killer")
     connection.execute("create sequence if not exists deaths")
@@ -740,7 +745,7 @@ def test_killed_at_any_statement_it_goes_on_from_there(url, connection, way):
 
 
 def test_two_at_once_make_one_guard(url):
-    made = []
+    made: list[list[str]] = []
 
     def add():
         with contextlib.closing(connect(url, name="tests")) as connection:
@@ -771,7 +776,7 @@ def test_nobody_is_queued_behind_an_idle_reader(url, connection):
 # -- how it goes, and what is said of it -----------------------------------------------
 
 
-def everything_of_ours(connection):
+def everything_of_ours(connection: Connection) -> Any:
     return rows(
         connection,
         """
@@ -857,9 +862,10 @@ def test_damage_is_seen_and_mended(guarded, damage):
 
 
 @contextlib.contextmanager
-def somebody_inserts_orphans(url):
+def somebody_inserts_orphans(url: str) -> Iterator[list[Any]]:
     """Try without end; yield the list of those that came in."""
-    came_in, tried = [], []
+    came_in: list[Any] = []
+    tried: list[int] = []
     stop, trying = threading.Event(), threading.Event()
 
     def insert():
@@ -978,6 +984,7 @@ def test_guard_status_says_what_is_missing(sexton, connection):
 
 def test_guard_add_lists_the_orphans_and_the_repair(sexton, connection):
     add_provider(connection, "azure")
+    add_model(connection, "azure", is_default=True)
     add_model(connection, "openai")
     planned = sexton("guard", "add", "--plan")
     assert planned.code == 5

@@ -4,9 +4,9 @@ import importlib
 import pkgutil
 from functools import cache
 
-from checks.base import Check, Severity
+from checks.base import Check, Reference, Severity
 
-__all__ = ["Check", "Severity", "all_checks"]
+__all__ = ["Check", "Reference", "Severity", "all_checks"]
 
 
 @cache

@@ -8,9 +8,9 @@ or what a person must decide.
 import enum
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import LiteralString
+from typing import Any, LiteralString
 
 
 class Severity(enum.StrEnum):
@@ -27,13 +27,38 @@ class Severity(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class Check:
-    """A rule about the data.
+class Reference:
+    """A soft reference: every value of `column` should be a `parent_key` of `parent`.
 
-    `find` returns one row an offence, ordered by `key`: the key columns, and whatever
-    `message` names. `reads` says which tables and columns must be there; where one is
-    absent, the check is skipped. `parent` is the table that a reference points to: were
-    it empty or hidden, every row would look like an orphan.
+    NULL refers to nothing. Which rows of the check's table count is the check's `where`;
+    which rows of the parent count is `counts`, over the alias `parent`. The fastest way
+    to find the offenders depends on the indexes and is chosen at each run.
+    """
+
+    column: LiteralString
+    parent: LiteralString
+    parent_key: LiteralString
+    counts: LiteralString = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule about the data, told in one of three ways.
+
+    * `reference`: the rows of `table` whose reference leads nowhere;
+    * `where` alone: the rows of `table`, by the alias `this`, for which it is true; with
+      `looks_up`, it may speak of the row that is referred to, by the alias `parent`;
+    * `find`: a query that returns one row an offence, ordered by `key`.
+
+    Rows have the `key` columns and whatever `message` names; for the first two, `shows`
+    adds names and their expressions. A row that has a column `table` says so
+    of which table it is. Where SQL cannot tell (JSON in a text column, say), `judge`
+    takes a row of `find` and returns the row of the finding, or None.
+
+    `reads` says which tables and columns must be there; where one is absent, the check is
+    skipped, unless `stand_ins` has a query that takes the absent table's place. `parent`
+    is the table that a reference points to: were it empty or hidden, every row would look
+    like an orphan.
 
     `repair` returns one row for each row to change: `table`, `key` (jsonb), `change`
     (jsonb, `{column: [before, after]}`, where the text `now` stands for the time of the
@@ -43,15 +68,84 @@ class Check:
 
     module: str
     severity: Severity
-    table: str
-    key: tuple[str, ...]
+    table: LiteralString
+    key: tuple[LiteralString, ...]
     message: str
-    reads: Mapping[str, tuple[str, ...]]
-    find: LiteralString
-    parent: str | None = None
+    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    find: LiteralString = ""
+    where: LiteralString = ""
+    shows: Mapping[LiteralString, LiteralString] = field(default_factory=dict)
+    reference: Reference | None = None
+    looks_up: Reference | None = None
+    judge: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
+    stand_ins: Mapping[str, LiteralString] = field(default_factory=dict)
+    parent: LiteralString | None = None
     repair: LiteralString | None = None
     decide: str | None = None
     brings: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Make `find`, `parent` and `reads` complete where the rest implies them."""
+        if bool(self.find) == bool(self.where or self.reference):
+            raise ValueError(
+                f"{self.name}: a check has either `find`, or `where` or `reference`"
+            )
+        reads = {table: tuple(columns) for table, columns in self.reads.items()}
+        if not self.find:
+            self._read(reads, self.table, self.key)
+        for ref in filter(None, (self.reference, self.looks_up)):
+            self._read(reads, self.table, (ref.column,))
+            self._read(reads, ref.parent, (ref.parent_key,))
+        if self.reference:
+            self._set("parent", self.parent or self.reference.parent)
+        if not self.find:
+            self._set("find", self.select(self.offence))
+        self._set("reads", reads)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    @staticmethod
+    def _read(
+        reads: dict[str, tuple[str, ...]], table: str, columns: tuple[str, ...]
+    ) -> None:
+        already = reads.get(table, ())
+        reads[table] = already + tuple(c for c in columns if c not in already)
+
+    @property
+    def columns(self) -> LiteralString:
+        """What the query returns of a row, as a list for SELECT; not for `find`."""
+        names: list[LiteralString] = [f"this.{column}" for column in self.key]
+        if self.reference and self.reference.column not in self.key:
+            names.append(f"this.{self.reference.column}")
+        names += [f"{shown} as {name}" for name, shown in self.shows.items()]
+        return ", ".join(names)
+
+    @property
+    def offence(self) -> LiteralString:
+        """The condition, over `this`, that makes a row a finding; not for `find`."""
+        if self.reference is None:
+            return self.where
+        ref = self.reference
+        conditions: list[LiteralString] = [f"this.{ref.column} is not null"]
+        if self.where:
+            conditions.append(f"({self.where})")
+        counts = f" and ({ref.counts})" if ref.counts else ""
+        conditions.append(
+            f"not exists (select from {ref.parent} parent "
+            f"where parent.{ref.parent_key} = this.{ref.column}{counts})"
+        )
+        return "\n  and ".join(conditions)
+
+    def select(self, condition: LiteralString) -> LiteralString:
+        """Select the rows of the table that meet a condition, ordered by key."""
+        lines: list[LiteralString] = [f"select {self.columns}", f"from {self.table} this"]
+        if ref := self.looks_up:
+            on = f"parent.{ref.parent_key} = this.{ref.column}"
+            lines.append(f"join {ref.parent} parent on {on}")
+        keys = ", ".join([f"this.{column}" for column in self.key])
+        lines += [f"where {condition}", f"order by {keys}"]
+        return "\n".join(lines)
 
     @property
     def name(self) -> str:

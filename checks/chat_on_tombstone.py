@@ -6,7 +6,7 @@ for: the history stays readable. The chat's next turn silently uses the default.
 There is nothing to repair. `sexton chat resolve ID` says which model the chat uses next.
 """
 
-from checks.base import Check, Severity
+from checks.base import Check, Reference, Severity
 
 check = Check(
     __name__,
@@ -18,18 +18,16 @@ check = Check(
         "chats": ("id", "last_model_config_id", "archived", "status"),
         "chat_model_configs": ("id", "model", "deleted"),
     },
-    find="""
-        select
-            h.id,
-            c.model,
+    looks_up=Reference("last_model_config_id", "chat_model_configs", "id"),
+    where="parent.deleted",
+    shows={
+        "model": "parent.model",
+        "state": """
             case
-                when h.archived then 'archived'
-                when h.status::text in ('pending', 'running') then 'in flight'
+                when this.archived then 'archived'
+                when this.status::text in ('pending', 'running') then 'in flight'
                 else 'open'
-            end as state
-        from chats h
-        join chat_model_configs c on c.id = h.last_model_config_id
-        where c.deleted
-        order by h.id
-    """,
+            end
+        """,
+    },
 )

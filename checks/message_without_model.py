@@ -8,27 +8,14 @@ There is no automatic repair yet: restore the config's row, as a tombstone, unde
 Setting the reference to NULL would lose the model for good.
 """
 
-from checks.base import Check, Severity
+from checks.base import Check, Reference, Severity
 
 check = Check(
     __name__,
     severity=Severity.ERROR,
     table="chat_messages",
     key=("id",),
-    message="message {id} names model {model_id}, which does not exist",
-    reads={
-        "chat_messages": ("id", "model_config_id"),
-        "chat_model_configs": ("id",),
-    },
-    parent="chat_model_configs",
-    find="""
-        select m.id, m.model_config_id as model_id
-        from chat_messages m
-        where m.model_config_id is not null
-          and not exists (
-              select from chat_model_configs c where c.id = m.model_config_id
-          )
-        order by m.id
-    """,
+    message="message {id} names model {model_config_id}, which does not exist",
+    reference=Reference("model_config_id", "chat_model_configs", "id"),
     decide="restore the config's row, as a tombstone, under the id the message names",
 )

@@ -9,7 +9,7 @@ history keeps it, nobody can choose it any more. Nothing else is lost. To keep i
 instead, create the provider again before repairing.
 """
 
-from checks.base import Check, Severity
+from checks.base import Check, Reference, Severity
 
 check = Check(
     __name__,
@@ -17,20 +17,10 @@ check = Check(
     table="chat_model_configs",
     key=("id",),
     message="model {model} names provider {provider}, which does not exist",
-    reads={
-        "chat_model_configs": ("id", "provider", "model", "deleted"),
-        "chat_providers": ("provider",),
-    },
-    parent="chat_providers",
-    find="""
-        select c.id, c.provider, c.model
-        from chat_model_configs c
-        where not c.deleted
-          and not exists (
-              select from chat_providers p where p.provider = c.provider
-          )
-        order by c.id
-    """,
+    reads={"chat_model_configs": ("model", "deleted")},
+    reference=Reference("provider", "chat_providers", "provider"),
+    where="not this.deleted",
+    shows={"model": "this.model"},
     repair="""
         select
             'chat_model_configs' as "table",

@@ -9,7 +9,7 @@ database's order of provider and model. The orphan stays; `model_without_provide
 it. Nothing is lost.
 """
 
-from checks.base import Check, Severity
+from checks.base import Check, Reference, Severity
 
 check = Check(
     __name__,
@@ -17,21 +17,10 @@ check = Check(
     table="chat_model_configs",
     key=("id",),
     message="default model {model} names provider {provider}, which does not exist",
-    reads={
-        "chat_model_configs": ("id", "provider", "model", "deleted", "is_default"),
-        "chat_providers": ("provider",),
-    },
-    parent="chat_providers",
-    find="""
-        select c.id, c.provider, c.model
-        from chat_model_configs c
-        where not c.deleted
-          and c.is_default
-          and not exists (
-              select from chat_providers p where p.provider = c.provider
-          )
-        order by c.id
-    """,
+    reads={"chat_model_configs": ("model", "deleted", "is_default")},
+    reference=Reference("provider", "chat_providers", "provider"),
+    where="this.is_default and not this.deleted",
+    shows={"model": "this.model"},
     repair="""
         select
             'chat_model_configs' as "table",

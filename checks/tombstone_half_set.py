@@ -23,7 +23,7 @@ check = Check(
     },
     find="""
         select
-            c.id, c.provider, c.model, c.deleted,
+            c.id, c.provider, c.model, c.deleted::text as deleted,
             coalesce(to_json(c.deleted_at) #>> '{}', 'null') as deleted_at
         from chat_model_configs c
         where c.deleted <> (c.deleted_at is not null)

@@ -19,6 +19,7 @@ import pytest
 from psycopg import conninfo
 
 from tests.tools import Cli
+from tests.upstream import build_upstream
 from toolkit.database import Connection, connect
 from toolkit.embedded import Server
 from toolkit.upgrade import upgrade
@@ -119,7 +120,7 @@ def administrator() -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="session")
 def template(administrator) -> Iterator[Callable[[str], str]]:
-    """Make, once, a database at a revision (or `empty`), to clone others from."""
+    """Make, once, a database at a revision, `empty` or `upstream`, to clone from."""
     made: dict[str, str] = {}
 
     def make(revision: str) -> str:
@@ -127,7 +128,10 @@ def template(administrator) -> Iterator[Callable[[str], str]]:
             name = f"sexton_template_{revision}_{os.getpid()}"
             administrator.execute(f"create database {name}")
             url = origin().url(name)
-            if revision != "empty":
+            if revision == "upstream":
+                with contextlib.closing(connect(url, name="tests")) as connection:
+                    build_upstream(connection)
+            elif revision != "empty":
                 with contextlib.closing(connect(url, name="tests")) as connection:
                     upgrade(connection, url, revision)
             made[revision] = name
@@ -164,6 +168,13 @@ def url(database):
 def connection(url) -> Iterator[Connection]:
     """An autocommit connection to a fresh database at head."""
     with contextlib.closing(connect(url, name="tests")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def upstream(database) -> Iterator[Connection]:
+    """An autocommit connection to a fresh database with the real product's tables."""
+    with contextlib.closing(connect(database("upstream"), name="tests")) as opened:
         yield opened
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from toolkit.audit import Options, Outcome, run_checks, select_checks
 from toolkit.cli import run
 from toolkit.database import Connection, connect, rows, scalar
 
@@ -87,3 +88,56 @@ def table(connection: Connection, name: str) -> list[dict[str, Any]]:
 def second_connection(url: str) -> Connection:
     """Another connection to the same database, for tests of races."""
     return connect(url, name="tests, the other one")
+
+
+def look(connection: Connection, name: str, **options: Any) -> Outcome:
+    """Run one check, looking once, and return its outcome."""
+    options = {"confirm_after": 0, "recheck": True, **options}
+    selected = select_checks([name])
+    _, [outcome] = run_checks(connection, selected, Options(**options))
+    return outcome
+
+
+def keys(outcome: Outcome) -> list[Any]:
+    """The keys of an outcome's findings: the id alone, or all columns."""
+    return [
+        key["id"] if list(key) == ["id"] else key
+        for key in (finding.key for finding in outcome.findings)
+    ]
+
+
+def assert_clean(connection: Connection, name: str) -> None:
+    """The check looked and found nothing."""
+    outcome = look(connection, name)
+    assert (outcome.status, outcome.count) == ("pass", 0), outcome
+
+
+def assert_finds(connection: Connection, name: str, *ids: Any, says: str = "") -> None:
+    """The check finds exactly these rows, and each message has the words."""
+    outcome = look(connection, name, sample=100)
+    assert outcome.status == "fail", outcome
+    assert sorted(map(str, keys(outcome))) == sorted(str(id) for id in ids)
+    assert outcome.count == len(ids)
+    for finding in outcome.findings:
+        assert says in finding.message
+        assert "{" not in finding.message
+
+
+def configure(connection: Connection, key: str, value: str) -> None:
+    """Set a site setting of the real product."""
+    connection.execute(
+        "insert into site_configs values (%s, %s) "
+        "on conflict (key) do update set value = excluded.value",
+        (key, value),
+    )
+
+
+def add_user(connection: Connection, **columns: Any) -> Any:
+    """Insert a user of the real product, and return the id."""
+    return _insert(connection, "users", {"id": uuid.uuid4(), **columns})
+
+
+def add_queued(connection: Connection, chat: uuid.UUID, model: uuid.UUID | None) -> Any:
+    """Insert a queued message of a chat, and return its id."""
+    values = {"chat_id": chat, "content": "{}", "model_config_id": model}
+    return _insert(connection, "chat_queued_messages", values)

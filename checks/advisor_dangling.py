@@ -1,0 +1,93 @@
+"""The advisor's setting is broken, or names a model that cannot be used.
+
+The setting is JSON in a text column, so nothing checks its form, and deleting a provider
+or a model leaves the id in it behind. The advisor then runs on the default, or not at all.
+A null or all-zero id means that none was chosen, and is fine.
+
+The safe cure is to set the id to null and keep the other keys. Broken JSON is left to a
+person.
+"""
+
+import json
+import re
+from typing import Any
+
+from checks.base import Check, Severity
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+ZERO = "00000000-0000-0000-0000-000000000000"
+
+
+def judge(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The finding for a setting, or None: before PostgreSQL 16 SQL cannot try a cast."""
+    problem = _problem(row["value"], row["models"])
+    return {"key": row["key"], "problem": problem} if problem else None
+
+
+def _problem(value: str, models: dict[str, str]) -> str | None:
+    if not value.strip():
+        return None
+    try:
+        setting = json.loads(value)
+    except (ValueError, RecursionError):
+        return "is not JSON"
+    if not isinstance(setting, dict):
+        return "is not a JSON object"
+    model_id = setting.get("model_config_id")
+    if model_id in (None, "", ZERO):
+        return None
+    if not isinstance(model_id, str) or not UUID.fullmatch(model_id):
+        return "holds no model id"
+    state = models.get(model_id.lower(), "which does not exist")
+    return f"names model {model_id}, {state}" if state else None
+
+
+check = Check(
+    __name__,
+    severity=Severity.WARNING,
+    table="site_configs",
+    key=("key",),
+    message="setting {key} {problem}",
+    reads={
+        "site_configs": ("key", "value"),
+        "chat_model_configs": ("id", "provider", "enabled", "deleted"),
+        "chat_providers": ("provider", "enabled"),
+    },
+    parent="chat_model_configs",
+    # Every id in the text, with the state of its config: what is meant, `judge` decides.
+    find="""
+        select
+            s.key,
+            s.value,
+            coalesce(
+                (
+                    select jsonb_object_agg(
+                        c.id::text,
+                        case
+                            when c.deleted then 'a tombstone'
+                            when p.provider is null then 'whose provider is gone'
+                            when not c.enabled then 'which is disabled'
+                            when not p.enabled then 'whose provider is disabled'
+                            else ''
+                        end
+                    )
+                    from chat_model_configs c
+                    left join chat_providers p on p.provider = c.provider
+                    where c.id in (
+                        select m[1]::uuid
+                        from regexp_matches(
+                            s.value,
+                            '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}',
+                            'gi'
+                        ) as m
+                    )
+                ),
+                '{}'
+            ) as models
+        from site_configs s
+        where s.key = 'agents_advisor_config'
+        order by s.key
+    """,
+    judge=judge,
+    decide="choose a usable model for the advisor, or set its model_config_id to null",
+)

@@ -1,0 +1,36 @@
+"""The provider chosen for computer use does not exist or is disabled.
+
+The setting holds the provider's name as text. Deleting the provider, or switching it off,
+does not touch the setting, and computer use fails without naming the reason.
+
+The safe cure is to clear the setting. Which provider somebody once chose is lost.
+"""
+
+from checks.base import Check, Severity
+
+check = Check(
+    __name__,
+    severity=Severity.WARNING,
+    table="site_configs",
+    key=("key",),
+    message="setting {key} names provider '{provider}', which {state}",
+    reads={
+        "site_configs": ("key", "value"),
+        "chat_providers": ("provider", "enabled"),
+    },
+    parent="chat_providers",
+    find="""
+        select
+            s.key,
+            btrim(s.value) as provider,
+            case when p.provider is null then 'does not exist' else 'is disabled' end
+                as state
+        from site_configs s
+        left join chat_providers p on p.provider = btrim(s.value)
+        where s.key = 'agents_computer_use_provider'
+          and btrim(s.value) <> ''
+          and p.enabled is not true
+        order by s.key
+    """,
+    decide="choose an enabled provider for computer use, or clear the setting",
+)

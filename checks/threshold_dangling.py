@@ -1,0 +1,48 @@
+"""A user's compaction threshold belongs to a model config that is gone.
+
+The setting's key ends in the config's id; the value is a percentage. Deleting the config
+leaves the row behind. It does no harm, and it is never read again.
+
+The safe cure is to delete the row where the config does not exist. Where the config is a
+tombstone, the row might serve again if the config came back, so it stays unless asked.
+"""
+
+from checks.base import Check, Severity
+
+check = Check(
+    __name__,
+    severity=Severity.INFO,
+    table="user_configs",
+    key=("user_id", "key"),
+    message="setting {key} of user {user_id} belongs to {problem}",
+    reads={
+        "user_configs": ("user_id", "key"),
+        "chat_model_configs": ("id", "deleted"),
+    },
+    parent="chat_model_configs",
+    find="""
+        select
+            s.user_id,
+            s.key,
+            case
+                when s.model_id is null then 'no model id'
+                when c.id is null then 'a model that does not exist'
+                else 'a tombstone'
+            end as problem
+        from (
+            select
+                o.user_id,
+                o.key,
+                case
+                    when o.key ~* '^[^:]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                    then split_part(o.key, ':', 2)::uuid
+                end as model_id
+            from user_configs o
+            where starts_with(o.key, 'chat_compaction_threshold_pct:')
+        ) s
+        left join chat_model_configs c on c.id = s.model_id
+        where c.id is null or c.deleted
+        order by s.user_id, s.key
+    """,
+    decide="delete the setting, unless its tombstone is to come back",
+)

@@ -1,0 +1,92 @@
+"""What holds for every check, so that no check's own test needs to say it."""
+
+import re
+import string
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from checks import all_checks
+from tests.conftest import origin
+from tests.tools import look
+from toolkit.database import connect, snapshot
+from toolkit.looking import plan_alone, read_facts
+
+CHECKS = sorted(all_checks().values(), key=lambda check: check.name)
+
+
+def opened(template, revision):
+    """A connection to the template itself: these tests only look."""
+    with closing(connect(origin().url(template(revision)), name="tests")) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def empty(template):
+    yield from opened(template, "head")
+
+
+@pytest.fixture(scope="module")
+def before(template):
+    yield from opened(template, "0001")
+
+
+@pytest.fixture(scope="module")
+def upstream(template):
+    yield from opened(template, "upstream")
+
+
+@pytest.fixture(params=CHECKS, ids=lambda check: check.name)
+def check(request):
+    return request.param
+
+
+def test_it_explains_itself(check):
+    paragraphs = check.explanation.split("\n\n")
+    assert len(paragraphs) >= 3, "say the bad state, how it comes about, and its cure"
+    assert re.fullmatch(r"[A-Z`].*\.", check.summary), "the first line is a sentence"
+    assert check.explanation.endswith(".")
+
+
+def test_it_has_a_test_of_its_own(check):
+    if check.name != "schema_drift":
+        assert Path(__file__).with_name(f"test_{check.name}.py").exists()
+
+
+def test_it_finds_nothing_in_an_empty_database_of_ours(check, empty):
+    assert look(empty, check.name).status in ("pass", "skipped")
+
+
+def test_it_finds_nothing_in_an_empty_database_of_the_product(check, upstream):
+    outcome = look(upstream, check.name)
+    assert outcome.status == "pass", outcome
+
+
+def test_it_is_skipped_with_a_reason_before_the_tables_have_what_it_reads(check, before):
+    outcome = look(before, check.name)
+    assert outcome.status in ("pass", "skipped"), outcome
+    assert (outcome.status == "skipped") == bool(outcome.reason)
+    if "deleted" in check.reads.get("chat_model_configs", ()):
+        assert outcome.status == "skipped"
+        assert "has no column deleted" in str(outcome.reason) or "no table" in str(
+            outcome.reason
+        )
+
+
+def test_its_rows_have_its_key_and_all_that_its_message_names(check, upstream):
+    with snapshot(upstream):
+        unit = plan_alone(check, read_facts(upstream, [check]), recheck=True)
+        cursor = upstream.execute(unit.queries[0])
+        returned = {column.name for column in cursor.description or ()}
+    named = {name for _, name, _, _ in string.Formatter().parse(check.message) if name}
+    if not check.judge:
+        assert named - {"table"} <= returned
+    assert set(check.key) <= returned
+
+
+def test_its_rows_come_in_the_order_of_its_key(check):
+    if check.key:
+        order = check.find.lower().rpartition("order by")[2]
+        columns = [re.sub(r"^.*\.", "", part.strip()) for part in order.split(",")]
+        assert columns == list(check.key)

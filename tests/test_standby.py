@@ -1,0 +1,74 @@
+"""An audit on a hot standby: a copied data directory with standby.signal."""
+
+import contextlib
+import shutil
+import time
+
+import pytest
+
+from checks import all_checks
+from tests.tools import add_chat, add_model, add_provider
+from toolkit.audit import Options, run_checks
+from toolkit.cli import run
+from toolkit.database import connect, scalar
+from toolkit.embedded import Server
+from toolkit.upgrade import upgrade
+
+
+@pytest.fixture(scope="module")
+def standby(tmp_path_factory):
+    """A standby's connection string; it replays what its primary left it."""
+    directory = tmp_path_factory.mktemp("standby")
+    for parent in (directory, *directory.parents[:2]):
+        parent.chmod(0o711)
+    primary = Server(directory / "primary")
+    with primary:
+        upgrade_to_head(primary.url())
+        with contextlib.closing(connect(primary.url(), name="tests")) as connection:
+            add_provider(connection, "openai", api_key="sk-made-up")
+            model = add_model(connection, "openai", is_default=True)
+            add_chat(connection, model)
+            add_model(connection, "azure")
+    copy = Server(directory / "copy")
+    shutil.copytree(primary.directory, copy.directory, copy_function=_copy)
+    (copy.data / "standby.signal").touch()
+    for path in (copy.directory, *copy.directory.rglob("*")):
+        copy._give(path)
+    with copy:
+        with contextlib.closing(connect(copy.url(), name="tests")) as connection:
+            assert scalar(connection, "select pg_is_in_recovery()")
+        yield copy.url()
+
+
+def _copy(source, target):
+    if not source.endswith(("postmaster.pid", ".s.PGSQL.5432", ".lock")):
+        shutil.copy2(source, target)
+
+
+def upgrade_to_head(url):
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        upgrade(connection, url, "head")
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_all_checks_work_on_a_hot_standby(standby, jobs):
+    with contextlib.closing(connect(standby, name="tests", read_only=True)) as connection:
+        began = time.monotonic()
+        run_, outcomes = run_checks(
+            connection,
+            list(all_checks().values()),
+            Options(jobs=jobs, confirm_after=0.05),
+            connect=lambda: connect(standby, name="tests", read_only=True),
+        )
+        assert time.monotonic() - began < 30
+    found = {o.check.name: o.count for o in outcomes if o.status == "fail"}
+    assert found["model_without_provider"] == 1
+    assert {o.status for o in outcomes} == {"pass", "fail", "skipped"}
+    assert run_.snapshot
+
+
+def test_the_command_does_so_too(standby, capfd):
+    assert run(["audit", "--url", standby]) == 1
+    out, err = capfd.readouterr()
+    assert "model_without_provider" in out
+    assert err == ""

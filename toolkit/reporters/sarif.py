@@ -1,0 +1,100 @@
+"""Audits as SARIF 2.1.0, for code scanning: a rule for each check, clean or not."""
+
+import json
+from typing import Any
+
+from checks import Check, Severity
+from toolkit import __version__
+from toolkit.audit import Finding, Outcome
+from toolkit.report import Report
+
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+LEVELS = {Severity.INFO: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
+
+
+def render(report: Report) -> str:
+    """All rules stand there even when clean, so that resolved alerts close."""
+    checks = [outcome.check for outcome in report.outcomes]
+    places = {check.name: place for place, check in enumerate(checks)}
+    document = {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "Sexton",
+                        "version": __version__,
+                        "rules": [_rule(check) for check in checks],
+                    }
+                },
+                "automationDetails": {"id": f"sexton/audit/{report.run.id}"},
+                "invocations": [
+                    {
+                        "executionSuccessful": report.verdict != "incomplete",
+                        "exitCode": report.code,
+                        "startTimeUtc": _time(report.run.started_at),
+                        "endTimeUtc": _time(report.run.finished_at),
+                        "toolExecutionNotifications": [
+                            _notification(outcome)
+                            for outcome in report.outcomes
+                            if outcome.status in ("incomplete", "skipped")
+                        ],
+                    }
+                ],
+                "results": [
+                    _result(outcome, finding, places[outcome.check.name])
+                    for outcome in report.outcomes
+                    for finding in outcome.findings
+                ],
+            }
+        ],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _rule(check: Check) -> dict[str, Any]:
+    return {
+        "id": check.name,
+        "shortDescription": {"text": check.summary},
+        "fullDescription": {"text": check.explanation},
+        "help": {"text": f"sexton explain {check.name}"},
+        "defaultConfiguration": {"level": LEVELS[check.severity]},
+    }
+
+
+def _notification(outcome: Outcome) -> dict[str, Any]:
+    level = "error" if outcome.status == "incomplete" else "note"
+    return {
+        "level": level,
+        "message": {"text": f"{outcome.status}: {outcome.reason}"},
+        "associatedRule": {"id": outcome.check.name},
+    }
+
+
+def _result(outcome: Outcome, finding: Finding, place: int) -> dict[str, Any]:
+    # Rows lie in no file; a code-scanning service wants one, and the check is where the
+    # promise is written down.
+    path = "/".join(outcome.check.module.split(".")[-2:]) + ".py"
+    where = ", ".join(f"{name}={value}" for name, value in finding.key.items())
+    row = f"{finding.table}({where})"
+    return {
+        "ruleId": outcome.check.name,
+        "ruleIndex": place,
+        "level": LEVELS[outcome.check.severity],
+        "message": {"text": finding.message},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": path},
+                    "region": {"startLine": 1},
+                },
+                "logicalLocations": [{"fullyQualifiedName": row, "kind": "row"}],
+            }
+        ],
+        "partialFingerprints": {"sextonFinding/v1": finding.fingerprint},
+    }
+
+
+def _time(when: Any) -> str:
+    return str(when.isoformat()).replace("+00:00", "Z")

@@ -15,7 +15,7 @@ from psycopg import IsolationLevel, errors
 from migrations import guard as parts
 from migrations import steps
 from tests.conftest import origin
-from tests.tools import add_chat, add_model, add_provider, second_connection, table
+from tests.tools import Cli, add_chat, add_model, add_provider, second_connection, table
 from toolkit import guard, providers
 from toolkit.database import Connection, connect, rows, scalar, transact
 from toolkit.embedded import _wheel
@@ -1025,3 +1025,37 @@ def test_repair_and_life_cycle_commands_under_the_guard(sexton, connection):
     marks = {r["id"]: r["sexton_live"] for r in table(connection, "chat_model_configs")}
     assert marks[half] is None
     assert sorted(map(str, marks.values())) == ["None", "None", "True"]
+
+
+# -- in the audit ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["model_without_provider", "orphaned_default"])
+def test_the_audit_says_that_the_guard_enforces_it(sexton, connection, name):
+    add_provider(connection, "openai")
+    add_model(connection, "openai", is_default=True)
+    assert sexton("audit", name, "--format", "json").json["checks"][0]["strategy"]
+    guard.add(connection)
+    [check] = sexton("audit", name, "--format", "json").json["checks"]
+    assert check["status"] == "pass"
+    assert check["reason"] == "enforced by CONSTRAINT sexton_guard"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "check dropped",
+        "check weakened",
+        "key dropped",
+        "key not valid",
+        "key's triggers off",
+    ],
+)
+def test_the_audit_believes_only_a_whole_guard(guarded, guarded_url, capfd, damage):
+    add_provider(guarded, "openai")
+    add_model(guarded, "openai", is_default=True)
+    for statement in DAMAGE[damage].split(";\n"):
+        guarded.execute(statement)
+    said = Cli(guarded_url, capfd)("audit", "model_without_provider", "--format", "json")
+    [check] = said.json["checks"]
+    assert (check["status"], check["reason"]) == ("pass", None)

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test lint types bench bench-audit docs clean
+.PHONY: bench-guard help demo test lint types bench bench-audit docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -46,6 +46,9 @@ bench: $(VENV)/.dev  ## Each figure beside its rival, in one run
 
 bench-audit: $(VENV)/.dev  ## The audit beside psql (and Soda, dbt): 5,000,000 chats, ~15 min
 	$(BIN)/python -m benchmarks.audit --write
+
+bench-guard: $(VENV)/.dev  ## What the guard costs, beside its rivals (minutes)
+	$(BIN)/python -m benchmarks.guard
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

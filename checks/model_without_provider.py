@@ -10,42 +10,7 @@ instead, create the provider again before repairing.
 """
 
 from checks.base import Check, Reference, Severity
-
-# What `sexton guard add` sets: a valid key of which one column is null (so not looked up)
-# on tombstones alone, as a valid CHECK says.
-GUARD = """
-    select k.conname as name
-    from pg_catalog.pg_constraint k
-    where k.contype = 'f' and k.convalidated
-      and k.conrelid = to_regclass('chat_model_configs')
-      and k.confrelid = to_regclass('chat_providers')
-      and k.confmatchtype = 's'
-      and (
-          select array_agg(
-              child.attname || ' to ' || parent.attname order by child.attname
-          )
-          from unnest(k.conkey, k.confkey) as pair (here, there)
-          join pg_catalog.pg_attribute child
-            on child.attrelid = k.conrelid and child.attnum = pair.here
-          join pg_catalog.pg_attribute parent
-            on parent.attrelid = k.confrelid and parent.attnum = pair.there
-      ) = array['provider to provider', 'sexton_live to sexton_live']
-      and to_jsonb(k) ->> 'conenforced' is distinct from 'false'
-      and not exists (
-          select from pg_catalog.pg_trigger t
-          where t.tgconstraint = k.oid and t.tgenabled not in ('O', 'A')
-      )
-      and exists (
-          select from pg_catalog.pg_constraint m
-          where m.contype = 'c' and m.convalidated
-            and m.conrelid = k.conrelid
-            and pg_get_expr(m.conbin, m.conrelid)
-                = '(NOT (sexton_live IS DISTINCT FROM NULLIF((NOT deleted), false)))'
-            and to_jsonb(m) ->> 'conenforced' is distinct from 'false'
-      )
-    order by k.conname
-    limit 1
-"""
+from checks.guard import ENFORCED
 
 check = Check(
     __name__,
@@ -54,7 +19,7 @@ check = Check(
     key=("id",),
     message="model {model} names provider {provider}, which does not exist",
     reads={"chat_model_configs": ("model", "deleted")},
-    reference=Reference("provider", "chat_providers", "provider", guard=GUARD),
+    reference=Reference("provider", "chat_providers", "provider", guard=ENFORCED),
     where="not this.deleted",
     shows={"model": "this.model"},
     repair="""

@@ -1059,3 +1059,17 @@ def test_the_audit_believes_only_a_whole_guard(guarded, guarded_url, capfd, dama
     said = Cli(guarded_url, capfd)("audit", "model_without_provider", "--format", "json")
     [check] = said.json["checks"]
     assert (check["status"], check["reason"]) == ("pass", None)
+
+
+@pytest.mark.parametrize("damage", ["trigger off", "check dropped", "key not valid"])
+def test_schema_drift_and_status_know_its_parts(guarded, guarded_url, capfd, damage):
+    run = Cli(guarded_url, capfd)
+    assert run("audit", "schema_drift").code == 0
+    for statement in DAMAGE[damage].split(";\n"):
+        guarded.execute(statement)
+    assert (
+        "the guard is incomplete: sexton guard add" in run("audit", "schema_drift").stdout
+    )
+    said = run("status")
+    assert said.code == 1
+    assert "the guard is incomplete: sexton guard add" in said.stdout

@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import errors
 
+from checks import guard as facts
 from migrations import guard as parts
 from migrations import steps
 from migrations.locks import Options
@@ -29,8 +30,8 @@ def status(connection: Connection) -> dict[str, Any]:
     WrongSchema where the tables are not there.
     """
     schema.require_models(connection)
-    there = {part: bool(scalar(connection, query)) for part, query in parts.PARTS.items()}
-    anything = bool(scalar(connection, parts.ANYTHING))
+    there = {part: bool(scalar(connection, query)) for part, query in facts.PARTS.items()}
+    anything = bool(scalar(connection, facts.ANYTHING))
     return {
         "guard": SET if all(there.values()) else INCOMPLETE if anything else NONE,
         "constraint": key(connection),
@@ -42,7 +43,7 @@ def key(connection: Connection) -> str | None:
     """The name of the guard's key, where it is there and valid."""
     found = rows(
         connection,
-        f"select k.conname as name {parts.KEYS} and k.convalidated order by k.conname",
+        f"select k.conname as name {facts.KEYS} and k.convalidated order by k.conname",
     )
     return str(found[0]["name"]) if found else None
 
@@ -72,7 +73,7 @@ def add(connection: Connection, options: Options | None = None) -> list[str]:
 
 def remove(connection: Connection, options: Options | None = None) -> list[str]:
     """Take away everything that `add` made, in one transaction; errors as for `add`."""
-    if scalar(connection, parts.ANYTHING) is False:
+    if scalar(connection, facts.ANYTHING) is False:
         return []
     return _run(connection, parts.REMOVE, options or Options())
 

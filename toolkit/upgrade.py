@@ -13,7 +13,7 @@ from alembic.util import CommandError
 from sqlalchemy import exc
 
 import migrations
-from migrations import guard as parts
+from checks import guard as facts
 from migrations.locks import Options
 from toolkit import guard, schema
 from toolkit.database import Connection, connect, plain, scalar
@@ -120,7 +120,7 @@ def place_of_guard(
         return before if guarded else None
     if not wanted or (goal != BASE and goal > LAST_WITH_KEY):
         return None
-    there = bool(scalar(connection, parts.ANYTHING))
+    there = bool(scalar(connection, facts.ANYTHING))
     return sum(number > LAST_WITH_KEY for number in wanted) if there else None
 
 

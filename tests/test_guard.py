@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
 from psycopg import IsolationLevel, errors
 
 from migrations import guard as parts
@@ -19,11 +20,12 @@ from tests.tools import Cli, add_chat, add_model, add_provider, second_connectio
 from toolkit import guard, providers
 from toolkit.database import Connection, connect, rows, scalar, transact
 from toolkit.embedded import _wheel
+from toolkit.engine import engine
 from toolkit.errors import Busy, Refused, SextonError, WrongSchema
 from toolkit.models import promote
 from toolkit.schema import revision
 from toolkit.script import script
-from toolkit.upgrade import Options, downgrade, upgrade
+from toolkit.upgrade import Options, config, downgrade, upgrade
 
 TABLES = ("chat_providers", "chat_model_configs")
 _number = itertools.count()
@@ -1073,3 +1075,19 @@ def test_schema_drift_and_status_know_its_parts(guarded, guarded_url, capfd, dam
     said = run("status")
     assert said.code == 1
     assert "the guard is incomplete: sexton guard add" in said.stdout
+
+
+def test_dropping_the_column_provider_takes_the_key_away_and_status_says_so(guarded):
+    guarded.execute("alter table chat_model_configs drop column provider")
+    assert guard.status(guarded)["guard"] == "incomplete"
+    assert guard.status(guarded)["constraint"] is None
+    guard.remove(guarded)
+    assert everything_of_ours(guarded) == []
+
+
+def test_alembic_check_finds_nothing_to_drop(guarded_url, guarded):
+    assert guard.status(guarded)["guard"] == "set"
+    checked = config()
+    with engine(guarded_url, "alembic check").connect() as connection:
+        checked.attributes["connection"] = connection
+        command.check(checked)

@@ -157,7 +157,7 @@ def objections(
     return [
         sentence.format_map(row)
         for query, sentence in step.get(kind, ())
-        if (row := cursor.execute(query).fetchone())
+        if (row := cursor.execute(query).fetchone()) is not None
     ]
 
 

@@ -115,9 +115,9 @@ def _step(
             document["done"] = steps.is_done(connection, step)
     except psycopg.errors.ProgrammingError:
         pass
-    if document["done"]:
-        return document
-    for kind, name in (("refuse", "refused"), ("warn", "warnings")):
+    for kind, name in (("warn", "warnings"), ("refuse", "refused")):
+        if document["done"] and kind == "refuse":
+            return document
         try:
             with _looking(connection):
                 document[name] = steps.objections(connection, step, options, kind)
@@ -172,8 +172,9 @@ def text(document: dict[str, Any]) -> str:
 
 
 def _told(step: dict[str, Any]) -> list[str]:
+    know = [f"know: {sentence}" for sentence in step["warnings"]]
     if step["done"]:
-        return ["done already: nothing is sent"]
+        return ["done already: nothing is sent", *know]
     lines = []
     if step["done"] is None:
         lines.append("nothing is sent unless the steps before make it necessary")
@@ -198,7 +199,7 @@ def _told(step: dict[str, Any]) -> list[str]:
     lines += [f"refused: {sentence}" for sentence in step["refused"]]
     if step.get("hint"):
         lines.append(f"next: {step['hint']}")
-    lines += [f"know: {sentence}" for sentence in step["warnings"]]
+    lines += know
     if step["irreversible"]:
         lines.append(f"no way back: {step['irreversible']}")
     return lines

@@ -136,9 +136,9 @@ def _refuse(query: str, sentence: str) -> str:
 
 def _compare(start: str | None) -> str:
     wanted = f"= '{start}'" if start else "is null"
+    look = f"select version_num into found from {VERSION} for update;"  # noqa: S608
     return (
-        "do $version$\ndeclare\n    found text;\nbegin\n"  # noqa: S608 - names of ours
-        f"    select version_num into found from {VERSION} for update;\n"
+        f"do $version$\ndeclare\n    found text;\nbegin\n    {look}\n"
         f"    if (found {wanted}) is not true then\n"
         "        raise exception 'the database is at %, not where this script begins', "
         "found;\n    end if;\nend\n$version$;"

@@ -4,6 +4,7 @@ import contextlib
 import re
 import threading
 import time
+from typing import Any, Self
 
 import psycopg
 import pytest
@@ -32,21 +33,22 @@ def other(url):
 class Readers:
     """Short reads of both tables, one after the other, and how long each took."""
 
-    def __init__(self, url):
-        self.url, self.times, self.stopped = url, [], threading.Event()
+    def __init__(self, url: str) -> None:
+        self.url, self.stopped = url, threading.Event()
+        self.times: list[float] = []
         self.threads = [threading.Thread(target=self._read) for _ in range(2)]
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for thread in self.threads:
             thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.stopped.set()
         for thread in self.threads:
             thread.join()
 
-    def _read(self):
+    def _read(self) -> None:
         with contextlib.closing(connect(self.url, name="reader")) as connection:
             while not self.stopped.is_set():
                 began = time.monotonic()
@@ -61,19 +63,24 @@ class Readers:
 class Working(threading.Thread):
     """An upgrade in the background; `said` is what it told while it waited."""
 
-    def __init__(self, url, move=upgrade, target="head", **options):
+    def __init__(
+        self, url: str, move: Any = upgrade, target: str = "head", **options: Any
+    ) -> None:
         super().__init__()
         self.url, self.move, self.target = url, move, target
-        self.said, self.error, self.made = [], None, None
+        self.said: list[str] = []
+        self.error: Exception | None = None
+        self.made: list[str] = []
+        self.ended = 0.0
         self.told = threading.Event()
         self.options = Options(say=self._say, **options)
         self.start()
 
-    def _say(self, line):
+    def _say(self, line: str) -> None:
         self.said.append(line)
         self.told.set()
 
-    def run(self):
+    def run(self) -> None:
         with contextlib.closing(connect(self.url, name="tests")) as connection:
             try:
                 self.made = self.move(connection, self.url, self.target, self.options)
@@ -81,7 +88,7 @@ class Working(threading.Thread):
                 self.error = error
             self.ended = time.monotonic()
 
-    def result(self):
+    def result(self) -> list[str]:
         self.join(60)
         assert not self.is_alive()
         if self.error:
@@ -100,7 +107,8 @@ def test_an_idle_reader_is_waited_for_outside_the_queue(url, other, table):
         queued = "select count(*) from pg_locks where not granted and locktype = 'relation'"
         assert scalar(other, queued) == 0
         readers.times.clear()
-        assert not working.join(0.5)
+        working.join(0.5)
+        assert working.is_alive()
         ended = time.monotonic()
         longest = max(readers.times)
     assert working.result() == ["0004"]

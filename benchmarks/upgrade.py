@@ -1,0 +1,158 @@
+"""What others feel of the upgrade: Alembic alone, lock_timeout with retries, Sexton.
+
+Readers and writers of both tables at a fixed rate, a reader that sits idle in its
+transaction, and the step that drops the key. A request's latency counts from the time it
+was due. `python -m benchmarks.upgrade [IDLE_SECONDS]`; the rate is 200 a second.
+"""
+
+import contextlib
+import random
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+from toolkit.database import Connection, connect
+from toolkit.embedded import Server
+from toolkit.sample import populate
+from toolkit.upgrade import Options, upgrade
+
+CLIENTS, RATE = 8, 200.0
+BEFORE = 2.0  # the upgrade starts so long after the reader
+AFTER = 4.0
+NAIVE = (
+    "alter table chat_model_configs add column if not exists deleted boolean "
+    "not null default false",
+    "alter table chat_model_configs drop constraint chat_model_configs_provider_fkey",
+)
+READ = """
+    select c.id from chat_model_configs c join chat_providers p using (provider)
+    where c.enabled limit 5
+"""
+
+
+def alembic_alone(url: str) -> None:
+    """One transaction, no timeout: what alembic does by itself."""
+    with psycopg.connect(url) as connection:
+        for statement in NAIVE:
+            connection.execute(statement)
+
+
+def timeout_with_retries(url: str) -> None:
+    """A lock_timeout of a second and a pause of two, until it works."""
+    while True:
+        try:
+            with psycopg.connect(url) as connection:
+                connection.execute("set local lock_timeout = '1s'")
+                connection.execute(NAIVE[1])
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            time.sleep(2)
+        else:
+            return
+
+
+def sexton(url: str) -> None:
+    """`sexton upgrade`, with its defaults."""
+    with contextlib.closing(connect(url, name="sexton upgrade")) as connection:
+        upgrade(connection, url, "0004", Options())
+
+
+def nothing(_: str) -> None:
+    """No change of the schema at all."""
+
+
+def work(url: str, until: float, offset: int, latencies: list[float]) -> None:
+    """One client: a third of its requests write, parent first."""
+    rng = random.Random(offset)
+    with contextlib.closing(connect(url, name="application")) as connection:
+        due = time.monotonic() + offset / RATE
+        while due < until:
+            time.sleep(max(0.0, due - time.monotonic()))
+            try:
+                _request(connection, rng.random() < 1 / 3)
+            except psycopg.errors.DeadlockDetected:
+                pass
+            latencies.append(time.monotonic() - due)
+            due += CLIENTS / RATE
+
+
+def _request(connection: Connection, writes: bool) -> None:
+    if not writes:
+        connection.execute(READ)
+        return
+    with connection.transaction():
+        connection.execute(
+            "update chat_providers set updated_at = now() where provider = 'openai'"
+        )
+        connection.execute(
+            "update chat_model_configs set updated_at = now() where provider = 'openai'"
+        )
+
+
+def measure(url: str, change: Callable[[str], None], idle: float) -> tuple[float, ...]:
+    """Longest wait, p99 and p50 of the others, and how long the change came after."""
+    latencies: list[list[float]] = [[] for _ in range(CLIENTS)]
+    until = time.monotonic() + idle + AFTER
+    clients = [
+        threading.Thread(target=work, args=(url, until, place, latencies[place]))
+        for place in range(CLIENTS)
+    ]
+    ended: list[float] = []
+
+    def run() -> None:
+        change(url)
+        ended.append(time.monotonic())
+
+    with contextlib.closing(connect(url, name="idle reader")) as reader:
+        for client in clients:
+            client.start()
+        reader.execute("begin")
+        reader.execute("select from chat_model_configs")
+        time.sleep(BEFORE)
+        changing = threading.Thread(target=run)
+        changing.start()
+        time.sleep(idle - BEFORE)
+        reader.execute("commit")
+        free = time.monotonic()
+    for thread in (*clients, changing):
+        thread.join()
+    found = sorted(value for values in latencies for value in values)
+    p99 = found[int(len(found) * 0.99)]
+    return found[-1], p99, statistics.median(found), max(0.0, ended[0] - free)
+
+
+def main(idle: float = 20.0) -> None:
+    """Run all four on one server, one after the other, and print a table."""
+    with tempfile.TemporaryDirectory(prefix="sexton-bench-") as directory:
+        Path(directory).chmod(0o711)
+        with Server(Path(directory) / "db", settings={"autovacuum": "off"}) as server:
+            print("| | longest wait, ms | p99, ms | p50, ms | done after the reader, s |")
+            print("|---|---|---|---|---|")
+            for name, change in (
+                ("no change of the schema", nothing),
+                ("(a) Alembic alone", alembic_alone),
+                ("(b) lock_timeout 1 s, retry after 2 s", timeout_with_retries),
+                ("(c) Sexton", sexton),
+            ):
+                database = change.__name__
+                with psycopg.connect(server.url(), autocommit=True) as administrator:
+                    administrator.execute(f"create database {database}")  # type: ignore[call-overload]
+                url = server.url(database)
+                with contextlib.closing(connect(url, name="bench")) as connection:
+                    upgrade(connection, url, "0003")
+                    populate(connection, chats=2000)
+                longest, p99, p50, after = measure(url, change, idle)
+                print(
+                    f"| {name} | {longest * 1000:.0f} | {p99 * 1000:.1f} | "
+                    f"{p50 * 1000:.2f} | {after:.2f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main(*(float(value) for value in sys.argv[1:]))

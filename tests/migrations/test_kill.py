@@ -1,0 +1,233 @@
+"""Killed after any statement, the same command ends where it would have ended."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.tools import add_chat, add_model, add_provider, table
+from toolkit import providers, schema
+from toolkit.database import Connection, connect, scalar
+from toolkit.drift import drift
+from toolkit.embedded import Server
+from toolkit.errors import SextonError
+from toolkit.upgrade import Options, downgrade, upgrade
+
+CHOICES = Options(choices=frozenset({"tombstones=disable"}))
+# `make test-matrix` kills after each statement; here after every so many, and the first.
+EVERY = int(os.environ.get("KILL_EVERY", "9"))
+
+
+def populate(connection: Connection) -> None:
+    """A tombstone that was the default, under a provider that is gone; and live ones."""
+    for name in ("anthropic", "openai"):
+        add_provider(connection, name)
+        add_model(connection, name, "a")
+    default = add_model(connection, "openai", "b", is_default=True)
+    add_chat(connection, default)
+    with connection.transaction():
+        providers.delete_provider(connection, "openai")
+
+
+def move(connection: Connection, url: str, revision: str) -> list[str]:
+    go = upgrade if revision == "0004" else downgrade
+    return go(connection, url, revision, CHOICES)
+
+
+def rows_of(connection: Connection) -> list[Any]:
+    return [table(connection, name) for name in ("chat_providers", "chat_model_configs")]
+
+
+def moved_and_killed(url: str, revision: str, statement: int, kill: Any) -> bool:
+    """Move in a child process; `kill` it after so many statements. True where it lived."""
+    child = os.fork()
+    if child == 0:
+        count = 0
+        execute = psycopg.Cursor.execute
+
+        def counting(cursor: Any, *arguments: Any, **options: Any) -> Any:
+            nonlocal count
+            done = execute(cursor, *arguments, **options)
+            count += 1
+            if count == statement:
+                kill(cursor.connection)
+            return done
+
+        psycopg.Cursor.execute = counting  # type: ignore[method-assign, assignment]
+        status = 1
+        try:
+            connection = connect(url, name="child")
+            move(connection, url, revision)
+            status = 2 if count >= statement else 0
+        except (SextonError, psycopg.Error):
+            status = 2
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert status in (0, signal.SIGKILL, 2 << 8), status
+    return status == 0
+
+
+def kill_process(_connection: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_session(connection: Any) -> None:
+    """As if the server had ended it: from another session, which then ends too."""
+    with psycopg.connect(connection.info.dsn, autocommit=True) as other:
+        other.execute("select pg_terminate_backend(%s)", (connection.info.backend_pid,))
+
+
+@pytest.mark.parametrize("kill", [kill_process, kill_session])
+@pytest.mark.parametrize("revision", ["0001", "0004"])
+def test_killed_after_any_statement_it_converges(database, revision, kill):
+    url = database("0004")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        populate(connection)
+        first = rows_of(connection)
+        move(connection, url, "0001")
+        low = rows_of(connection)
+        if revision == "0001":
+            move(connection, url, "0004")
+        wanted = low if revision == "0001" else first
+        back = "0004" if revision == "0001" else "0001"
+        statement, lived = 1 - EVERY, False
+        while not lived:
+            statement += EVERY
+            lived = moved_and_killed(url, revision, statement, kill)
+            move(connection, url, revision)
+            assert schema.revision(connection) == revision
+            assert drift(connection) == []
+            assert _without_times(rows_of(connection)) == _without_times(wanted), statement
+            move(connection, url, back)
+        assert statement > 50
+
+
+def _without_times(tables: list[Any]) -> list[Any]:
+    """The rows, but for the ids and times of stubs, which each way down makes anew."""
+    return [
+        [
+            {
+                name: value
+                for name, value in row.items()
+                if "api_key" not in row or name not in ("id", "created_at", "updated_at")
+            }
+            for row in sorted(rows, key=lambda row: (row["provider"], row.get("model", "")))
+        ]
+        for rows in tables
+    ]
+
+
+def test_a_crash_of_the_server_loses_nothing(tmp_path):
+    with Server(tmp_path / "db", settings={"autovacuum": "off"}) as server:
+        url = server.url()
+        with contextlib.closing(connect(url, name="tests")) as connection:
+            upgrade(connection, url)
+            populate(connection)
+            first = rows_of(connection)
+        for statement in (40, 80):
+
+            def crash(_connection: object) -> None:
+                os.kill(server.pid or 0, signal.SIGQUIT)
+
+            for revision in ("0001", "0004"):
+                moved_and_killed(url, revision, statement, crash)
+                server.stop(signal.SIGQUIT)
+                server.start()
+                with contextlib.closing(connect(url, name="tests")) as connection:
+                    move(connection, url, revision)
+            with contextlib.closing(connect(url, name="tests")) as connection:
+                assert rows_of(connection) == first
+                assert drift(connection) == []
+
+
+def sexton(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "toolkit", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_of_two_upgrades_one_works_and_both_end_well(database):
+    url = database("empty")
+    both = [sexton("upgrade", "--url", url) for _ in range(3)]
+    said = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0, 0], said
+    made = [out.count("made ") for out, _ in said]
+    assert sorted(made) == [0, 0, 4]
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        assert schema.revision(connection) == "0004"
+
+
+def test_an_upgrade_that_cannot_have_its_turn_says_6(database):
+    url = database("0003")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        with connection.transaction():
+            connection.execute("select from chat_providers")
+            waiting = threading.Event()
+            options = Options(say=lambda _: waiting.set())
+            first = threading.Thread(
+                target=lambda: upgrade(connection2(url), url, "head", options)
+            )
+            first.start()
+            assert waiting.wait(20)
+            second = sexton("upgrade", "--url", url, "--deadline", "300ms")
+            _, err = second.communicate(timeout=30)
+            assert second.returncode == 6
+            assert "another upgrade is at work (pid" in err
+        first.join()
+        assert schema.revision(connection) == "0004"
+
+
+_open: list[Connection] = []
+
+
+def connection2(url: str) -> Connection:
+    _open.append(connect(url, name="tests"))
+    return _open[-1]
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    while _open:
+        _open.pop().close()
+
+
+def test_an_index_left_invalid_is_dropped_and_rebuilt(database):
+    url = database("0002")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        add_provider(connection, "openai")
+        name = "idx_chat_model_configs_single_default_new"
+        for _ in range(2):
+            add_model(connection, "openai", "m")
+        with contextlib.suppress(psycopg.errors.UniqueViolation):
+            connection.execute(
+                f"create unique index concurrently {name} on chat_model_configs ((1)) "
+                "where is_default = true and deleted = false or model = 'm'"
+            )
+        invalid = "select count(*) from pg_index where not indisvalid"
+        assert scalar(connection, invalid) == 1
+        upgrade(connection, url)
+        assert scalar(connection, invalid) == 0
+        assert drift(connection) == []
+
+
+def test_a_build_that_fails_on_the_data_is_refused_with_the_rows(database):
+    url = database("0002")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        add_provider(connection, "openai")
+        connection.execute("drop index idx_chat_model_configs_single_default")
+        ids = [add_model(connection, "openai", "m", is_default=True) for _ in range(2)]
+        with pytest.raises(SextonError, match="there are 2 defaults") as raised:
+            upgrade(connection, url)
+        assert raised.value.code == 5
+        assert all(str(id) in raised.value.message for id in ids)

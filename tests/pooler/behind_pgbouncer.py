@@ -1,0 +1,119 @@
+"""Behind PgBouncer in transaction mode Sexton refuses, and says what to do.
+
+Run by `make test-pooler`, which installs pgbouncer; not part of the default suite.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from toolkit import schema
+from toolkit.cli import run
+from toolkit.database import connect
+from toolkit.embedded import Server
+from toolkit.upgrade import upgrade
+
+PORT = 6499
+CONFIG = """
+[databases]
+postgres = host={sockets} port=5432 user=postgres
+[pgbouncer]
+listen_addr =
+listen_port = {port}
+unix_socket_dir = {directory}
+auth_type = any
+auth_file = {directory}/users
+pool_mode = transaction
+default_pool_size = 2
+admin_users = postgres
+logfile = {directory}/log
+pidfile = {directory}/pid
+"""
+
+
+@pytest.fixture
+def server(tmp_path):
+    with Server(tmp_path / "db", settings={"fsync": "off"}) as started:
+        yield started
+
+
+@pytest.fixture
+def pooled(server, tmp_path):
+    """The connection string of a PgBouncer before the server."""
+    program = shutil.which("pgbouncer")
+    assert program, "install pgbouncer: make test-pooler does"
+    directory = tmp_path / "pgbouncer"
+    directory.mkdir()
+    (directory / "users").write_text('"postgres" ""\n')
+    (directory / "ini").write_text(
+        CONFIG.format(sockets=server.sockets, directory=directory, port=PORT)
+    )
+    ids: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        account = pwd.getpwnam("postgres")
+        for path in (directory, *directory.iterdir()):
+            os.chown(path, account.pw_uid, account.pw_gid)
+        server.sockets.chmod(0o755)
+        ids = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    process = subprocess.Popen([program, "-q", str(directory / "ini")], **ids)
+    url = f"host={directory} port={PORT} user=postgres dbname=postgres"
+    try:
+        until = time.monotonic() + 10
+        while True:
+            try:
+                psycopg.connect(url).close()
+                break
+            except psycopg.OperationalError:
+                assert process.poll() is None, (directory / "log").read_text()
+                assert time.monotonic() < until
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.parametrize("command", [["upgrade"], ["downgrade", "0003"]])
+def test_it_is_refused_with_the_fix_and_nothing_changes(server, pooled, capfd, command):
+    with contextlib.closing(connect(server.url(), name="tests")) as connection:
+        upgrade(connection, server.url(), "0003" if command == ["upgrade"] else "0004")
+        before = schema.revision(connection)
+        assert run([*command, "--url", pooled]) == 4
+        assert "a connection pooler stands between" in capfd.readouterr().err
+        assert schema.revision(connection) == before
+        locks = "select count(*) from pg_locks where locktype = 'advisory'"
+        assert connection.execute(locks).fetchone() == {"count": 0}
+
+
+def test_a_plan_through_the_pooler_is_fine(server, pooled):
+    with contextlib.closing(connect(server.url(), name="tests")) as connection:
+        upgrade(connection, server.url(), "0003")
+    assert run(["upgrade", "--plan", "--url", pooled]) == 1
+
+
+def test_plain_alembic_is_refused_too(server, pooled):
+    parameters = dict(part.split("=", 1) for part in pooled.split())
+    environment = os.environ | {
+        "PGHOST": parameters["host"],
+        "PGPORT": parameters["port"],
+        "PGUSER": "postgres",
+        "PGDATABASE": "postgres",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "a connection pooler stands between" in done.stdout + done.stderr
+    with contextlib.closing(connect(server.url(), name="tests")) as connection:
+        assert schema.revision(connection) is None

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test test-matrix test-pooler lint types bench bench-upgrade bench-audit docs test-crash bench-repair bench-lifecycle clean
+.PHONY: help demo test test-matrix test-pooler lint types bench bench-upgrade bench-audit docs test-crash bench-repair bench-lifecycle bench-guard clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -65,6 +65,9 @@ bench-repair: $(VENV)/.dev  ## Repairs a second, beside SQL by hand
 
 bench-lifecycle: $(VENV)/.dev  ## What a deletion and a preview cost, and eight clients at once
 	$(BIN)/python -m benchmarks.lifecycle
+
+bench-guard: $(VENV)/.dev  ## What the guard costs, beside its rivals (minutes)
+	$(BIN)/python -m benchmarks.guard
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

@@ -31,14 +31,17 @@ class Reference:
     """A soft reference: every value of `column` should be a `parent_key` of `parent`.
 
     NULL refers to nothing. Which rows of the check's table count is the check's `where`;
-    which rows of the parent count is `counts`, over the alias `parent`. The fastest way
-    to find the offenders depends on the indexes and is chosen at each run.
+    which rows of the parent count is `counts`, over the alias `parent`. `guard` is a query
+    for the name of a constraint, other than a plain key, that enforces the reference for
+    the rows that count. The fastest way to find the offenders depends on the indexes and
+    is chosen at each run.
     """
 
     column: LiteralString
     parent: LiteralString
     parent_key: LiteralString
     counts: LiteralString = ""
+    guard: LiteralString = ""
 
 
 @dataclass(frozen=True)

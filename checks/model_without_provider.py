@@ -11,6 +11,7 @@ misspelt is left alone; `provider_name_unknown` mends it.
 """
 
 from checks.base import Check, Reference, Severity
+from checks.guard import ENFORCED
 
 check = Check(
     __name__,
@@ -19,7 +20,7 @@ check = Check(
     key=("id",),
     message="model {model} names provider {provider}, which does not exist",
     reads={"chat_model_configs": ("model", "deleted")},
-    reference=Reference("provider", "chat_providers", "provider"),
+    reference=Reference("provider", "chat_providers", "provider", guard=ENFORCED),
     where="not this.deleted",
     shows={"model": "this.model"},
     repair="""

@@ -10,6 +10,7 @@ it. Nothing is lost.
 """
 
 from checks.base import Check, Reference, Severity
+from checks.guard import ENFORCED
 
 check = Check(
     __name__,
@@ -18,7 +19,7 @@ check = Check(
     key=("id",),
     message="default model {model} names provider {provider}, which does not exist",
     reads={"chat_model_configs": ("model", "deleted", "is_default")},
-    reference=Reference("provider", "chat_providers", "provider"),
+    reference=Reference("provider", "chat_providers", "provider", guard=ENFORCED),
     where="this.is_default and not this.deleted",
     shows={"model": "this.model"},
     repair="""

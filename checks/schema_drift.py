@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from checks.base import Check, Severity
+from checks.guard import WHOLE_OR_ABSENT
 
 END = "9999"  # sorts after every revision
 
@@ -226,6 +227,15 @@ FACTS = (
     _key(
         *("user_chat_provider_keys", "chat_provider_id", "chat_providers(id)"),
         " ON DELETE CASCADE",
+    ),
+    Fact(
+        "the guard",
+        MODELS,
+        "0001",
+        END,
+        "the guard is incomplete: sexton guard add makes it whole, "
+        "sexton guard remove takes it away",
+        WHOLE_OR_ABSENT,
     ),
 )
 

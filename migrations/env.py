@@ -24,6 +24,11 @@ from toolkit.tables import metadata
 steps.register()
 
 
+def _not_the_guards(name: str | None, *_: Any) -> bool:
+    # Opt-in, and no part of head: autogenerate must not drop it.
+    return not (name or "").startswith("sexton_")
+
+
 def configure(**options: Any) -> None:
     """Configure alembic alike for every way of running."""
     context.configure(
@@ -31,6 +36,7 @@ def configure(**options: Any) -> None:
         version_table=VERSION_TABLE,
         version_table_schema=VERSION_SCHEMA,
         transaction_per_migration=True,
+        include_name=_not_the_guards,
         **options,
     )
 

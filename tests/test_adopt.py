@@ -4,8 +4,8 @@ import contextlib
 
 import pytest
 
-from tests.upstream import build_upstream as build_product
 from tests.tools import Cli
+from tests.upstream import build_upstream as build_product
 from toolkit import schema
 from toolkit.adopt import adopt
 from toolkit.database import connect

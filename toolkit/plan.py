@@ -6,9 +6,10 @@ from typing import Any
 import psycopg
 from alembic.script import ScriptDirectory
 
+from migrations import guard as parts
 from migrations import steps
 from migrations.locks import Options, Watch, duration
-from toolkit import upgrade
+from toolkit import schema, upgrade
 from toolkit.database import Connection, rows, set_local
 
 # Measured on 5 million rows, two cores: a unique index built CONCURRENTLY took 11.1 s.
@@ -17,32 +18,72 @@ STATEMENT_TIMEOUT = "60s"
 NOT_YET = "cannot be looked at yet: an earlier step makes what it reads"
 
 
+GUARD = upgrade.GUARD
+Move = tuple[str, str | None, list[steps.Step]]
+
+
 def moves(
-    connection: Connection, way: str, target: str
-) -> list[tuple[str, str | None, list[steps.Step]]]:
+    connection: Connection, way: str, target: str, *, guarded: bool = False
+) -> list[Move]:
     """The revisions on the way: number, the one it starts from, and its steps.
 
-    `way` is `up` or `down`. Raises as `upgrade` and `downgrade` do.
+    `way` is `up` or `down`; with `guarded`, the guard is among the moves up. Raises as
+    `upgrade` and `downgrade` do.
     """
     script = ScriptDirectory.from_config(upgrade.config())
-    chosen = (upgrade.way_up if way == "up" else upgrade.way_down)(connection, target)[0]
+    looked = (upgrade.way_up if way == "up" else upgrade.way_down)(connection, target)
+    chosen, goal = looked
     found = []
     for number in chosen:
         module = script.get_revision(number).module
         start = module.down_revision if way == "up" else number
         made = module.UPGRADE if way == "up" else module.DOWNGRADE
         found.append((number, start, made))
+    place = upgrade.place_of_guard(connection, way, chosen, goal, guarded=guarded)
+    if place is not None:
+        at = upgrade.current_revision(connection)
+        if place:
+            at = chosen[place - 1] if way == "up" else upgrade.below(chosen[place - 1])
+        made = parts.ADD if way == "up" else parts.REMOVE
+        found.insert(place, (GUARD, at, made))
     return found
 
 
-def plan(connection: Connection, way: str, target: str, options: Options) -> dict[str, Any]:
+def plan(
+    connection: Connection,
+    way: str,
+    target: str,
+    options: Options,
+    *,
+    guarded: bool = False,
+) -> dict[str, Any]:
     """The document that `upgrade --plan --format json` prints; no steps: nothing to do.
 
     A step: {revision, title, done, lock, tables, alone, rewrites, rows, bytes,
     estimate_s, blockers[], refused[], warnings[], irreversible}. `done` is true where
     the catalog has its result already, and None where it depends on the steps before.
     """
-    chosen = moves(connection, way, target)
+    chosen = moves(connection, way, target, guarded=guarded)
+    return _document(connection, way, chosen, options)
+
+
+def plan_guard(connection: Connection, verb: str, options: Options) -> dict[str, Any]:
+    """The same document for `guard add` or `guard remove`; raises WrongSchema."""
+    return _document(connection, verb, guard_moves(connection, verb), options)
+
+
+def guard_moves(connection: Connection, verb: str) -> list[Move]:
+    """What `guard add` or `guard remove` do, as a list of one move."""
+    schema.require_models(connection)
+    if verb == "add":
+        schema.require_tombstones(connection)
+    made = parts.ADD if verb == "add" else parts.REMOVE
+    return [(GUARD, upgrade.current_revision(connection), made)]
+
+
+def _document(
+    connection: Connection, way: str, chosen: list[Move], options: Options
+) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     for number, _, made in chosen:
         for step in made:
@@ -54,7 +95,7 @@ def plan(connection: Connection, way: str, target: str, options: Options) -> dic
     return {
         "from": upgrade.current_revision(connection),
         "way": way,
-        "revisions": [number for number, _, _ in chosen],
+        "revisions": [number for number, _, _ in chosen if number != GUARD],
         "steps": found,
     }
 

@@ -11,7 +11,7 @@ that sorts as the parent's key does.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from checks import Check, Reference
 from toolkit.database import Connection
@@ -143,6 +143,7 @@ FACTS = """
 
 def facts(connection: Connection, table: str, ref: Reference) -> Facts:
     """Read the catalogs about a reference; both tables must be there."""
+    guarded = connection.execute(ref.guard).fetchall() if ref.guard else []
     names = {"table": table, "column": ref.column}
     names |= {"parent": ref.parent, "key": ref.parent_key}
     [found] = connection.execute(FACTS, names).fetchall()
@@ -159,8 +160,12 @@ def facts(connection: Connection, table: str, ref: Reference) -> Facts:
         collation=found["collation"],
         unique=found["unique"],
         # A key knows nothing of a condition on the parent.
-        constraint=None if ref.counts else found["constraint"],
+        constraint=None if ref.counts else found["constraint"] or _name(guarded),
     )
+
+
+def _name(found: list[Any]) -> str | None:
+    return str(found[0]["name"]) if found else None
 
 
 def choose(check: Check, known: Facts) -> Choice:

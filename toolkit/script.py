@@ -7,12 +7,12 @@ from migrations.steps import VERSION, Step, statements
 from toolkit import upgrade
 from toolkit.database import Connection
 from toolkit.locks import UPGRADE
-from toolkit.plan import moves
+from toolkit.plan import GUARD, Move, moves
 
 TRIES = 60
 
 HEADER = """
-    -- {way} to {target}, for psql:  psql --no-psqlrc --file THIS_FILE
+    -- {title}, for psql:  psql --no-psqlrc --file THIS_FILE
     --
     -- Kept here: each step is a transaction and is done only where the catalog says it is
     -- not done yet; all its tables are locked at once, parent first, under a timeout of
@@ -60,25 +60,38 @@ ACQUIRE = """
 """
 
 
-def script(connection: Connection, way: str, target: str, options: Options) -> str:
+def script(
+    connection: Connection,
+    way: str,
+    target: str,
+    options: Options,
+    *,
+    guarded: bool = False,
+) -> str:
     """The script from where the database is now. Reads only."""
+    chosen = moves(connection, way, target, guarded=guarded)
+    return write(chosen, way, f"{way}grade to {target}", options)
+
+
+def write(chosen: list[Move], way: str, title: str, options: Options) -> str:
+    """The script for some moves."""
     stall = round(options.max_stall * 1000)
     parts = [
         inspect.cleandoc(HEADER).format(
-            way=f"{way}grade",
-            target=target,
+            title=title,
             stall=stall,
             tries=TRIES,
             lock=UPGRADE,
             version=VERSION,
         )
     ]
-    for number, start, made in moves(connection, way, target):
-        end = number if way == "up" else _below(number)
+    for number, start, made in chosen:
+        end = number if way == "up" or number == GUARD else upgrade.below(number)
         parts.append(f"\\echo {number}")
         for step in made:
             parts += _step(step, start, stall, options)
-        parts.append(_record(start, end))
+        if number != GUARD:
+            parts.append(_record(start, end))
     parts.append(f"select pg_advisory_unlock({UPGRADE});")
     return "\n\n".join(parts)
 
@@ -143,9 +156,3 @@ def _record(start: str | None, end: str | None) -> str:
             f"where version_num = '{start}';"
         )
     return f"begin;\n{_compare(start)}\n{sql}\ncommit;"
-
-
-def _below(number: str) -> str | None:
-    known = upgrade.revisions()
-    place = known.index(number)
-    return known[place - 1] if place else None

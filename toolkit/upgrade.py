@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -12,9 +13,10 @@ from alembic.util import CommandError
 from sqlalchemy import exc
 
 import migrations
+from checks import guard as facts
 from migrations.locks import Options
-from toolkit import schema
-from toolkit.database import Connection, plain
+from toolkit import guard, schema
+from toolkit.database import Connection, connect, plain, scalar
 from toolkit.drift import verify
 from toolkit.engine import engine
 from toolkit.errors import Busy, Refused, SextonError, UsageError, WrongSchema, WrongServer
@@ -22,6 +24,9 @@ from toolkit.errors import Busy, Refused, SextonError, UsageError, WrongSchema, 
 __all__ = ["BASE", "Options", "downgrade", "head", "revisions", "upgrade"]
 
 BASE = "base"
+GUARD = "guard"  # stands among the revisions made, in its place
+NEEDED_BY_GUARD = "0002"
+LAST_WITH_KEY = "0003"  # at it, the guard comes and goes: never without either
 _one_thread = threading.Lock()  # alembic keeps its context in module-level state
 
 
@@ -49,8 +54,13 @@ def upgrade(
     address: str,
     target: str = "head",
     options: Options | None = None,
+    *,
+    guarded: bool = False,
 ) -> list[str]:
     """Go up to `target` and return the revisions made; none if it was there already.
+
+    With `guarded`, the guard is set before the plain key goes, and "guard" returned in
+    its place.
 
     `connection` is only looked at; the work is done on others to `address`. Afterwards
     the catalogs are read, and drift is an error. Raises UsageError for an unknown target,
@@ -59,7 +69,14 @@ def upgrade(
     SchemaDrift.
     """
     wanted, goal = way_up(connection, target)
-    made = _alembic(command.upgrade, connection, address, goal, options) if wanted else []
+    place = place_of_guard(connection, "up", wanted, goal, guarded=guarded)
+    made = []
+    if place:
+        made += _alembic(command.upgrade, connection, address, wanted[place - 1], options)
+    if place is not None:
+        made += _guard(guard.add, address, options)
+    if wanted[place or 0 :]:
+        made += _alembic(command.upgrade, connection, address, goal, options)
     verify(connection)
     return made
 
@@ -72,9 +89,55 @@ def downgrade(
 ) -> list[str]:
     """Go down to `target` and return the revisions undone; errors as for `upgrade`."""
     wanted, goal = way_down(connection, target)
-    made = _alembic(command.downgrade, connection, address, goal, options) if wanted else []
+    place = place_of_guard(connection, "down", wanted, goal)
+    made = []
+    if place:
+        stop = below(wanted[place - 1]) or BASE
+        made += _alembic(command.downgrade, connection, address, stop, options)
+    if place is not None:
+        made += _guard(guard.remove, address, options)
+    if wanted[place or 0 :]:
+        made += _alembic(command.downgrade, connection, address, goal, options)
     verify(connection)
     return made
+
+
+def place_of_guard(
+    connection: Connection, way: str, wanted: list[str], goal: str, *, guarded: bool = False
+) -> int | None:
+    """How many of the revisions on the way come before the guard does, or goes.
+
+    None where it has nothing to do. On the way up it comes, if `guarded`, while the plain
+    key stands; on the way down it goes, if it is there, once the plain key is back.
+    """
+    if way == "up":
+        if guarded and goal < NEEDED_BY_GUARD:
+            raise UsageError(
+                f"the guard needs tombstones, and {goal} has none",
+                hint=f"sexton upgrade {LAST_WITH_KEY} --guard",
+            )
+        before = sum(number <= LAST_WITH_KEY for number in wanted)
+        return before if guarded else None
+    if not wanted or (goal != BASE and goal > LAST_WITH_KEY):
+        return None
+    there = bool(scalar(connection, facts.ANYTHING))
+    return sum(number > LAST_WITH_KEY for number in wanted) if there else None
+
+
+def below(number: str) -> str | None:
+    """The revision that comes before this one, or None."""
+    known = revisions()
+    place = known.index(number)
+    return known[place - 1] if place else None
+
+
+def _guard(
+    change: Callable[[Connection, Options | None], list[str]],
+    address: str,
+    options: Options | None,
+) -> list[str]:
+    with closing(connect(address, name="sexton guard")) as working:
+        return [GUARD] if change(working, options) else []
 
 
 def way_up(connection: Connection, target: str) -> tuple[list[str], str]:

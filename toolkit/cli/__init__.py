@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from toolkit import __version__
-from toolkit.cli import audit, chats, demo, models, providers, repair, schema
+from toolkit.cli import audit, chats, demo, guard, models, providers, repair, schema
 from toolkit.errors import BUG, INCOMPLETE, USAGE, SextonError
 
 EPILOG = """
@@ -58,6 +58,7 @@ for command in (
     schema.upgrade,
     schema.downgrade,
     schema.adopt,
+    guard.guard,
     audit.checks,
     audit.explain,
     audit.audit,

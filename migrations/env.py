@@ -7,9 +7,10 @@ libpq's own variables.
 import logging.config
 
 from alembic import context
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from migrations import steps
+from migrations.pooler import refuse_pooler
 from toolkit.database import address_of
 from toolkit.engine import engine
 from toolkit.schema import VERSION_SCHEMA, VERSION_TABLE
@@ -31,6 +32,8 @@ def configure(**options: object) -> None:
 
 def migrate(connection: Connection) -> None:
     """Run the revisions on a connection that is in no transaction."""
+    refuse_pooler(connection.connection.driver_connection)
+    connection.rollback()
     steps.make_schema(connection, VERSION_SCHEMA)
     configure(connection=connection)
     with context.begin_transaction():
@@ -45,6 +48,10 @@ def run() -> None:
             context.run_migrations()
         return
     given = context.config.attributes.get("connection")
+    if isinstance(given, Engine):
+        with given.connect() as connection:
+            migrate(connection)
+        return
     if given is not None:
         migrate(given)
         return

@@ -9,9 +9,8 @@ import pytest
 
 from toolkit.audit import Options, Outcome, run_checks, select_checks
 from toolkit.cli import run
-from toolkit.database import Connection, connect, rows, scalar
-
-__all__ = ["Cli", "Result", "add_chat", "add_message", "add_model", "add_provider"]
+from toolkit.database import Connection, connect, rows, scalar, transact
+from toolkit.repair import make_repairs, plan_repair
 
 
 @dataclass
@@ -112,8 +111,8 @@ def assert_clean(connection: Connection, name: str) -> None:
     assert (outcome.status, outcome.count) == ("pass", 0), outcome
 
 
-def assert_finds(connection: Connection, name: str, *ids: Any, says: str = "") -> None:
-    """The check finds exactly these rows, and each message has the words."""
+def assert_finds(connection: Connection, name: str, *ids: Any, says: str = "") -> list[str]:
+    """The check finds these rows, and each message has the words; return the messages."""
     outcome = look(connection, name, sample=100)
     assert outcome.status == "fail", outcome
     assert sorted(map(str, keys(outcome))) == sorted(str(id) for id in ids)
@@ -121,6 +120,12 @@ def assert_finds(connection: Connection, name: str, *ids: Any, says: str = "") -
     for finding in outcome.findings:
         assert says in finding.message
         assert "{" not in finding.message
+    return [finding.message for finding in outcome.findings]
+
+
+def found(connection: Connection, name: str) -> Outcome:
+    """Run one check as it is, and return its outcome."""
+    return look(connection, name, sample=1000, recheck=False)
 
 
 def configure(connection: Connection, key: str, value: str) -> None:
@@ -141,3 +146,14 @@ def add_queued(connection: Connection, chat: uuid.UUID, model: uuid.UUID | None)
     """Insert a queued message of a chat, and return its id."""
     values = {"chat_id": chat, "content": "{}", "model_config_id": model}
     return _insert(connection, "chat_queued_messages", values)
+
+
+def repaired(connection: Connection, *names: str) -> Any:
+    """Plan and make the repairs of some checks (all by default); return the plan."""
+
+    def work() -> Any:
+        plan = plan_repair(connection, select_checks(names))
+        make_repairs(connection, plan)
+        return plan
+
+    return transact(connection, work)

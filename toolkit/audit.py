@@ -21,7 +21,7 @@ from toolkit import looking
 from toolkit.database import Connection, plain, scalar, set_local, snapshot
 from toolkit.errors import UsageError
 from toolkit.looking import Facts, Found, Unit
-from toolkit.schema import require_models, revision
+from toolkit.schema import require_models, visible_revision
 
 SAMPLE = 5  # findings shown for each check; the count is exact all the same
 STATEMENT_TIMEOUT = 60.0  # seconds; an audit must not be the incident
@@ -143,14 +143,6 @@ def settle(connection: Connection) -> None:
         set_local(connection, parameter, value)
 
 
-def _revision(connection: Connection) -> str | None:
-    try:
-        with connection.transaction():
-            return revision(connection)
-    except errors.InsufficientPrivilege:
-        return None  # a role with SELECT on the data alone may still audit it
-
-
 def audit(
     connection: Connection, selected: Sequence[Check], *, sample: int = SAMPLE
 ) -> Iterator[Outcome]:
@@ -231,7 +223,7 @@ class Auditor:
                     require_models(connection)
                 run = replace(
                     run,
-                    revision=_revision(connection),
+                    revision=visible_revision(connection),
                     snapshot=str(scalar(connection, SNAPSHOT)),
                 )
                 self.facts = looking.read_facts(connection, self.selected)

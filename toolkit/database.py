@@ -16,7 +16,7 @@ from typing import Any, LiteralString, TypeVar
 import psycopg
 from psycopg import conninfo, errors
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, dict_row, tuple_row
 
 from toolkit.errors import (
     Busy,
@@ -79,8 +79,9 @@ def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
     try:
         parameters: dict[str, Any] = conninfo.conninfo_to_dict(address)
     except psycopg.Error as error:
+        del error  # libpq quotes what it cannot read, password included
         raise ConnectionFailed(
-            f"the database URL cannot be read: {redact(str(error), address)}",
+            "the database URL cannot be read: it is neither a URL nor key=value pairs",
             hint="it looks like postgresql://user@host:5432/database",
         ) from None
     if "PGCONNECT_TIMEOUT" not in os.environ:
@@ -88,11 +89,14 @@ def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
     parameters.setdefault("application_name", name)
     try:
         connection: Connection = psycopg.connect(
-            **parameters, row_factory=dict_row, autocommit=True
+            **parameters,
+            row_factory=dict_row,
+            autocommit=True,
+            prepare_threshold=None,  # behind a pooler they meet another client's
         )
     except psycopg.Error as error:
         raise ConnectionFailed(
-            f"cannot connect: {_first_line(redact(str(error), address))}",
+            f"cannot connect: {_last_line(redact(str(error), address))}",
             hint=_where(address),
         ) from None
     connection.read_only = read_only or None
@@ -109,20 +113,34 @@ def _where(address: str) -> str:
 
 def redact(text: str, address: str = "") -> str:
     """Take passwords out of a message: those of `address`, and any in URL or key form."""
-    with contextlib.suppress(psycopg.Error):
-        secret = conninfo.conninfo_to_dict(address).get("password")
-        if secret:
-            text = text.replace(str(secret), "***")
-    if address:
-        text = text.replace(address, "the URL given")
+    for secret in sorted(_secrets(address), key=len, reverse=True):
+        text = text.replace(secret, "***")
     text = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
     return re.sub(r"(?i)(password\s*=\s*)('[^']*'|\S+)", r"\1***", text)
 
 
-def _first_line(text: str) -> str:
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    # libpq tells each address it tried on a line of its own; the last one is enough.
-    return (lines[-1] if lines else "no reason given").removeprefix("connection failed: ")
+def _secrets(address: str) -> set[str]:
+    """The password, and what libpq may take a mistyped one for.
+
+    Unescaped, `p@ss` makes `ss@host` the host, and `pa/ss` makes `pa` the port.
+    """
+    found = set()
+    with contextlib.suppress(psycopg.Error):
+        found.add(str(conninfo.conninfo_to_dict(address).get("password") or ""))
+    if match := re.search(r"://[^:@/]*:(.*)@", address):
+        found.update([match[1], *re.split(r"[@/?#:&=]", match[1])])
+    return {secret for secret in found if secret}
+
+
+def _last_line(text: str) -> str:
+    """The last of libpq's lines that says what happened, without its question.
+
+    It tells each address it tried on a line of its own; one of them is enough.
+    """
+    said = [line for line in map(str.strip, text.splitlines()) if line]
+    facts = [line for line in said if not line.startswith(("Is the server", "Multiple"))]
+    last = facts[-1] if facts else "no reason given"
+    return re.sub(r"^(- host.*?: |connection (failed|is bad): )*", "", last)
 
 
 BUSY_STATES = (
@@ -140,7 +158,7 @@ SCHEMA_STATES = (
 
 def plain(error: psycopg.Error) -> SextonError:
     """Say a server's error in one sentence, with Sexton's exit code."""
-    said = redact(error.diag.message_primary or _first_line(str(error)))
+    said = redact(error.diag.message_primary or _last_line(str(error)))
     if isinstance(error, BUSY_STATES):
         return Busy(f"busy: {said}")
     if isinstance(error, SCHEMA_STATES):
@@ -207,12 +225,15 @@ def require_transaction(connection: Connection) -> None:
 
 def scalar(connection: Connection, query: LiteralString, *args: object) -> Any:
     """The first column of the first row, or None."""
-    row = connection.execute(query, args or None).fetchone()
-    return next(iter(row.values())) if row else None
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(query, args or None).fetchone()
+        return row[0] if row else None
 
 
 def rows(
     connection: Connection, query: LiteralString, *args: object
 ) -> list[dict[str, Any]]:
     """All rows of a query, each as a dictionary."""
-    return connection.execute(query, args or None).fetchall()
+    # Not the connection's own row factory: SQLAlchemy's connections make tuples.
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, args or None).fetchall()

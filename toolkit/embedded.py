@@ -15,6 +15,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -86,7 +87,7 @@ class Server:
         """Join the server, starting it (and making its data directory) if need be."""
         self._make_directory()
         with self._exclusive():
-            if self.pid is None:
+            if self.pid is None or not self._answers():
                 if not (self.data / "PG_VERSION").exists():
                     self._init()
                 self.start()
@@ -124,7 +125,7 @@ class Server:
         options = [part for k, v in settings.items() for part in ("-c", f"{k}={v}")]
         with open(self.log, "a") as log:
             process = subprocess.Popen(
-                [self._program("postgres"), "-D", str(self.data), *options],
+                [self.program("postgres"), "-D", str(self.data), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -133,7 +134,7 @@ class Server:
                 **self._identity(),
             )
         deadline = time.monotonic() + START_SECONDS
-        while not self._ready():
+        while not self._ready(process.pid):
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
                 raise ConnectionFailed(
@@ -158,12 +159,18 @@ class Server:
 
     # -- inside ------------------------------------------------------------------------
 
-    def _ready(self) -> bool:
+    def _ready(self, pid: int) -> bool:
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) > 7 and lines[7].strip() == "ready"
+        # A killed server leaves its file behind, "ready" included.
+        return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+    def _answers(self) -> bool:
+        """Whether somebody listens: a process id alone may be a stranger's by now."""
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.sockets / ".s.PGSQL.5432")) == 0
 
     def _make_directory(self) -> None:
         existing = self.directory.exists()
@@ -190,9 +197,9 @@ class Server:
         self._give(self.data)
         made = subprocess.run(
             [
-                self._program("initdb"),
+                self.program("initdb"),
                 *("-D", str(self.data), "-U", SUPERUSER, "-E", "UTF8"),
-                *("--locale=C", "--auth=trust", "--no-sync", "--no-instructions"),
+                *("--locale=C", "--auth=trust", "--no-sync"),
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -228,7 +235,8 @@ class Server:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
-    def _program(self, name: str) -> str:
+    def program(self, name: str) -> str:
+        """The path of one of PostgreSQL's programs, as the server's account can run it."""
         programs = self._programs or _wheel()
         if self._account is not None and not _passable(programs):
             # For example a checkout below /root, which no other account may enter.

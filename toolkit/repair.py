@@ -13,7 +13,7 @@ from toolkit.audit import audit, begin
 from toolkit.database import Connection, rows, scalar
 from toolkit.errors import Incomplete, Refused, RepairIncomplete
 from toolkit.locks import lock_election
-from toolkit.schema import require_models, revision
+from toolkit.schema import require_models, visible_revision
 
 SCHEMA_VERSION = 1
 VALIDITY = datetime.timedelta(hours=24)
@@ -91,7 +91,7 @@ def plan_repair(connection: Connection, selected: Sequence[Check]) -> Plan:
     plan = Plan(
         id=str(uuid.uuid4()),
         database=identity(connection),
-        revision=revision(connection),
+        revision=visible_revision(connection),
         made_at=datetime.datetime.now(datetime.UTC),
     )
     taken: set[tuple[str, str]] = set()

@@ -52,6 +52,20 @@ def revision(connection: Connection) -> str | None:
     return str(found[0]["version_num"]) if found else None
 
 
+def visible_revision(connection: Connection) -> str | None:
+    """The revision, or None also where this role may not see it: looking must not fail."""
+    readable = scalar(
+        connection,
+        """
+        select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = 'sexton' and c.relname = 'alembic_version'
+        """,
+    )
+    return revision(connection) if readable else None
+
+
 def provider_keys(connection: Connection) -> list[dict[str, Any]]:
     """The plain foreign keys from model configs to providers: name and validity."""
     return rows(connection, PROVIDER_KEYS)

@@ -17,7 +17,7 @@ def status(connection: Connection, head: str) -> dict[str, Any]:
     tombstones = schema.has(connection, schema.MODELS, "deleted", "deleted_at")
     live = "not c.deleted" if tombstones else "true"
     return {
-        "revision": schema.revision(connection),
+        "revision": schema.visible_revision(connection),
         "head": head,
         "drift": drift(connection),
         "providers": scalar(connection, "select count(*) from chat_providers"),

@@ -11,9 +11,10 @@ from alembic.util import CommandError
 from sqlalchemy import exc
 
 import migrations
+from migrations.pooler import ADVICE
 from migrations.steps import REFUSED
 from toolkit import schema
-from toolkit.database import Connection, plain
+from toolkit.database import Connection, plain, rows
 from toolkit.engine import engine
 from toolkit.errors import Refused, SextonError, UsageError, WrongSchema
 
@@ -64,7 +65,7 @@ def upgrade(connection: Connection, address: str, target: str = "head") -> list[
             hint=f"sexton downgrade {goal}",
         )
     if wanted:
-        _alembic(command.upgrade, address, goal)
+        run_alembic(command.upgrade, address, goal)
     return wanted
 
 
@@ -80,9 +81,20 @@ def downgrade(connection: Connection, address: str, target: str) -> list[str]:
             hint=f"sexton upgrade {target}",
         )
     undone = known[keep:have][::-1]
+    _foresee(connection, undone)
     if undone:
-        _alembic(command.downgrade, address, target)
+        run_alembic(command.downgrade, address, target)
     return undone
+
+
+def _foresee(connection: Connection, undone: list[str]) -> None:
+    """Refuse before the first step what the data would make the last one refuse."""
+    script = ScriptDirectory.from_config(config())
+    for number in undone:
+        for step in script.get_revision(number).module.DOWNGRADE:
+            for query, sentence in step.get("refuse", ()):
+                for row in rows(connection, query):
+                    raise Refused(sentence.format_map(row))
 
 
 def _from(connection: Connection) -> str | None:
@@ -107,7 +119,8 @@ def _number(target: str) -> str:
     return target
 
 
-def _alembic(run: "Callable[[Config, str], None]", address: str, revision: str) -> None:
+def run_alembic(run: "Callable[[Config, str], None]", address: str, revision: str) -> None:
+    """Run one of alembic's commands on a connection of its own; errors become ours."""
     made = config()
     try:
         with engine(address, f"sexton to {revision}").connect() as connection:
@@ -128,4 +141,4 @@ def _alembic(run: "Callable[[Config, str], None]", address: str, revision: str) 
 def _refusal(message: str) -> SextonError:
     if message.startswith(REFUSED):
         return Refused(message.removeprefix(REFUSED))
-    return WrongSchema(message)
+    return WrongSchema(message, hint=ADVICE if "pooler" in message else None)

@@ -39,6 +39,17 @@ DOWNGRADE = [
         "title": "drop the columns deleted and deleted_at",
         "lock": "access exclusive",
         "tables": ["chat_model_configs"],
+        "refuse": [
+            (
+                """
+                select count(*) as n from chat_model_configs
+                where deleted or deleted_at is not null
+                having count(*) > 0
+                """,
+                "{n} model configs are tombstones; without the column deleted they "
+                "would come back to life",
+            )
+        ],
         "done": """
             select count(*) = 0
             from pg_catalog.pg_attribute

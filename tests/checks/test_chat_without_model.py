@@ -2,38 +2,50 @@ import uuid
 
 import pytest
 
-from tests.tools import add_chat, add_model, add_provider, assert_clean, assert_finds, look
+from tests.tools import (
+    add_chat,
+    add_model,
+    add_provider,
+    assert_clean,
+    assert_finds,
+    found,
+    repaired,
+)
 
 NAME = "chat_without_model"
 
 
 @pytest.fixture
-def model(connection):
+def connection(connection):
     connection.execute("alter table chats drop constraint chats_last_model_config_id_fkey")
+    return connection
+
+
+def test_a_chat_on_any_model_is_fine(connection):
     add_provider(connection, "openai")
-    return add_model(connection, "openai")
-
-
-def test_a_chat_with_its_model_is_fine(connection, model):
-    add_chat(connection, model)
+    add_chat(connection, add_model(connection, "openai"))
+    add_chat(connection, add_model(connection, "openai", deleted=True, deleted_at="now"))
     assert_clean(connection, NAME)
 
 
-def test_a_chat_on_a_tombstone_is_fine(connection, model):
-    add_chat(connection, model)
-    connection.execute("update chat_model_configs set deleted = true, deleted_at = now()")
-    assert_clean(connection, NAME)
+def test_a_dangling_chat_is_found(connection):
+    add_provider(connection, "openai")
+    add_model(connection, "openai")
+    missing = uuid.uuid4()
+    chat = add_chat(connection, missing)
+    messages = assert_finds(connection, NAME, chat)
+    assert messages == [f"chat {chat} names model {missing}, which does not exist"]
 
 
-def test_a_chat_whose_model_has_no_row(connection, model):
-    chats = [add_chat(connection, uuid.uuid4()) for _ in range(3)]
-    add_chat(connection, model)
-    assert_finds(connection, NAME, *chats, says="which does not exist")
+def test_without_any_model_the_answer_is_not_believed(connection):
+    add_chat(connection, uuid.uuid4())
+    assert found(connection, NAME).status == "incomplete"
 
 
-def test_where_no_model_has_a_row_it_is_not_believed(connection, model):
-    add_chat(connection, model)
-    connection.execute("delete from chat_model_configs")
-    outcome = look(connection, NAME)
-    assert outcome.status == "incomplete"
-    assert "chat_model_configs is empty" in str(outcome.reason)
+def test_a_person_must_decide(connection):
+    add_provider(connection, "openai")
+    add_model(connection, "openai", is_default=True)
+    chat = add_chat(connection, uuid.uuid4())
+    plan = repaired(connection, NAME)
+    assert plan.actions == []
+    assert [skip.key for skip in plan.skipped] == [{"id": str(chat)}]

@@ -57,6 +57,7 @@ for command in (
     schema.status,
     schema.upgrade,
     schema.downgrade,
+    schema.adopt,
     audit.checks,
     audit.explain,
     audit.audit,

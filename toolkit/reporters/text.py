@@ -1,7 +1,7 @@
 """Results as text: one line a thing, worst first, plain in a pipe as on a terminal."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checks import Check, Severity
 from toolkit.audit import Outcome, Status
@@ -9,6 +9,10 @@ from toolkit.baseline import Comparison
 from toolkit.providers import Deletion
 from toolkit.repair import Plan
 from toolkit.report import Report
+
+if TYPE_CHECKING:
+    # At run time it would bring alembic and SQLAlchemy, which an audit does without.
+    from toolkit.adopt import Recognition
 
 ORDER: tuple[Status, ...] = ("pass", "fail", "incomplete", "skipped")
 RANK = {"incomplete": 0, "fail": 1, "skipped": 2, "pass": 3}
@@ -174,6 +178,24 @@ def status(document: dict[str, Any]) -> str:
         )
     else:
         lines.append("default     none")
+    return "\n".join(lines)
+
+
+def recognition(found: "Recognition", *, applied: bool) -> str:
+    """What a database turned out to be, and what to type next."""
+    whose = "the product's own schema" if found.product else "Sexton's own tables"
+    lines = [f"recorded    {found.recorded or 'no revision'}", f"looks like  {whose}"]
+    lines += [f"has         {what}" for what in found.matches]
+    lines += [f"ahead       {what}" for what in found.ahead]
+    lines += [f"differs     {what}" for what in found.differs]
+    if found.revision is None:
+        lines.append("unknown     no revision of this Sexton explains it; nothing recorded")
+    elif found.revision == found.recorded:
+        lines.append(f"revision    {found.revision}, as recorded: nothing to do")
+    elif applied:
+        lines.append(f"revision    {found.revision}, now recorded")
+    else:
+        lines.append(f"revision    {found.revision}; to record it: sexton adopt --apply")
     return "\n".join(lines)
 
 

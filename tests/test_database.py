@@ -1,0 +1,108 @@
+"""Connections: what errors say, and what they never say."""
+
+import contextlib
+
+import psycopg
+import pytest
+
+from toolkit.database import connect, database, redact, scalar, snapshot, transact
+from toolkit.errors import Busy, ConnectionFailed, WrongSchema
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://bob:s3cret@127.0.0.1:1/x",
+        "postgresql+psycopg://bob:s3cret@127.0.0.1:1/x",
+        "host=127.0.0.1 port=1 user=bob password=s3cret",
+        "postgresql://bob:s3cret@127.0.0.1:notaport/x",
+        "postgresql://bob:s3cret@[::1:1/x",
+        "postgresql:/bob:s3cret@127.0.0.1/x y",
+        "mysql://bob:s3cret@127.0.0.1/x",
+        "postgresql://bob:a@s3cret@127.0.0.1:1/x",
+        "postgresql://bob:s3cret/a@127.0.0.1:1/x",
+        "postgresql://bob:%zzs3cret@127.0.0.1:1/x",
+        "s3cret",
+    ],
+)
+def test_no_failure_shows_a_password(address):
+    with pytest.raises(ConnectionFailed) as failure, database(address):
+        pass
+    assert "s3cret" not in f"{failure.value.message} {failure.value.hint}"
+    assert "\n" not in failure.value.message
+
+
+def test_redaction_knows_urls_and_keys():
+    assert redact("postgresql://bob:pw@h/x") == "postgresql://bob:***@h/x"
+    assert redact("host=h password='p w' user=u") == "host=h password=*** user=u"
+
+
+def test_a_dead_server_is_named():
+    with pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1.*port 1 failed"):
+        connect("host=127.0.0.1 port=1", name="tests")
+
+
+def test_without_any_address_the_hint_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("PGHOST", str(tmp_path))
+    with pytest.raises(ConnectionFailed) as failure, database():
+        pass
+    assert failure.value.hint == "check the PG* variables, and that the server is up"
+
+
+def test_database_url_is_used(monkeypatch, url):
+    monkeypatch.setenv("DATABASE_URL", url)
+    with database() as connection:
+        assert scalar(connection, "select 1") == 1
+
+
+def test_sqlalchemys_spelling_is_understood(url):
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    text = f"postgresql+psycopg:///{parts['dbname']}?" + "&".join(
+        f"{name}={value}" for name, value in parts.items() if name != "dbname"
+    )
+    with database(text) as connection:
+        assert connection.info.dbname == parts["dbname"]
+
+
+def test_a_lock_that_cannot_be_had_is_busy(url):
+    with contextlib.closing(connect(url, name="tests")) as other:
+        other.autocommit = False
+        other.execute("lock table chat_providers")
+        impatient = f"{url} options='-c lock_timeout=50ms'"
+        with pytest.raises(Busy), database(impatient) as opened:
+            opened.execute("select from chat_providers")
+
+
+def test_a_missing_table_is_the_wrong_schema(database):
+    from toolkit.database import database as opening
+
+    with pytest.raises(WrongSchema), opening(database("empty")) as connection:
+        connection.execute("select from chat_providers")
+
+
+def test_a_snapshot_changes_nothing_and_is_over_afterwards(connection):
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), snapshot(connection):
+        connection.execute("delete from chat_providers")
+    connection.execute("delete from chat_providers")
+
+
+def test_a_lost_serialization_conflict_is_tried_again(connection):
+    tries = []
+
+    def work():
+        tries.append(None)
+        if len(tries) < 3:
+            connection.execute(
+                "do $$ begin raise exception using errcode = '40001'; end $$"
+            )
+        return len(tries)
+
+    assert transact(connection, work) == 3
+
+
+def test_trying_again_ends(connection):
+    def work():
+        connection.execute("do $$ begin raise exception using errcode = '40P01'; end $$")
+
+    with pytest.raises(psycopg.errors.DeadlockDetected):
+        transact(connection, work)

@@ -1,2 +1,0 @@
-def test_status(sexton):
-    assert sexton("status").code == 0

@@ -1,0 +1,38 @@
+"""The library in a SQLAlchemy session's transaction, and the tables it declares."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tests.tools import add_chat, add_model, add_provider
+from toolkit.engine import engine
+from toolkit.providers import delete_provider, preview_deletion
+from toolkit.tables import chat_model_configs, metadata
+
+
+@pytest.fixture
+def session(url):
+    with Session(engine(url, "tests")) as opened:
+        yield opened
+
+
+def test_a_deletion_runs_in_the_sessions_transaction(session, connection):
+    add_provider(connection, "openai")
+    add_chat(connection, add_model(connection, "openai", is_default=True))
+    driver = session.connection().connection.driver_connection
+    preview = preview_deletion(driver, "openai")
+    assert delete_provider(driver, "openai").document() == preview.document()
+    deleted = select(chat_model_configs.c.deleted)
+    assert session.scalars(deleted).all() == [True]
+    session.rollback()
+    assert session.scalars(deleted).all() == [False]
+
+
+def test_the_tables_are_what_the_revisions_make(session):
+    context = MigrationContext.configure(
+        session.connection(), opts={"compare_type": True, "compare_server_default": True}
+    )
+    differences = compare_metadata(context, metadata)
+    assert not differences, "toolkit/tables.py and the revisions differ: mend one of them"

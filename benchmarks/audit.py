@@ -44,6 +44,7 @@ SETTINGS = {
     "shared_buffers": "1GB",
     "max_wal_size": "16GB",
     "autovacuum": "off",
+    "maintenance_work_mem": "512MB",
 }
 
 
@@ -112,6 +113,11 @@ DATA = (
     "alter table chats drop constraint chats_last_model_config_id_fkey",
     "alter table chat_messages drop constraint chat_messages_model_config_id_fkey",
     "alter table chat_messages drop constraint chat_messages_chat_id_fkey",
+    # Indexes are made after the rows: many times faster, and as after a restore.
+    "alter table chats drop constraint chats_pkey",
+    "drop index idx_chats_last_model_config_id, idx_chats_owner, idx_chats_pending",
+    "drop index idx_chat_messages_chat, idx_chat_messages_chat_created, "
+    "idx_chat_messages_created_at",
     """
     insert into chats (owner_id, title, status, last_model_config_id)
     select gen_random_uuid(), 'Chat ' || n, 'completed', m.ids[n %% 1000 + 1]
@@ -127,6 +133,13 @@ DATA = (
     from generate_series(1, %(chats)s) n,
          (select array_agg(id order by model) as ids from chat_model_configs) m
     """,
+    "alter table chats add constraint chats_pkey primary key (id)",
+    "create index idx_chats_last_model_config_id on chats (last_model_config_id)",
+    "create index idx_chats_owner on chats (owner_id)",
+    "create index idx_chats_pending on chats (status) where status = 'pending'",
+    "create index idx_chat_messages_chat on chat_messages (chat_id)",
+    "create index idx_chat_messages_chat_created on chat_messages (chat_id, created_at)",
+    "create index idx_chat_messages_created_at on chat_messages (created_at)",
     """
     update chats set last_model_config_id = md5((hashtext(title) %% 100)::text)::uuid
     where id in (select id from chats limit %(dangling)s)
@@ -175,7 +188,8 @@ def _server_time(connection: Connection, check: Check, strategy: Strategy) -> fl
     counted = f"select count(*) from ({references.query(check, strategy)}) found"
     explain: Any = f"explain (analyze, timing off, format json) {counted}"
     times: list[float] = []
-    for _ in range(RUNS):
+    # What takes a millisecond is measured more often than what takes a second.
+    while len(times) < RUNS or sum(times) < 500:
         with snapshot(connection):
             connection.execute("set local jit = off")
             if strategy != "anti-join":

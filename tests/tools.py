@@ -110,8 +110,8 @@ def assert_clean(connection: Connection, name: str) -> None:
     assert (outcome.status, outcome.count) == ("pass", 0), outcome
 
 
-def assert_finds(connection: Connection, name: str, *ids: Any, says: str = "") -> None:
-    """The check finds exactly these rows, and each message has the words."""
+def assert_finds(connection: Connection, name: str, *ids: Any, says: str = "") -> list[str]:
+    """The check finds these rows, and each message has the words; return the messages."""
     outcome = look(connection, name, sample=100)
     assert outcome.status == "fail", outcome
     assert sorted(map(str, keys(outcome))) == sorted(str(id) for id in ids)
@@ -119,6 +119,12 @@ def assert_finds(connection: Connection, name: str, *ids: Any, says: str = "") -
     for finding in outcome.findings:
         assert says in finding.message
         assert "{" not in finding.message
+    return [finding.message for finding in outcome.findings]
+
+
+def found(connection: Connection, name: str) -> Outcome:
+    """Run one check as it is, and return its outcome."""
+    return look(connection, name, sample=1000, recheck=False)
 
 
 def configure(connection: Connection, key: str, value: str) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from psycopg.rows import dict_row
+
 from checks import Check, Reference
 from toolkit import references
 from toolkit.database import Connection, rows
@@ -25,7 +27,12 @@ TABLES = """
             '{}'
         ) as columns
     from unnest(%s::text[]) as t (name)
-    join pg_catalog.pg_class c on c.oid = to_regclass(t.name)
+    join pg_catalog.pg_class c on c.oid = case
+        -- To ask for a table in a schema that one may not enter is an error.
+        when strpos(t.name, '.') = 0
+            or has_schema_privilege(to_regnamespace(split_part(t.name, '.', 1)), 'usage')
+        then to_regclass(t.name)
+    end
     left join pg_catalog.pg_attribute a on a.attrelid = c.oid
     group by t.name, c.oid, c.reltuples, c.relpages
 """
@@ -109,7 +116,7 @@ class Unit:
         hits = f"with hits as materialized ({_escaped(self.hits)})" if self.hits else ""
         query = f"{hits} {' union all '.join(parts)}"
         with _without(connection, self.settings):
-            answer = connection.execute(_trusted(query), parameters).fetchall()
+            answer = _asked(connection, query, parameters)
         return {
             check.name: _found(
                 check, [line["row"] for line in answer if line["place"] == place]
@@ -185,7 +192,7 @@ def _judged(
     entries = set(known.get(check.name, ()))
     kept: list[dict[str, Any]] = []
     count = known_count = 0
-    with connection.cursor(name="judged") as cursor:
+    with connection.cursor(name="judged", row_factory=dict_row) as cursor:
         cursor.execute(_trusted(f"select to_jsonb(f) as row from ({query}) f"))  # noqa: S608
         for line in cursor:
             judged = check.judge(line["row"])
@@ -212,6 +219,14 @@ def _without(connection: Connection, settings: Iterable[str]) -> Iterator[None]:
 
 def _escaped(query: str) -> str:
     return query.replace("%", "%%")
+
+
+def _asked(
+    connection: Connection, query: str, parameters: Sequence[object]
+) -> list[dict[str, Any]]:
+    """Ask; unlike `rows`, with placeholders even where there are no parameters."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_trusted(query), parameters).fetchall()
 
 
 def _trusted(query: str) -> Any:
@@ -369,7 +384,7 @@ def find_again(
         from jsonb_populate_recordset(null::{check.table}, %s::jsonb) wanted
         join ({_escaped(query)}) found on {same}
     """  # noqa: S608 - the check's own query
-    answer = connection.execute(_trusted(again_query), (wanted,)).fetchall()
+    answer = _asked(connection, again_query, (wanted,))
     return {_row(check, line["row"], known=False)["_identity"] for line in answer}
 
 

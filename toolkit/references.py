@@ -13,6 +13,8 @@ that sorts as the parent's key does.
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from psycopg.rows import dict_row
+
 from checks import Check, Reference
 from toolkit.database import Connection
 
@@ -146,7 +148,8 @@ def facts(connection: Connection, table: str, ref: Reference) -> Facts:
     guarded = connection.execute(ref.guard).fetchall() if ref.guard else []
     names = {"table": table, "column": ref.column}
     names |= {"parent": ref.parent, "key": ref.parent_key}
-    [found] = connection.execute(FACTS, names).fetchall()
+    with connection.cursor(row_factory=dict_row) as cursor:
+        [found] = cursor.execute(FACTS, names).fetchall()
     children = found["rows"] * (1 - found["null_frac"])
     distinct = found["n_distinct"]
     if distinct is not None and distinct < 0:  # a share of the rows

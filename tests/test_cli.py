@@ -168,7 +168,10 @@ def test_a_read_only_role_may_look(administrator, connection, url, capfd):
         assert reader("repair").code == 0
         refused = reader("provider", "delete", "openai")
         assert (refused.code, refused.stdout) == (3, "")
-        assert "permission denied" in refused.stderr
+        assert "may not write the journal" in refused.stderr
+        blunt = reader("provider", "delete", "openai", "--no-journal")
+        assert blunt.code == 3
+        assert "permission denied" in blunt.stderr
     finally:
         connection.execute(f"drop owned by {role}")
         administrator.execute(f"drop role {role}")

@@ -11,6 +11,7 @@ from tests.worlds import SETTINGS, add_override
 from toolkit import keys, models, providers
 from toolkit.database import connect, rows, scalar, transact
 from toolkit.errors import (
+    Incomplete,
     NotFound,
     ProviderDisabled,
     ProviderMissing,
@@ -273,7 +274,7 @@ def test_a_role_without_the_journal_is_refused_before_anything_is_written(
     )
     try:
         connection.execute(f"set role {role}")
-        with pytest.raises(Refused, match="may not write the journal") as error:
+        with pytest.raises(Incomplete, match="may not write the journal") as error:
             do(connection, providers.delete_provider, "openai")
         assert "--no-journal" in str(error.value.hint)
         do(connection, providers.delete_provider, "openai", recorded=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 from toolkit import journal
 from toolkit.database import Connection, redact, rows, scalar
-from toolkit.errors import Refused
+from toolkit.errors import Incomplete, Refused
 from toolkit.locks import lock_election
 from toolkit.schema import has
 
@@ -119,7 +119,7 @@ def _require_journal(connection: Connection) -> None:
     )
     if not allowed:
         role = scalar(connection, "select quote_ident(current_user)")
-        raise Refused(
+        raise Incomplete(
             f"{role} may not write the journal in the schema sexton; nothing was changed",
             hint="grant usage on schema sexton and select, insert on all its tables to "
             f"{role}, or do without a record: --no-journal",

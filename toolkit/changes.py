@@ -13,6 +13,7 @@ from typing import Any
 from toolkit.database import Connection, rows
 from toolkit.journal import SECRETS
 from toolkit.plans import Kind
+from toolkit.schema import column_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +102,6 @@ def moved(connection: Connection, block: Block) -> list[int]:
         order by d.step
     """
     return [row["step"] for row in connection.execute(query, block.parameters)]
-
-
-def column_types(connection: Connection, table: str) -> dict[str, str]:
-    """The columns of a table, in order, and their types in SQL's spelling."""
-    found = rows(
-        connection,
-        """
-        select attname as name, format_type(atttypid, atttypmod) as type
-        from pg_catalog.pg_attribute
-        where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
-        order by attnum
-        """,
-        table,
-    )
-    return {column["name"]: column["type"] for column in found}
 
 
 def quoted(name: str) -> str:

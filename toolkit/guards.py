@@ -11,10 +11,11 @@ from typing import Any
 
 import migrations
 from checks import Check
-from toolkit.changes import column_types, quoted
+from toolkit.changes import quoted
 from toolkit.database import Connection, rows, scalar
 from toolkit.errors import Refused
 from toolkit.plans import Action, Guard, Options, Stretch, stretches
+from toolkit.schema import column_types
 
 # What `Options.allow` may name, and `--allow-…` on the command line.
 TRIGGERS = "triggers"
@@ -207,6 +208,7 @@ def _triggers(
         where tgrelid = to_regclass(%s)
           and not tgisinternal and tgenabled in ('O', 'A')
           and (tgtype & %s) <> 0
+          and tgname <> 'sexton_guard'  -- our own: it sets a column of the same row
         order by tgname
         """,
         table,

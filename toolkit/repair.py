@@ -67,9 +67,9 @@ def plan_repair(
     settle(connection)
     chosen = with_followers(selected)
     _require_unsafe(chosen, options)
-    guards.refuse_hidden_rows(connection, {table for c in chosen for table in c.reads})
     simulation = Simulation(connection)
     chosen = [check for check in chosen if not simulation.absent(check)]
+    guards.refuse_hidden_rows(connection, {table for c in chosen for table in c.reads})
     actions: list[Action] = []
     for check in chosen:
         with _looking(check):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from psycopg.rows import dict_row
+
 from toolkit.database import Connection, rows, scalar
 from toolkit.errors import Refused, WrongSchema
 
@@ -24,18 +26,32 @@ PROVIDER_KEYS = """
 """
 
 
-def columns(connection: Connection, table: str) -> set[str]:
-    """The columns of a table found on the search path; empty where it is absent."""
-    found = rows(
-        connection,
-        """
-        select attname as name
+# The relation named by a parameter; to ask for one in a schema barred to us is an error.
+RELATION = """case
+    when strpos(%(table)s, '.') = 0
+        or has_schema_privilege(to_regnamespace(split_part(%(table)s, '.', 1)), 'usage')
+    then to_regclass(%(table)s)
+end"""
+
+
+def column_types(connection: Connection, table: str) -> dict[str, str]:
+    """The columns of a table, in order, with their types in SQL's spelling.
+
+    Empty where the table is absent, or in a schema that this role may not enter.
+    """
+    query: Any = f"""
+        select attname as name, format_type(atttypid, atttypmod) as type
         from pg_catalog.pg_attribute
-        where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
-        """,
-        table,
-    )
-    return {column["name"] for column in found}
+        where attrelid = {RELATION} and attnum > 0 and not attisdropped
+        order by attnum
+    """  # noqa: S608 - a literal of ours
+    found = connection.cursor(row_factory=dict_row).execute(query, {"table": table})
+    return {column["name"]: column["type"] for column in found}
+
+
+def columns(connection: Connection, table: str) -> set[str]:
+    """The names of a table's columns; empty where it is absent or barred to this role."""
+    return set(column_types(connection, table))
 
 
 def has(connection: Connection, table: str, *names: str) -> bool:

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from checks import Check
-from toolkit.changes import column_types, quoted
+from toolkit.changes import quoted
 from toolkit.database import Connection, rows
 from toolkit.plans import Action, Kind
+from toolkit.schema import column_types
 
 Row = dict[str, Any]
 

@@ -12,6 +12,7 @@ from tests.conftest import origin
 from tests.tools import look
 from toolkit.database import connect, rows, snapshot
 from toolkit.looking import plan_alone, read_facts
+from toolkit.schema import columns
 
 CHECKS = sorted(all_checks().values(), key=lambda check: check.name)
 
@@ -59,7 +60,7 @@ def test_it_says_what_to_do_or_is_no_fault(check):
 
 
 def test_its_repair_plans_nothing_where_nothing_is_wrong(check, empty):
-    if check.repair and look(empty, check.name).status == "pass":
+    if check.repair and all(columns(empty, table) for table in check.reads):
         assert rows(empty, check.repair) == []
 
 

@@ -145,7 +145,7 @@ def test_every_line_names_its_scope_strategy_and_time(sexton):
     for line in sexton("audit").stdout.splitlines():
         if line.startswith(("ok", "FAIL")):
             assert " ms" in line or "enforced by CONSTRAINT" in line
-            assert "chat" in line
+            assert "chat" in line or "schema_drift" in line
 
 
 # -- formats ---------------------------------------------------------------------------

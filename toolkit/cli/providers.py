@@ -49,7 +49,7 @@ def provider() -> None:
 @provider.command("list")
 @reading
 def list_(connection: "Connection", style: str) -> None:
-    """List the providers, with their counts of models; never their keys."""
+    """List the providers and their models' numbers; never their keys."""
     from toolkit import providers
     from toolkit.reporters import text
 
@@ -195,7 +195,10 @@ def enable(connection: "Connection", name: str, **options: Any) -> None:
 def delete(
     connection: "Connection", name: str, heir: str, dry_run: bool, style: str, **who: Any
 ) -> None:
-    """Delete provider NAME; its models become tombstones, old chats keep them."""
+    """Delete provider NAME; its models become tombstones.
+
+    Old chats keep them. --dry-run prints the same document and changes nothing.
+    """
     from toolkit import providers
     from toolkit.reporters import text
 
@@ -220,7 +223,10 @@ def delete(
 def restore(
     connection: "Connection", name: str, heir: str, dry_run: bool, style: str, **who: Any
 ) -> None:
-    """Bring back the models of NAME's latest deletion, once NAME is added again."""
+    """Bring back the models of NAME's latest deletion.
+
+    The provider must have been added again.
+    """
     from toolkit import providers
     from toolkit.reporters import text
 

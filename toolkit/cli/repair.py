@@ -87,7 +87,7 @@ def repair(
     actor: str | None,
     style: str,
 ) -> int:
-    """Print what would be repaired, and why; save it as a plan, or do it.
+    """Print what would be repaired, and why; or do it.
 
     Without --apply nothing is written to the database. Exit 1 while there is something
     to do or to decide, 5 when a guard refuses.
@@ -161,7 +161,7 @@ def _repair_now(
 @ACTOR
 @writing
 def apply(connection: "Connection", plan: Path, actor: str | None, style: str) -> int:
-    """Make a saved plan, exactly; if the rows moved since, nothing happens.
+    """Make a saved plan, exactly, or nothing.
 
     A plan that was broken off goes on; one that was made before is not made again.
     """
@@ -187,7 +187,7 @@ def undo(
     actor: str | None,
     style: str,
 ) -> int:
-    """Take RUN back: put its rows back where they are still as Sexton left them.
+    """Take RUN back, where its rows are still as it left them.
 
     Rows that moved since are left alone and listed; then the exit code is 1. An undo is
     a run itself, and can be undone.
@@ -204,7 +204,7 @@ def undo(
 @click.argument("run", type=click.IntRange(1), required=False)
 @reading
 def history(connection: "Connection", run: int | None, style: str) -> int:
-    """Show what was done through Sexton, when and by whom; with RUN, row by row."""
+    """Show what was done, when and by whom; RUN row by row."""
     from toolkit import journal
     from toolkit.database import snapshot
     from toolkit.reporters import repairs

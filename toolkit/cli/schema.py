@@ -126,7 +126,7 @@ def upgrade(revision: str, **arguments: Any) -> int:
 )
 @moving
 def downgrade(revision: str, **arguments: Any) -> int:
-    """Change the schema back to REVISION, or to base, with nothing lost."""
+    """Change the schema back to REVISION, or to base."""
     return _move("down", revision, **arguments)
 
 
@@ -199,7 +199,7 @@ def _sql(
 @URL
 @FORMAT
 def adopt(apply: bool, url: str | None, style: str) -> int:
-    """Recognise a database that Sexton did not make, and with --apply stamp it.
+    """Recognise a database that Sexton did not make.
 
     Exit 0 where it is recognised, 4 where not.
     """

@@ -314,21 +314,6 @@ def test_a_cascade_that_reaches_other_rows_is_refused(connection):
     assert "--allow-cascades" in error.hint
 
 
-def test_a_standby_is_refused(connection):
-    # The one thing here that takes a second server; its question to the server is real.
-    incident(connection)
-    plan = planned(connection)
-    connection.execute(
-        """
-        create schema standby;
-        create function standby.pg_is_in_recovery() returns boolean return true;
-        set search_path = standby, pg_catalog, public;
-        """
-    )
-    with pytest.raises(Refused, match="this server is a standby"):
-        apply_plan(connection, plan)
-
-
 # -- two at once, and twice ------------------------------------------------------------
 
 

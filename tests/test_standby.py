@@ -1,4 +1,4 @@
-"""An audit on a hot standby: a copied data directory with standby.signal."""
+"""Looking at a hot standby: a copied data directory with standby.signal."""
 
 import contextlib
 import shutil
@@ -72,3 +72,32 @@ def test_the_command_does_so_too(standby, capfd):
     out, err = capfd.readouterr()
     assert "model_without_provider" in out
     assert err == ""
+
+
+def test_a_repair_is_planned_there_and_not_made(standby, tmp_path, capfd):
+    assert run(["repair", "model_without_provider", "--url", standby]) == 1
+    assert "deleted: false -> true" in capfd.readouterr().out
+    made = run(["repair", "model_without_provider", "--apply", "--url", standby])
+    assert made == 5
+    assert "standby" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["upgrade", "--plan"],
+        ["provider", "delete", "openai", "--dry-run"],
+        ["model", "list"],
+        ["history"],
+    ],
+    ids=" ".join,
+)
+def test_what_only_looks_works_there(standby, command, capfd):
+    assert run([*command, "--url", standby]) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_what_writes_is_refused_there(standby, capfd):
+    assert run(["provider", "delete", "openai", "--url", standby]) == 4
+    assert "read-only" in capfd.readouterr().err

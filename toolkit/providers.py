@@ -1,5 +1,6 @@
 """Providers: adding, changing, switching and deleting one while its history stays."""
 
+import abc
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ CHANGEABLE = (
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(abc.ABC):
     """What an act on a provider does: the same document before and after the deed."""
 
     provider: str
@@ -84,9 +85,9 @@ class Effect:
             **self.references.document(),
         }
 
+    @abc.abstractmethod
     def own(self) -> Row:
         """The part of the document that is this act's own."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -142,8 +142,11 @@ def _guard(
 
 def way_up(connection: Connection, target: str) -> tuple[list[str], str]:
     """The revisions to make, in order, and the one they end at."""
-    current, goal, known = current_revision(connection), _number(target), revisions()
-    if current is None and schema.columns(connection, schema.MODELS):
+    goal, known = _number(target), revisions()
+    # Before the revision: another upgrade may commit both together between the looks.
+    there = schema.columns(connection, schema.MODELS)
+    current = current_revision(connection)
+    if current is None and there:
         raise WrongSchema(
             f"{schema.MODELS} exists, but no revision is recorded for it",
             hint="sexton adopt recognises such a database",

@@ -1,11 +1,13 @@
 """Killed after any statement, the same command ends where it would have ended."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -165,6 +167,33 @@ def test_of_two_upgrades_one_works_and_both_end_well(database):
     assert sorted(made) == [0, 0, 4]
     with contextlib.closing(connect(url, name="tests")) as connection:
         assert schema.revision(connection) == "0004"
+
+
+def looks_of_an_upgrade(url: str, statement: int, meanwhile: Any) -> int:
+    """Upgrade, and do something else before that many looks; how many looks it took."""
+    looks = itertools.count()
+
+    class Interrupted(psycopg.Cursor[Any]):
+        def execute(self, *arguments: Any, **options: Any) -> Any:
+            if next(looks) == statement:
+                meanwhile()
+            return super().execute(*arguments, **options)
+
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        connection.cursor_factory = Interrupted
+        upgrade(connection, url)
+    return next(looks)
+
+
+def test_another_upgrade_between_any_two_looks_confuses_nobody(database):
+    statement, looks = 0, 1
+    while statement < looks:
+        url = database("empty")
+        with contextlib.closing(connect(url, name="other")) as other:
+            looks = looks_of_an_upgrade(url, statement, partial(upgrade, other, url))
+            assert schema.revision(other) == "0004"
+        statement += 1
+    assert statement > 4
 
 
 def test_an_upgrade_that_cannot_have_its_turn_says_6(database):

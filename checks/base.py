@@ -110,7 +110,8 @@ class Check:
         if self.reference:
             self._set("parent", self.parent or self.reference.parent)
         if not self.find:
-            self._set("find", self.select(self.offence))
+            keys = ", ".join([f"this.{column}" for column in self.key])
+            self._set("find", f"{self.rows}\norder by {keys}")
         self._set("reads", reads)
 
     def _set(self, name: str, value: object) -> None:
@@ -148,15 +149,16 @@ class Check:
         )
         return "\n  and ".join(conditions)
 
-    def select(self, condition: LiteralString) -> LiteralString:
-        """Select the rows of the table that meet a condition, ordered by key."""
+    @property
+    def rows(self) -> LiteralString:
+        """The query for the offences, in no particular order where that can be said."""
+        if not (self.where or self.reference):
+            return self.find
         lines: list[LiteralString] = [f"select {self.columns}", f"from {self.table} this"]
         if ref := self.looks_up:
             on = f"parent.{ref.parent_key} = this.{ref.column}"
             lines.append(f"join {ref.parent} parent on {on}")
-        keys = ", ".join([f"this.{column}" for column in self.key])
-        lines += [f"where {condition}", f"order by {keys}"]
-        return "\n".join(lines)
+        return "\n".join([*lines, f"where {self.offence}"])
 
     @property
     def name(self) -> str:

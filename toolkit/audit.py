@@ -27,6 +27,7 @@ SAMPLE = 5  # findings shown for each check; the count is exact all the same
 STATEMENT_TIMEOUT = 60.0  # seconds; an audit must not be the incident
 LOCK_TIMEOUT = "1s"  # nor queue behind one
 CONFIRM_AFTER = 1.0  # seconds between two looks at a soft reference
+PAGE = 100  # findings asked of a check: fewer are counted without a second query
 CONFIRM_LIMIT = 10_000  # findings of a check that are looked at twice; bounds memory
 
 EXPORT = "select pg_export_snapshot()"
@@ -372,7 +373,7 @@ class Auditor:
     ) -> tuple[dict[str, Found], dict[str, str]]:
         """What the checks found; and those whose findings are not to be believed."""
         twice = unit.twice and self.options.confirm_after
-        limit = max(self.options.sample, CONFIRM_LIMIT if twice else 1)
+        limit = max(self.options.sample, CONFIRM_LIMIT if twice else PAGE)
         for attempt in (1, 2):
             try:
                 self._limit(connection)

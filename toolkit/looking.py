@@ -135,13 +135,23 @@ def _page(check: Check, query: str, limit: int, *, with_known: bool) -> str:
     keys = [f"found.{name}" for name in check.key]
     order = f"order by {', '.join(keys)}" if keys else ""
     if not with_known:
+        # To count needs no row in order, and to page need not see every row: the planner
+        # has a better way for each. A page that is not full has counted all.
         return f"""(
+            with page as materialized (
+                select found.* from ({_escaped(query)}) found {order} limit {limit:d}
+            ),
+            shown as (select count(*) as number from page)
             select
                 found.*,
                 false as "_known",
-                count(*) over () as "_count",
+                case
+                    when (select number from shown) < {limit:d}
+                    then (select number from shown)
+                    else (select count(*) from ({_escaped(query)}) found)
+                end as "_count",
                 0 as "_known_count"
-            from ({_escaped(query)}) found {order} limit {limit:d}
+            from page found {order}
         ) page"""  # noqa: S608 - the check's own query
     pairs = ", ".join(f"'{name}', found.{name}" for name in check.key)
     key = f"jsonb_build_object({pairs})"
@@ -208,13 +218,15 @@ def _judged(
 
 
 @contextlib.contextmanager
-def _without(connection: Connection, settings: Iterable[str]) -> Iterator[None]:
+def _without(connection: Connection, settings: Sequence[str]) -> Iterator[None]:
     """Switch planner settings off for a moment; an error's rollback does it by itself."""
-    for setting in settings:
-        connection.execute("select set_config(%s, 'off', true)", (setting,))
+    if not settings:
+        yield
+        return
+    change = "select set_config(name, %s, true) from unnest(%s::text[]) as name"
+    connection.execute(change, ("off", list(settings)))
     yield
-    for setting in settings:
-        connection.execute("select set_config(%s, 'on', true)", (setting,))
+    connection.execute(change, ("on", list(settings)))
 
 
 def _escaped(query: str) -> str:
@@ -303,7 +315,7 @@ def plan_alone(check: Check, facts: Facts, *, recheck: bool) -> Unit:
         return Unit((check,), strategy, (query,), settings=settings)
     absent_tables = [name for name in check.stand_ins if name not in facts.tables]
     stand_ins = ", ".join(f"{name} as ({check.stand_ins[name]})" for name in absent_tables)
-    query = f"with {stand_ins} {check.find}" if stand_ins else check.find
+    query = f"with {stand_ins} {check.rows}" if stand_ins else check.rows
     return Unit((check,), "scan", (query,))
 
 

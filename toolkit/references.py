@@ -254,42 +254,47 @@ QUERIES: dict[Strategy, str] = {
         where true{where}
     """,
     "gap probing": """
-        with keys as materialized (
-            select distinct parent.{key} as value
+        select {columns}
+        from (
+            select
+                parent.{key} as low,
+                lead(parent.{key}) over (order by parent.{key}) as high
             from {parent} parent
             where parent.{key} is not null{counts}
-        ),
-        neighbours as (
-            select value as low, lead(value) over (order by value) as high from keys
-        ),
-        gaps as materialized (
-            select n.low, n.high
-            from neighbours n
-            where n.high is not null
-              and (
-                  select true from {table} this
-                  where this.{column} > n.low and this.{column} < n.high
-                  order by this.{column} limit 1
-              )
-        )
-        select {columns}
-        from gaps join {table} this
-          on this.{column} > gaps.low and this.{column} < gaps.high
-        where true{where}
+        ) gap
+        join {table} this on this.{column} > gap.low and this.{column} < gap.high
+        where gap.low < gap.high{where}
         union all
         select {columns}
         from {table} this
-        where this.{column} < (select value from keys order by value limit 1){where}
+        where this.{column} < (
+            select parent.{key}
+            from {parent} parent
+            where parent.{key} is not null{counts}
+            order by parent.{key} limit 1
+        ){where}
         union all
         select {columns}
         from {table} this
-        where this.{column} > (select value from keys order by value desc limit 1){where}
+        where this.{column} > (
+            select parent.{key}
+            from {parent} parent
+            where parent.{key} is not null{counts}
+            order by parent.{key} desc limit 1
+        ){where}
         union all
         select {columns}
         from {table} this
-        where this.{column} is not null and not exists (select from keys){where}
+        where this.{column} is not null and not exists (
+            select from {parent} parent where parent.{key} is not null{counts}
+        ){where}
     """,
 }
 
 # The planner cannot know that gaps are almost always empty: it would rather read all.
-INDEX_ONLY: tuple[str, ...] = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+INDEX_ONLY: tuple[str, ...] = (
+    "enable_seqscan",
+    "enable_bitmapscan",
+    "enable_hashjoin",
+    "enable_mergejoin",
+)

@@ -4,6 +4,7 @@ What is slow to import (SQLAlchemy, alembic, psycopg) is imported inside the com
 that `--help` stays quick.
 """
 
+import gc
 import json
 import os
 import sys
@@ -75,7 +76,12 @@ for command in (
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; no traceback leaves here."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    # Importing makes many objects and no garbage, and a process that ends needs no search
+    # for any: together an eighth of what an audit of a small database takes.
+    gc.set_threshold(100_000, 20, 20)
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    gc.freeze()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

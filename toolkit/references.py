@@ -258,7 +258,10 @@ QUERIES: dict[Strategy, str] = {
         from (
             select
                 parent.{key} as low,
-                lead(parent.{key}) over (order by parent.{key}) as high
+                -- lead() minds no frame, but the usual one costs time for each row.
+                lead(parent.{key}) over (
+                    order by parent.{key} rows between current row and current row
+                ) as high
             from {parent} parent
             where parent.{key} is not null{counts}
         ) gap

@@ -30,7 +30,7 @@ from toolkit.simulation import Simulation
 
 SMALL = 2_000  # rows that one transaction may hold locked
 BATCH_SECONDS = 0.2  # how long others may have to wait for a row
-FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 100, 5_000
+FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 100, 10_000
 LOOK = 10_000  # rows compared at once before the first change
 NAMED = 10  # rows that a message names; how many more there are is said
 

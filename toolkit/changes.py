@@ -96,7 +96,7 @@ def moved(connection: Connection, block: Block) -> list[int]:
     types = column_types(connection, shape.table)
     test = "exists" if shape.kind == "insert" else "not exists"
     query: Any = f"""
-        with d as materialized ({_typed(block, types)})
+        with d as not materialized ({_typed(block, types)})
         select d.step from d
         where {test} (select from {shape.table} t where {_same(shape, types)})
         order by d.step

@@ -1,7 +1,7 @@
 """What the guard costs: writes under it, and setting it on a large table under traffic.
 
 `python -m benchmarks.guard [ROWS]` prints two tables: seconds for 300,000 rows with no
-key, the plain key and the guard (medians of three rounds, the rivals taking turns); then
+key, the plain key and the guard (medians of seven rounds, the rivals taking turns); then
 the guard beside its rival, a stored generated column with a key, on ROWS rows (default
 5,000,000): time, WAL, tables rewritten, and how long two clients waited at most.
 """
@@ -33,7 +33,7 @@ SETTINGS = {
 }
 PROVIDERS = 2000
 WRITES = 300_000
-ROUNDS = 3
+ROUNDS = 7
 
 OPERATIONS = {
     "insert": """

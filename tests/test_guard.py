@@ -16,6 +16,7 @@ from psycopg import IsolationLevel, errors
 from migrations import guard as parts
 from migrations import steps
 from tests.conftest import origin
+from tests.killing import EVERY, kill_process, kill_session, lived_through
 from tests.tools import Cli, add_chat, add_model, add_provider, second_connection, table
 from toolkit import guard, providers
 from toolkit.database import Connection, connect, rows, scalar, transact
@@ -746,6 +747,23 @@ def test_killed_at_any_statement_it_goes_on_from_there(url, connection, way):
     assert table(connection, "chat_model_configs")[0]["id"] == dead
 
 
+@pytest.mark.parametrize("kill", [kill_process, kill_session])
+@pytest.mark.parametrize(
+    ("way", "other", "end"), [("add", "remove", "set"), ("remove", "add", "none")]
+)
+def test_killed_after_any_statement_it_converges(url, connection, way, other, end, kill):
+    dead = tombstone(connection, "legacy-removed")
+    statement, lived = 1 - EVERY, False
+    while not lived:
+        getattr(guard, other)(connection)
+        statement += EVERY
+        lived = lived_through(url, getattr(guard, way), statement, kill)
+        getattr(guard, way)(connection)
+        assert guard.status(connection)["guard"] == end
+    assert statement > 20
+    assert table(connection, "chat_model_configs")[0]["id"] == dead
+
+
 def test_two_at_once_make_one_guard(url):
     made: list[list[str]] = []
 
@@ -1027,6 +1045,38 @@ def test_repair_and_life_cycle_commands_under_the_guard(sexton, connection):
     marks = {r["id"]: r["sexton_live"] for r in table(connection, "chat_model_configs")}
     assert marks[half] is None
     assert sorted(map(str, marks.values())) == ["None", "None", "True"]
+
+
+def test_undo_puts_back_what_the_guard_allows(sexton, connection):
+    for name in ("openai", "azure"):
+        add_provider(connection, name)
+    ids = [add_model(connection, name) for name in ("openai", "azure", "gone")]
+    made = sexton("repair", "model_without_provider", "default_missing", "--apply")
+    assert made.code == 0
+    guard.add(connection)
+    back = sexton("undo", "1", "--format", "json")
+    assert back.code == 1
+    [left] = back.json["left"]
+    assert left["key"] == {"id": str(ids[2])}
+    assert 'violates foreign key constraint "sexton_guard"' in left["reason"]
+    found = {row["id"]: row for row in table(connection, "chat_model_configs")}
+    assert [found[id]["deleted"] for id in ids] == [False, False, True]
+    assert not any(row["is_default"] for row in found.values())
+    again = sexton("undo", "2", "--format", "json")
+    assert (again.code, again.json["left"]) == (0, [])
+
+
+def test_undo_of_nothing_but_what_the_guard_forbids_is_refused(sexton, connection):
+    add_provider(connection, "openai")
+    orphan = add_model(connection, "gone")
+    assert sexton("repair", "model_without_provider", "--apply").code == 0
+    guard.add(connection)
+    back = sexton("undo", "1")
+    assert back.code == 5
+    assert 'violates foreign key constraint "sexton_guard"' in back.stderr
+    assert "nothing was changed" in back.stderr
+    [row] = table(connection, "chat_model_configs")
+    assert (row["id"], row["deleted"], row["sexton_live"]) == (orphan, True, None)
 
 
 # -- in the audit ----------------------------------------------------------------------

@@ -317,12 +317,6 @@ def _told(
         number,
         last,
     )
-    if len(left) == journal.get_run(connection, run)["rows"]:
-        raise Refused(
-            f"none of the {len(left):,} rows of run {run} is as it left them; "
-            "nothing was changed",
-            hint=f"sexton history {run}",
-        )
     listed = [
         {
             "table": row["table"],
@@ -331,4 +325,11 @@ def _told(
         }
         for row in left
     ]
+    if len(left) == journal.get_run(connection, run)["rows"]:
+        why = "; ".join(dict.fromkeys(row["reason"] for row in listed))
+        raise Refused(
+            f"none of the {len(left):,} rows of run {run} can be put back: {why}; "
+            "nothing was changed",
+            hint=f"sexton history {run}",
+        )
     return Undone(run, number, last - len(left), listed)

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.killing import EVERY, kill_process, kill_session, lived_through
 from tests.tools import add_chat, add_model, add_provider, table
 from toolkit import providers, schema
 from toolkit.database import Connection, connect, scalar
@@ -22,8 +23,6 @@ from toolkit.errors import SextonError
 from toolkit.upgrade import Options, downgrade, upgrade
 
 CHOICES = Options(choices=frozenset({"tombstones=disable"}))
-# `make test-matrix` kills after each statement; here after every so many, and the first.
-EVERY = int(os.environ.get("KILL_EVERY", "9"))
 
 
 def populate(connection: Connection) -> None:
@@ -48,42 +47,7 @@ def rows_of(connection: Connection) -> list[Any]:
 
 def moved_and_killed(url: str, revision: str, statement: int, kill: Any) -> bool:
     """Move in a child process; `kill` it after so many statements. True where it lived."""
-    child = os.fork()
-    if child == 0:
-        count = 0
-        execute = psycopg.Cursor.execute
-
-        def counting(cursor: Any, *arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            done = execute(cursor, *arguments, **options)
-            count += 1
-            if count == statement:
-                kill(cursor.connection)
-            return done
-
-        psycopg.Cursor.execute = counting  # type: ignore[method-assign, assignment]
-        status = 1
-        try:
-            connection = connect(url, name="child")
-            move(connection, url, revision)
-            status = 2 if count >= statement else 0
-        except (SextonError, psycopg.Error):
-            status = 2
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    assert status in (0, signal.SIGKILL, 2 << 8), status
-    return status == 0
-
-
-def kill_process(_connection: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_session(connection: Any) -> None:
-    """As if the server had ended it: from another session, which then ends too."""
-    with psycopg.connect(connection.info.dsn, autocommit=True) as other:
-        other.execute("select pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    return lived_through(url, lambda c: move(c, url, revision), statement, kill)
 
 
 @pytest.mark.parametrize("kill", [kill_process, kill_session])

@@ -29,15 +29,20 @@ def standby(tmp_path_factory):
             model = add_model(connection, "openai", is_default=True)
             add_chat(connection, model)
             add_model(connection, "azure")
-    copy = Server(directory / "copy")
+    with copy_of(primary, directory / "copy") as copy:
+        with contextlib.closing(connect(copy.url(), name="tests")) as connection:
+            assert scalar(connection, "select pg_is_in_recovery()")
+        yield copy.url()
+
+
+def copy_of(primary, directory, **settings):
+    """A standby of a server that is stopped."""
+    copy = Server(directory, settings=settings)
     shutil.copytree(primary.directory, copy.directory, copy_function=_copy)
     (copy.data / "standby.signal").touch()
     for path in (copy.directory, *copy.directory.rglob("*")):
         copy._give(path)
-    with copy:
-        with contextlib.closing(connect(copy.url(), name="tests")) as connection:
-            assert scalar(connection, "select pg_is_in_recovery()")
-        yield copy.url()
+    return copy
 
 
 def _copy(source, target):
@@ -101,3 +106,72 @@ def test_what_only_looks_works_there(standby, command, capfd):
 def test_what_writes_is_refused_there(standby, capfd):
     assert run(["provider", "delete", "openai", "--url", standby]) == 4
     assert "read-only" in capfd.readouterr().err
+
+
+# -- beside a primary that vacuums -----------------------------------------------------
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """The addresses of a primary and of a standby that never waits for its readers."""
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o711)
+    primary = Server(tmp_path / "primary", settings={"autovacuum": "off"})
+    with primary:
+        upgrade_to_head(primary.url())
+        with contextlib.closing(connect(primary.url(), name="tests")) as connection:
+            add_provider(connection, "openai", api_key="sk-made-up")
+            add_model(connection, "openai", is_default=True)
+    standby = copy_of(
+        primary,
+        tmp_path / "standby",
+        max_standby_streaming_delay="0",
+        primary_conninfo=primary.url(),
+    )
+    with primary, standby:
+        yield primary.url(), standby.url()
+
+
+def remove_a_row(primary, standby):
+    """Delete and vacuum on the primary, and wait until the standby has done so too."""
+    with contextlib.closing(connect(primary, name="tests")) as connection:
+        add_model(connection, "openai", "short-lived")
+        connection.execute("delete from chat_model_configs where model = 'short-lived'")
+        connection.execute("vacuum chat_model_configs")
+        wanted = scalar(connection, "select pg_switch_wal()::text")
+    query = "select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)"
+    with contextlib.closing(connect(standby, name="tests")) as connection:
+        limit = time.monotonic() + 30
+        while not scalar(connection, query, wanted):
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize(("collisions", "status"), [(1, "pass"), (2, "incomplete")])
+def test_an_audit_whose_snapshot_is_ended_begins_once_more(pair, jobs, collisions, status):
+    primary, standby = pair
+    ended = []
+
+    def watch(what):
+        # The last check to begin, so that the first look at the table is over.
+        if what == "user_key_unusable" and len(ended) < collisions:
+            ended.append(what)
+            remove_a_row(primary, standby)
+
+    def again():
+        return connect(standby, name="tests", read_only=True)
+
+    with contextlib.closing(again()) as connection:
+        _, outcomes = run_checks(
+            *(connection, list(all_checks().values()), Options(jobs=jobs)),
+            connect=again,
+            watch=watch,
+        )
+    assert len(ended) == collisions
+    [last] = [o for o in outcomes if o.check.name == "user_key_unusable"]
+    assert last.status == status
+    if status == "pass":
+        assert {o.status for o in outcomes} == {"pass", "skipped"}
+    else:
+        assert "hot_standby_feedback" in " ".join(str(o.reason) for o in outcomes)

@@ -19,7 +19,7 @@ from psycopg import errors
 from checks import Check, all_checks
 from toolkit import looking
 from toolkit.database import Connection, plain, scalar, set_local, snapshot
-from toolkit.errors import UsageError
+from toolkit.errors import ConnectionFailed, UsageError
 from toolkit.looking import Facts, Found, Unit
 from toolkit.schema import require_models, visible_revision
 
@@ -33,6 +33,11 @@ CONFIRM_LIMIT = 10_000  # findings of a check that are looked at twice; bounds m
 EXPORT = "select pg_export_snapshot()"
 SNAPSHOT = "select pg_current_snapshot()::text"
 INTERRUPTED = "interrupted"
+LOST = "the connection was lost"
+COLLISION = (
+    "the standby had to remove rows that this snapshot sees; a longer "
+    "max_standby_streaming_delay or hot_standby_feedback lets it keep them"
+)
 
 Status = Literal["pass", "fail", "incomplete", "skipped"]
 
@@ -175,11 +180,22 @@ def run_checks(
 ) -> tuple[Run, list[Outcome]]:
     """Run checks on one snapshot, read-only, and look twice at soft references.
 
-    `connect` opens more connections, for `options.jobs` above one. `watch` is told each
-    check's name when it begins and its outcome when it ends. An interrupt cancels what
-    runs on the server; what was not looked at is then `incomplete`.
+    `connect` opens more connections: for `options.jobs` above one, and to begin once more
+    where a standby had to end the snapshot. `watch` is told each check's name when it
+    begins and its outcome when it ends. An interrupt cancels what runs on the server;
+    what was not looked at is then `incomplete`.
     """
-    return Auditor(selected, options or Options(), connect, watch).run(connection)
+    auditor = Auditor(selected, options or Options(), connect, watch)
+    told = auditor.run(connection)
+    if not auditor.collided or connect is None:
+        return told
+    again = Auditor(selected, auditor.options, connect, watch, began=auditor.began)
+    try:
+        fresh = connect()
+    except ConnectionFailed:
+        return told
+    with contextlib.closing(fresh):
+        return again.run(fresh)
 
 
 class Auditor:
@@ -191,6 +207,8 @@ class Auditor:
         options: Options,
         connect: Callable[[], Connection] | None = None,
         watch: Watch = lambda _: None,
+        *,
+        began: float | None = None,
     ) -> None:
         self.selected = selected
         self.options = options
@@ -200,7 +218,10 @@ class Auditor:
         self.outcomes: dict[str, Outcome] = {}
         self.unconfirmed: dict[str, list[dict[str, Any]]] = {}
         self.stopped: str | None = None  # why the rest is not looked at
-        self.began = time.monotonic()
+        self.lost = False  # whether a connection cannot go on
+        self.collided = False  # with a standby's replay, which ended the snapshot
+        self.looked = time.monotonic()
+        self.began = self.looked if began is None else began
 
     # -- the run -----------------------------------------------------------------------
 
@@ -236,26 +257,28 @@ class Auditor:
                     self._share(connection, exported, units, run)
                 else:
                     for unit in units:
-                        self._take(connection, unit)
-            if self.options.confirm_after:
+                        if not self.lost:
+                            self._take(connection, unit)
+            if self.options.confirm_after and not self.lost:
                 self._look_again(connection, run)
         except KeyboardInterrupt:
             self.stopped = INTERRUPTED
         except psycopg.Error as error:
-            if not started:
+            self.stopped = LOST if self.lost else self._why(error)
+            if not (started or self.collided):
                 raise
-            self.stopped = self._why(error)
         return replace(run, finished_at=datetime.datetime.now(datetime.UTC)), self._told()
 
     def _told(self) -> list[Outcome]:
         """The outcome of every check; of those not looked at, why."""
         told = []
+        why = self.stopped or (LOST if self.lost else None)
         for check in self.selected:
             outcome = self.outcomes.get(check.name)
             if outcome is None:
-                outcome = Outcome(check, "incomplete", f"not looked at: {self.stopped}")
+                outcome = Outcome(check, "incomplete", f"not looked at: {why}")
             elif check.name in self.unconfirmed and self.options.confirm_after:
-                outcome = _unconfirmed(outcome, self.stopped)
+                outcome = _unconfirmed(outcome, why)
             told.append(outcome)
         return told
 
@@ -312,7 +335,7 @@ class Auditor:
 
     def _take_all(self, connection: Connection, waiting: "queue.SimpleQueue[Unit]") -> None:
         with contextlib.suppress(queue.Empty):
-            while not self.stopped and not connection.closed:
+            while not (self.stopped or self.collided or connection.closed):
                 self._take(connection, waiting.get_nowait())
 
     # -- one unit ----------------------------------------------------------------------
@@ -353,6 +376,8 @@ class Auditor:
                     yield from self.look(connection, alone)
                 return
             found, refused, reason = {}, {}, self._why(error)
+            if connection.closed or self.collided:
+                self.lost = True
         elapsed = round((time.perf_counter() - started) * 1000, 3)
         for check in unit.checks:
             if doubt := refused.get(check.name, reason):
@@ -374,22 +399,15 @@ class Auditor:
         """What the checks found; and those whose findings are not to be believed."""
         twice = unit.twice and self.options.confirm_after
         limit = max(self.options.sample, CONFIRM_LIMIT if twice else PAGE)
-        for attempt in (1, 2):
-            try:
-                self._limit(connection)
-                with connection.transaction():
-                    found = unit.fetch(connection, limit, self.options.known)
-                    return found, {
-                        check.name: f"{check.parent} is empty, which would make an orphan "
-                        "of every row: that is not believed"
-                        for check in unit.checks
-                        if found[check.name].count and _has_no_parents(connection, check)
-                    }
-            except errors.SerializationFailure:
-                # On a standby: replay removed what this query was reading.
-                if attempt == 2 or connection.closed:
-                    raise
-        raise AssertionError("unreachable")
+        self._limit(connection)
+        with connection.transaction():
+            found = unit.fetch(connection, limit, self.options.known)
+            return found, {
+                check.name: f"{check.parent} is empty, which would make an orphan "
+                "of every row: that is not believed"
+                for check in unit.checks
+                if found[check.name].count and _has_no_parents(connection, check)
+            }
 
     def _limit(self, connection: Connection) -> None:
         """Give the next statement its time: its own limit, or what the deadline leaves."""
@@ -409,6 +427,10 @@ class Auditor:
         return self.stopped is not None or self._left() <= 0
 
     def _why(self, error: psycopg.Error) -> str:
+        if isinstance(error, errors.SerializationFailure):
+            # A snapshot that only reads loses to nobody but a standby's replay.
+            self.collided = True
+            return COLLISION
         if isinstance(error, errors.QueryCanceled):
             if self.stopped:
                 return self.stopped
@@ -440,7 +462,7 @@ class Auditor:
         """On a new snapshot, keep those findings that are findings still."""
         if not self.unconfirmed:
             return
-        since = time.monotonic() - self.began
+        since = time.monotonic() - self.looked
         time.sleep(max(0, min(self.options.confirm_after - since, self._left())))
         with snapshot(connection):
             self._settle(connection, run)

@@ -34,7 +34,7 @@ test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 13 to 18 (V="13 17" for so
 	$(BIN)/python -m tests.matrix $(V) -- -q $(T)
 
 test-crash: $(VENV)/.dev  ## Kill Sexton and the server 200 times in the middle of a repair
-	KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
+	KILLS=200 $(BIN)/python -m pytest tests/repair/test_crash.py
 
 test-pooler: $(VENV)/.dev  ## Behind PgBouncer in transaction mode (installs it with apt-get)
 	@command -v pgbouncer >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends pgbouncer; }

@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from checks import Check, all_checks
-from toolkit import references
-from toolkit.audit import Options, run_checks
+from toolkit.audit import references
+from toolkit.audit.auditor import Options, run_checks
+from toolkit.audit.looking import plan_alone, read_facts
+from toolkit.audit.references import QUERIES, Strategy
 from toolkit.database import Connection, connect, rows, scalar, snapshot
 from toolkit.embedded import Server
-from toolkit.looking import plan_alone, read_facts
-from toolkit.references import QUERIES, Strategy
-from toolkit.upgrade import upgrade
+from toolkit.upgrade.upgrade import upgrade
 
 PAGE = Path("docs/benchmarks/audit.md")
 RUNS = 5

@@ -19,10 +19,10 @@ from typing import Any
 
 from migrations import guard as parts
 from migrations import steps
-from toolkit import guard
 from toolkit.database import Connection, connect, scalar
 from toolkit.embedded import Server
-from toolkit.upgrade import upgrade
+from toolkit.upgrade import guard
+from toolkit.upgrade.upgrade import upgrade
 
 SETTINGS = {
     "shared_buffers": "512MB",

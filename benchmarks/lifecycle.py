@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests import product_server
-from toolkit import models, providers
 from toolkit.database import Connection, connect, snapshot, transact
 from toolkit.embedded import Server
-from toolkit.upgrade import upgrade
+from toolkit.lifecycle import models, providers
+from toolkit.upgrade.upgrade import upgrade
 
 CHATS = (100, 10_000, 1_000_000)
 DELETIONS = 100

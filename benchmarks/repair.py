@@ -16,13 +16,13 @@ from typing import Any
 import psycopg
 
 from checks import all_checks
-from toolkit.apply import apply_plan
 from toolkit.database import Connection, connect, snapshot
 from toolkit.embedded import Server
-from toolkit.plans import Options, Plan, read_plan, write_plan
-from toolkit.repair import plan_repair
-from toolkit.undo import undo_run
-from toolkit.upgrade import upgrade
+from toolkit.repair.apply import apply_plan
+from toolkit.repair.planning import plan_repair
+from toolkit.repair.plans import Options, Plan, read_plan, write_plan
+from toolkit.repair.undo import undo_run
+from toolkit.upgrade.upgrade import upgrade
 
 ORPHANS = 100_000
 RUNS = 5

@@ -20,7 +20,7 @@ import psycopg
 from toolkit.database import Connection, connect
 from toolkit.embedded import Server
 from toolkit.sample import populate
-from toolkit.upgrade import Options, upgrade
+from toolkit.upgrade.upgrade import Options, upgrade
 
 CLIENTS, RATE = 8, 200.0
 BEFORE = 2.0  # the upgrade starts so long after the reader

@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 from checks import all_checks
-from toolkit.apply import apply_plan
 from toolkit.database import database, scalar, snapshot
 from toolkit.errors import SextonError
-from toolkit.guards import refuse_unlifted
-from toolkit.plans import Options, read_plan, write_plan
-from toolkit.repair import plan_repair
-from toolkit.undo import undo_run
+from toolkit.repair.apply import apply_plan
+from toolkit.repair.guards import refuse_unlifted
+from toolkit.repair.planning import plan_repair
+from toolkit.repair.plans import Options, read_plan, write_plan
+from toolkit.repair.undo import undo_run
 
 CHECKS = ("model_without_provider", "orphaned_default", "default_missing")
 PLAN = Path("incident-plan.json")

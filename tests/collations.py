@@ -18,7 +18,7 @@ from psycopg import conninfo, sql
 from tests import conftest
 from toolkit.database import connect
 from toolkit.embedded import Server
-from toolkit.upgrade import upgrade
+from toolkit.upgrade.upgrade import upgrade
 
 INSTALLATIONS = Path("/usr/lib/postgresql")  # where Debian keeps its versions
 BYTES = "locale 'C'"

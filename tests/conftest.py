@@ -22,7 +22,7 @@ from tests.tools import Cli
 from tests.upstream import build_upstream
 from toolkit.database import Connection, connect
 from toolkit.embedded import Server
-from toolkit.upgrade import upgrade
+from toolkit.upgrade.upgrade import upgrade
 
 # Durability is not what these tests are about; the crash tests start their own server.
 SETTINGS = {

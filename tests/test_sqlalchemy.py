@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from tests.tools import add_chat, add_model, add_provider
 from toolkit.engine import engine
-from toolkit.providers import delete_provider, preview_deletion
+from toolkit.lifecycle.providers import delete_provider, preview_deletion
 from toolkit.tables import chat_model_configs, metadata
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from checks import all_checks
 from tests.tools import add_chat, add_model, add_provider
-from toolkit.audit import Options, run_checks
+from toolkit.audit.auditor import Options, run_checks
 from toolkit.cli import run
 from toolkit.database import connect, scalar
 from toolkit.embedded import Server
-from toolkit.upgrade import upgrade
+from toolkit.upgrade.upgrade import upgrade
 
 
 @pytest.fixture(scope="module")

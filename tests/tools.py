@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from toolkit.audit import Options, Outcome, run_checks, select_checks
+from toolkit.audit.auditor import Options, Outcome, run_checks, select_checks
 from toolkit.cli import run
 from toolkit.database import Connection, connect, rows, scalar
 

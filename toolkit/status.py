@@ -4,7 +4,7 @@ from typing import Any
 
 from toolkit import schema
 from toolkit.database import Connection, rows, scalar
-from toolkit.drift import drift
+from toolkit.upgrade.drift import drift
 
 
 def status(connection: Connection, head: str) -> dict[str, Any]:

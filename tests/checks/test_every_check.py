@@ -10,8 +10,8 @@ import pytest
 from checks import Severity, all_checks
 from tests.conftest import origin
 from tests.tools import look
+from toolkit.audit.looking import plan_alone, read_facts
 from toolkit.database import connect, rows, snapshot
-from toolkit.looking import plan_alone, read_facts
 from toolkit.schema import columns
 
 CHECKS = sorted(all_checks().values(), key=lambda check: check.name)

@@ -5,10 +5,10 @@ import contextlib
 import pytest
 
 from tests.upstream import build_upstream as build_product
-from toolkit.adopt import adopt, stamp
 from toolkit.database import connect
-from toolkit.drift import drift, verify
 from toolkit.errors import SchemaDrift
+from toolkit.upgrade.adopt import adopt, stamp
+from toolkit.upgrade.drift import drift, verify
 
 INDEX = "idx_chat_model_configs_single_default"
 REBUILD = f"drop index {INDEX}; create unique index {INDEX} on chat_model_configs ((1))"

@@ -15,12 +15,13 @@ import pytest
 
 from tests.killing import EVERY, kill_process, kill_session, lived_through
 from tests.tools import add_chat, add_model, add_provider, table
-from toolkit import providers, schema
+from toolkit import schema
 from toolkit.database import Connection, connect, scalar
-from toolkit.drift import drift
 from toolkit.embedded import Server
 from toolkit.errors import SextonError
-from toolkit.upgrade import Options, downgrade, upgrade
+from toolkit.lifecycle import providers
+from toolkit.upgrade.drift import drift
+from toolkit.upgrade.upgrade import Options, downgrade, upgrade
 
 CHOICES = Options(choices=frozenset({"tombstones=disable"}))
 

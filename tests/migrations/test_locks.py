@@ -14,7 +14,7 @@ from tests.tools import add_model, add_provider
 from toolkit.database import connect, scalar
 from toolkit.embedded import Server
 from toolkit.errors import Busy, Refused, WrongServer
-from toolkit.upgrade import downgrade, upgrade
+from toolkit.upgrade.upgrade import downgrade, upgrade
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pytest_alembic.config import Config
 from pytest_alembic.runner import runner
 
 from toolkit.engine import engine
-from toolkit.upgrade import config, revisions
+from toolkit.upgrade.upgrade import config, revisions
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from migrations.locks import CONFLICTS, Options
 from tests.tools import add_model, add_provider
 from toolkit.database import Connection, connect, rows, scalar
 from toolkit.errors import Busy
-from toolkit.plan import moves
-from toolkit.upgrade import config, revisions
+from toolkit.upgrade.plan import moves
+from toolkit.upgrade.upgrade import config, revisions
 
 STRONG = set(CONFLICTS["share update exclusive"]) | {"ShareRowExclusiveLock"}
 CHOICES = Options(choices=frozenset({"tombstones=disable"}))

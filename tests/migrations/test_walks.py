@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.tools import add_chat, add_model, add_provider
-from toolkit import models, providers
 from toolkit.database import Connection, connect, rows, transact
-from toolkit.drift import drift
 from toolkit.errors import SextonError
-from toolkit.upgrade import Options, downgrade, upgrade
+from toolkit.lifecycle import models, providers
+from toolkit.upgrade.drift import drift
+from toolkit.upgrade.upgrade import Options, downgrade, upgrade
 
 NAMES = ("anthropic", "azure", "google", "openai")
 DISABLE = Options(choices=frozenset({"tombstones=disable"}))

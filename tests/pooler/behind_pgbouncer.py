@@ -19,7 +19,7 @@ from toolkit import schema
 from toolkit.cli import run
 from toolkit.database import connect
 from toolkit.embedded import Server
-from toolkit.upgrade import upgrade
+from toolkit.upgrade.upgrade import upgrade
 
 PORT = 6499
 CONFIG = """

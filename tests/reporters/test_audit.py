@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from checks import all_checks
-from toolkit.audit import Finding, Outcome, Run
-from toolkit.report import Report
+from toolkit.audit.auditor import Finding, Outcome, Run
+from toolkit.audit.report import Report
 from toolkit.reporters import junit, prometheus, sarif, text
 
 CHECKS = all_checks()

@@ -13,8 +13,8 @@ from toolkit.cli.options import FORMAT, URL, show
 from toolkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from toolkit.baseline import Baseline
-    from toolkit.report import Report
+    from toolkit.audit.baseline import Baseline
+    from toolkit.audit.report import Report
 
 FORMATS = ("text", "json", "junit", "sarif", "prometheus")
 ENDINGS = {
@@ -63,7 +63,7 @@ CHECKS = click.option(
 @FORMAT
 def checks(directory: Path | None, style: str) -> None:
     """List the checks."""
-    from toolkit.own_checks import known_checks
+    from toolkit.audit.own_checks import known_checks
     from toolkit.reporters import text
 
     known = known_checks(directory).values()
@@ -92,8 +92,8 @@ def explain(check: str, directory: Path | None, url: str | None, style: str) -> 
     With --url also how it would look at that database: by which strategy, why that one,
     and which index would help.
     """
-    from toolkit.audit import select_checks
-    from toolkit.own_checks import known_checks
+    from toolkit.audit.auditor import select_checks
+    from toolkit.audit.own_checks import known_checks
     from toolkit.reporters import text
 
     [found] = select_checks([check], known_checks(directory))
@@ -106,8 +106,8 @@ def explain(check: str, directory: Path | None, url: str | None, style: str) -> 
     }
     choice = ""
     if url:
+        from toolkit.audit.looking import examine
         from toolkit.database import database, snapshot
-        from toolkit.looking import examine
 
         with (
             database(url, name="sexton explain", read_only=True) as connection,
@@ -225,12 +225,12 @@ def audit(
     Only SELECT is needed, and a hot standby will do.
     """
     from checks import Severity
-    from toolkit import baseline
-    from toolkit.audit import Options, run_checks, select_checks
+    from toolkit.audit import baseline
+    from toolkit.audit.auditor import Options, run_checks, select_checks
+    from toolkit.audit.own_checks import known_checks
+    from toolkit.audit.report import Report
     from toolkit.cli.progress import Progress
     from toolkit.database import address_of, connect, database
-    from toolkit.own_checks import known_checks
-    from toolkit.report import Report
 
     if target and baseline_file and target != baseline_file:
         raise UsageError(
@@ -334,7 +334,7 @@ def _accept(
     """Write the baseline, show a report as short as asked for, and say what was done."""
     from dataclasses import replace
 
-    from toolkit import baseline
+    from toolkit.audit import baseline
     from toolkit.errors import DONE, INCOMPLETE
 
     accepted = [

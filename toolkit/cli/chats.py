@@ -20,7 +20,7 @@ def chat() -> None:
 @reading
 def resolve(connection: "Connection", id: str, style: str) -> None:
     """Say which model config the next turn of chat ID uses, and why."""
-    from toolkit import chats
+    from toolkit.lifecycle import chats
 
     found = chats.resolve(connection, chats.chat_id(id))
     model = found["model"]

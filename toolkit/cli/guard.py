@@ -49,8 +49,8 @@ def status(connection: "Connection", style: str) -> int:
 
     Exit 1 where some are there and others are not.
     """
-    from toolkit import guard
     from toolkit.reporters import guard as reporter
+    from toolkit.upgrade import guard
 
     document = guard.status(connection)
     show(style, document, lambda: reporter.status(document))
@@ -60,10 +60,10 @@ def status(connection: "Connection", style: str) -> int:
 def _change(
     verb: str, *, url: str | None, style: str, plan: bool, sql: bool, options: "Options"
 ) -> int:
-    from toolkit import guard
     from toolkit.database import database
     from toolkit.errors import UsageError
     from toolkit.reporters import guard as reporter
+    from toolkit.upgrade import guard
 
     if plan and sql:
         raise UsageError("--plan and --sql do not go together")
@@ -80,7 +80,7 @@ def _change(
 
 
 def _plan(connection: "Connection", verb: str, options: "Options", style: str) -> int:
-    from toolkit import plan
+    from toolkit.upgrade import plan
 
     document = plan.plan_guard(connection, verb, options)
     show(style, document, lambda: plan.text(document))
@@ -90,7 +90,7 @@ def _plan(connection: "Connection", verb: str, options: "Options", style: str) -
 
 
 def _sql(connection: "Connection", verb: str, options: "Options", style: str) -> int:
-    from toolkit import plan, script
+    from toolkit.upgrade import plan, script
 
     chosen = plan.guard_moves(connection, verb)
     lines = script.write(chosen, verb, f"guard {verb}", options)

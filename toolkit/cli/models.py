@@ -43,7 +43,7 @@ def model() -> None:
 @reading
 def list_(connection: "Connection", deleted: bool, style: str) -> None:
     """List the live model configs, in the order of an election."""
-    from toolkit import models
+    from toolkit.lifecycle import models
     from toolkit.reporters import text
 
     found = models.list_models(connection, deleted=deleted)
@@ -79,8 +79,8 @@ def create(
     **columns: Any,
 ) -> None:
     """Create a config for MODEL under PROVIDER, which must exist."""
-    from toolkit import models
     from toolkit.database import transact
+    from toolkit.lifecycle import models
 
     given = {column: value for column, value in columns.items() if value is not None}
     options = _options(options_file)
@@ -129,8 +129,8 @@ def update(
     **columns: Any,
 ) -> None:
     """Change the config ID: what is given, and nothing else."""
-    from toolkit import models
     from toolkit.database import transact
+    from toolkit.lifecycle import models
 
     wanted = models.model_id(id)
     changes = {column: value for column, value in columns.items() if value is not None}
@@ -158,7 +158,7 @@ def delete(
     connection: "Connection", id: str, heir: str, dry_run: bool, style: str, **who: Any
 ) -> None:
     """Make the config ID a tombstone; old chats keep it."""
-    from toolkit import models
+    from toolkit.lifecycle import models
     from toolkit.reporters import text
 
     wanted = models.model_id(id)
@@ -180,8 +180,8 @@ def delete(
 @acting
 def promote(connection: "Connection", id: str, style: str, **who: Any) -> None:
     """Make the model config ID the default."""
-    from toolkit import models
     from toolkit.database import transact
+    from toolkit.lifecycle import models
 
     wanted = models.model_id(id)
     made = transact(connection, lambda: models.promote(connection, wanted, **who))
@@ -199,7 +199,7 @@ def reassign(
     connection: "Connection", id: str, target: str, dry_run: bool, style: str, **who: Any
 ) -> None:
     """Make the overrides and open chats of config ID use another one."""
-    from toolkit import models, reassign
+    from toolkit.lifecycle import models, reassign
     from toolkit.reporters import text
 
     source, to = models.model_id(id), models.model_id(target)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from toolkit.audit import Outcome
+from toolkit.audit.auditor import Outcome
 
 PATIENCE = 0.5  # seconds; a quick audit needs no bar, nor the time to import one
 EVERY = 30.0  # seconds between plain lines

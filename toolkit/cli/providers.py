@@ -50,7 +50,7 @@ def provider() -> None:
 @reading
 def list_(connection: "Connection", style: str) -> None:
     """List the providers and their models' numbers; never their keys."""
-    from toolkit import providers
+    from toolkit.lifecycle import providers
     from toolkit.reporters import text
 
     found = providers.list_providers(connection)
@@ -80,8 +80,8 @@ def add(
     **policy: Any,
 ) -> None:
     """Add provider NAME. Its key comes from a file, standard input or a variable."""
-    from toolkit import providers
     from toolkit.database import transact
+    from toolkit.lifecycle import providers
 
     given = {column: value for column, value in policy.items() if value is not None}
     key = read_key(key_file, key_env) or ""
@@ -123,8 +123,8 @@ def update(
     **columns: Any,
 ) -> None:
     """Change provider NAME (or id): what is given, and nothing else."""
-    from toolkit import providers
     from toolkit.database import transact
+    from toolkit.lifecycle import providers
 
     changes = {column: value for column, value in columns.items() if value is not None}
     key = read_key(key_file, key_env)
@@ -151,7 +151,7 @@ def _switch(
     style: str,
     **who: Any,
 ) -> None:
-    from toolkit import providers
+    from toolkit.lifecycle import providers
     from toolkit.reporters import text
 
     switch = deed(
@@ -199,7 +199,7 @@ def delete(
 
     Old chats keep them. --dry-run prints the same document and changes nothing.
     """
-    from toolkit import providers
+    from toolkit.lifecycle import providers
     from toolkit.reporters import text
 
     deletion = deed(
@@ -227,7 +227,7 @@ def restore(
 
     The provider must have been added again.
     """
-    from toolkit import providers
+    from toolkit.lifecycle import providers
     from toolkit.reporters import text
 
     restoration = deed(
@@ -264,8 +264,8 @@ def user_key(
     **who: Any,
 ) -> None:
     """Store USER's own key for provider NAME, or remove it."""
-    from toolkit import keys
     from toolkit.database import transact
+    from toolkit.lifecycle import keys
 
     key = read_key(key_file, key_env)
     if remove and key is not None:

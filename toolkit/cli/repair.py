@@ -11,9 +11,9 @@ from toolkit.cli.options import reading, show, writing
 from toolkit.errors import DONE, FINDINGS
 
 if TYPE_CHECKING:
-    from toolkit.apply import Progress
     from toolkit.database import Connection
-    from toolkit.plans import Options, Plan
+    from toolkit.repair.apply import Progress
+    from toolkit.repair.plans import Options, Plan
 
 ACTOR = click.option(
     "--actor", metavar="NAME", help="Who does it, for the journal. [default: system user]"
@@ -92,8 +92,8 @@ def repair(
     Without --apply nothing is written to the database. Exit 1 while there is something
     to do or to decide, 5 when a guard refuses.
     """
-    from toolkit.audit import select_checks
-    from toolkit.plans import Options
+    from toolkit.audit.auditor import select_checks
+    from toolkit.repair.plans import Options
 
     if make and out:
         raise click.UsageError("--out saves a plan and --apply makes it: choose one.")
@@ -103,8 +103,8 @@ def repair(
         return _repair_now(connection, names, options, actor, style)
     plan = _plan(connection, names, options)
     if out:
-        from toolkit.guards import refuse_unlifted
-        from toolkit.plans import write_plan
+        from toolkit.repair.guards import refuse_unlifted
+        from toolkit.repair.plans import write_plan
 
         refuse_unlifted(plan.guards)
         write_plan(plan, out)
@@ -113,9 +113,9 @@ def repair(
 
 
 def _plan(connection: "Connection", names: tuple[str, ...], options: "Options") -> "Plan":
-    from toolkit.audit import select_checks
+    from toolkit.audit.auditor import select_checks
     from toolkit.database import snapshot
-    from toolkit.repair import plan_repair
+    from toolkit.repair.planning import plan_repair
 
     selected = select_checks(names)
     with snapshot(connection):
@@ -140,7 +140,7 @@ def _repair_now(
     actor: str | None,
     style: str,
 ) -> int:
-    from toolkit.apply import apply_plan
+    from toolkit.repair.apply import apply_plan
     from toolkit.reporters import repairs
 
     plan = _plan(connection, names, options)
@@ -165,8 +165,8 @@ def apply(connection: "Connection", plan: Path, actor: str | None, style: str) -
 
     A plan that was broken off goes on; one that was made before is not made again.
     """
-    from toolkit.apply import apply_plan
-    from toolkit.plans import read_plan
+    from toolkit.repair.apply import apply_plan
+    from toolkit.repair.plans import read_plan
     from toolkit.reporters import repairs
 
     read = read_plan(plan)
@@ -192,8 +192,8 @@ def undo(
     Rows that moved since are left alone and listed; then the exit code is 1. An undo is
     a run itself, and can be undone.
     """
+    from toolkit.repair.undo import undo_run
     from toolkit.reporters import repairs
-    from toolkit.undo import undo_run
 
     undone = undo_run(connection, run, actor=actor, allow=allow, progress=_progress())
     show(style, undone.document(), lambda: repairs.undone(undone))

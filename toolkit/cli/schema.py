@@ -93,7 +93,7 @@ def status(connection: Any, style: str) -> int:
     """
     from toolkit.reporters import text
     from toolkit.status import status
-    from toolkit.upgrade import head
+    from toolkit.upgrade.upgrade import head
 
     document = status(connection, head())
     show(style, document, lambda: text.status(document))
@@ -141,9 +141,10 @@ def _move(
     options: "Options",
     guard: bool = False,
 ) -> int:
-    from toolkit import schema, upgrade
+    from toolkit import schema
     from toolkit.database import address_of, database
     from toolkit.errors import UsageError
+    from toolkit.upgrade import upgrade
 
     if plan and sql:
         raise UsageError("--plan and --sql do not go together")
@@ -175,7 +176,7 @@ def _move(
 def _plan(
     connection: Any, way: str, revision: str, options: "Options", style: str, guard: bool
 ) -> int:
-    from toolkit import plan
+    from toolkit.upgrade import plan
 
     document = plan.plan(connection, way, revision, options, guarded=guard)
     show(style, document, lambda: plan.text(document))
@@ -187,7 +188,7 @@ def _plan(
 def _sql(
     connection: Any, way: str, revision: str, options: "Options", style: str, guard: bool
 ) -> int:
-    from toolkit import script
+    from toolkit.upgrade import script
 
     lines = script.script(connection, way, revision, options, guarded=guard)
     show(style, {"sql": lines}, lambda: lines)
@@ -203,8 +204,8 @@ def adopt(apply: bool, url: str | None, style: str) -> int:
 
     Exit 0 where it is recognised, 4 where not.
     """
-    from toolkit import adopt
     from toolkit.database import address_of, database
+    from toolkit.upgrade import adopt
 
     with (
         address_of(url) as address,

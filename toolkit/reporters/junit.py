@@ -4,8 +4,8 @@ from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from toolkit.audit import Outcome
-from toolkit.report import Report
+from toolkit.audit.auditor import Outcome
+from toolkit.audit.report import Report
 from toolkit.reporters.text import headline
 
 

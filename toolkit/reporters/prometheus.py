@@ -7,7 +7,7 @@ bounded.
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from toolkit.report import Report
+from toolkit.audit.report import Report
 
 SUCCESS = "sexton_audit_last_success_timestamp_seconds"
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from toolkit.apply import Made
-from toolkit.plans import Plan
+from toolkit.repair.apply import Made
+from toolkit.repair.plans import Plan
+from toolkit.repair.undo import Undone
 from toolkit.reporters.text import count, table
-from toolkit.undo import Undone
 
 SHOWN = 200  # rows of a plan or a run that the text lists; the documents have them all
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from checks import Check, Severity
 from toolkit import __version__
-from toolkit.audit import Finding, Outcome
-from toolkit.report import Report
+from toolkit.audit.auditor import Finding, Outcome
+from toolkit.audit.report import Report
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 LEVELS = {Severity.INFO: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}

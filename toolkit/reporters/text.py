@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from checks import Check, Severity
-from toolkit.audit import Outcome, Status
-from toolkit.baseline import Comparison
-from toolkit.mentions import References
-from toolkit.models import Removal
-from toolkit.providers import Deletion, Restoration, Switch
-from toolkit.reassign import Reassignment
-from toolkit.report import Report
+from toolkit.audit.auditor import Outcome, Status
+from toolkit.audit.baseline import Comparison
+from toolkit.audit.report import Report
+from toolkit.lifecycle.mentions import References
+from toolkit.lifecycle.models import Removal
+from toolkit.lifecycle.providers import Deletion, Restoration, Switch
+from toolkit.lifecycle.reassign import Reassignment
 
 ORDER: tuple[Status, ...] = ("pass", "fail", "incomplete", "skipped")
 RANK = {"incomplete": 0, "fail": 1, "skipped": 2, "pass": 3}

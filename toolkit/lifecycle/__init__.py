@@ -1,0 +1,1 @@
+"""Life cycle: providers, models and their users, from adding to deleting."""

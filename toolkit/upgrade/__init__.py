@@ -1,0 +1,1 @@
+"""Upgrade: changing the schema of a live database, and the guard beside it."""

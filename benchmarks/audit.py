@@ -230,8 +230,8 @@ def wall_times(url: str) -> dict[str, float]:
                 [psql, "-XqAt", "-d", url, "-f", showing]
             ),
             "sexton audit, with its second look": _wall([*sexton, "audit", "--url", url]),
-            "sexton audit, the three reference checks": _wall(
-                [*sexton, "audit", "--url", url, *REFERENCES]
+            "sexton audit --confirm-after 0, the three reference checks": _wall(
+                [*sexton, "audit", "--url", url, "--confirm-after", "0", *REFERENCES]
             ),
         }
         if soda := os.environ.get("SODA"):
@@ -453,7 +453,7 @@ def page(
         *(f"| {name} | {ms(time_)} |" for name, time_ in walls.items()),
         "",
         *textwrap.wrap(
-            "The hand-written scripts look once, so `--confirm-after 0` is their like. The "
+            "The hand-written scripts and Soda look once, so `--confirm-after 0` is their like. The "
             "second look, which the default takes where a soft reference dangles, comes a "
             "second after the first at the earliest: that second is the price of no false "
             "orphans (below).",

@@ -453,10 +453,10 @@ def page(
         *(f"| {name} | {ms(time_)} |" for name, time_ in walls.items()),
         "",
         *textwrap.wrap(
-            "The hand-written scripts and Soda look once, so `--confirm-after 0` is their like. The "
-            "second look, which the default takes where a soft reference dangles, comes a "
-            "second after the first at the earliest: that second is the price of no false "
-            "orphans (below).",
+            "The hand-written scripts and Soda look once, so `--confirm-after 0` is their "
+            "like. The second look, which the default takes where a soft reference "
+            "dangles, comes a second after the first at the earliest: that second is the "
+            "price of no false orphans (below).",
             92,
         ),
         "",

@@ -237,12 +237,24 @@ ADD: list[Step] = [
         "sql": _validate(CHILD, CHILD_CHECKS),
     },
     {
+        "title": "drop a key that bears the name, and is another",
+        "lock": "access exclusive",
+        "tables": [PARENT, CHILD],
+        "done": f"""
+            select exists (select {KEYS}) or not exists (
+                select from pg_catalog.pg_constraint
+                where conrelid = to_regclass('{CHILD}') and conname = '{KEY}'
+            )
+        """,  # noqa: S608 - literals of this file
+        "sql": [f"alter table {CHILD} drop constraint {KEY}"],
+    },
+    {
         "title": "add the key for live rows, not yet valid",
         "lock": "share row exclusive",
         "tables": [PARENT, CHILD],
         "done": f"select exists (select {KEYS})",
         "sql": [
-            f"alter table {CHILD} drop constraint if exists {KEY}",
+            # No `drop ... if exists` here: it locks readers out even where nothing is.
             f"alter table {CHILD} add constraint {KEY} "
             f"foreign key (provider, {COLUMN}) "
             f"references {PARENT} (provider, {COLUMN}) not valid",

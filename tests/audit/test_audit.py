@@ -221,6 +221,34 @@ def test_a_connection_that_breaks_leaves_a_truthful_report(url, free, jobs):
     assert all(o.reason for o in outcomes.values() if o.status == "incomplete")
 
 
+def test_of_a_team_one_may_break_and_the_others_look_twice(url, free):
+    add_chat(free, uuid.uuid4())
+    worker = second_connection(url)
+    both = threading.Barrier(2)
+
+    def watch(what):
+        if isinstance(what, str) and what.startswith("slow") and both.wait(10) == 0:
+            killer.start()
+
+    def kill():
+        with contextlib.closing(second_connection(url)) as other:
+            other.execute("select pg_terminate_backend(%s)", (worker.info.backend_pid,))
+
+    killer = threading.Timer(0.2, kill)
+    sleep = "select n from generate_series(1, 1) n where length(pg_sleep(0.6)::text) > n"
+    slow = [own(name, sleep, ("n",)) for name in ("slow_1", "slow_2")]
+    outcomes = run(
+        *(free, *slow, "chat_without_model"),
+        connect=lambda: worker,
+        watch=watch,
+        jobs=2,
+        confirm_after=0.1,
+    )
+    killer.join()
+    assert sorted(outcomes[check.name].status for check in slow) == ["incomplete", "pass"]
+    assert outcomes["chat_without_model"].status == "fail"
+
+
 # -- two looks -------------------------------------------------------------------------
 
 

@@ -259,7 +259,7 @@ class Auditor:
                     for unit in units:
                         if not self.lost:
                             self._take(connection, unit)
-            if self.options.confirm_after and not self.lost:
+            if self.options.confirm_after and not (self.collided or connection.closed):
                 self._look_again(connection, run)
         except KeyboardInterrupt:
             self.stopped = INTERRUPTED

@@ -106,6 +106,20 @@ def pytest_report_header() -> str:
     return f"postgresql: {version} ({server.name})"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests' files apart from other runs'.
+
+    Each run of pytest shuts the directory that all of them share by default against other
+    accounts, and thereby the servers of a run beside it out of their own.
+    """
+    if config.option.basetemp is None:
+        own = tempfile.TemporaryDirectory(prefix="sexton-tests-")
+        directory = Path(_stack.enter_context(own))
+        directory.chmod(0o711)
+        config.option.basetemp = str(directory / "tmp")
+
+
 def pytest_unconfigure() -> None:
     """Stop the server."""
     _stack.close()

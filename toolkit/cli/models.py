@@ -162,17 +162,16 @@ def delete(
     from toolkit.reporters import text
 
     wanted = models.model_id(id)
-    removal = deed(
+    deed(
         connection,
         lambda: models.preview_removal(connection, wanted, heir=heir),
         lambda seen: models.delete_model(
             connection, wanted, heir=heir, counted=seen, **who
         ),
-        dry_run,
+        text.removal,
+        dry_run=dry_run,
+        style=style,
     )
-    show(style, removal.document(), lambda: text.removal(removal, done=not dry_run))
-    if not dry_run:
-        tell_caches()
 
 
 @model.command()
@@ -203,15 +202,14 @@ def reassign(
     from toolkit.reporters import text
 
     source, to = models.model_id(id), models.model_id(target)
-    done = deed(
+    deed(
         connection,
         lambda: reassign.preview_reassignment(connection, source, to),
         lambda _: reassign.reassign(connection, source, to, **who),
-        dry_run,
+        text.reassignment,
+        dry_run=dry_run,
+        style=style,
     )
-    show(style, done.document(), lambda: text.reassignment(done, done=not dry_run))
-    if not dry_run:
-        tell_caches()
 
 
 def _options(file: Any) -> Any:

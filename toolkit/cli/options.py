@@ -70,17 +70,24 @@ def deed(
     connection: Any,
     preview: Callable[[], Any],
     act: Callable[[Any], Any],
+    told: Callable[..., str],
+    *,
     dry_run: bool,
-) -> Any:
-    """Preview an act in a snapshot; unless it is a dry run, do it in a transaction.
+    style: str,
+) -> None:
+    """Preview an act in a snapshot; unless it is a dry run, do it; say what it does.
 
-    The preview does the counting, which may take long, before anything is locked.
+    The preview does the counting, which may take long, before anything is locked. `told`
+    makes the text of either.
     """
     from toolkit.database import snapshot, transact
 
     with snapshot(connection):
         seen = preview()
-    return seen if dry_run else transact(connection, lambda: act(seen))
+    effect = seen if dry_run else transact(connection, lambda: act(seen))
+    show(style, effect.document(), lambda: told(effect, done=not dry_run))
+    if not dry_run:
+        tell_caches()
 
 
 def tell_caches() -> None:

@@ -154,17 +154,16 @@ def _switch(
     from toolkit.lifecycle import providers
     from toolkit.reporters import text
 
-    switch = deed(
+    deed(
         connection,
         lambda: providers.preview_switch(connection, name, enabled=enabled, heir=heir),
         lambda seen: providers.switch_provider(
             connection, name, enabled=enabled, heir=heir, counted=seen, **who
         ),
-        dry_run,
+        text.switch,
+        dry_run=dry_run,
+        style=style,
     )
-    show(style, switch.document(), lambda: text.switch(switch, done=not dry_run))
-    if not dry_run:
-        tell_caches()
 
 
 @provider.command()
@@ -202,17 +201,16 @@ def delete(
     from toolkit.lifecycle import providers
     from toolkit.reporters import text
 
-    deletion = deed(
+    deed(
         connection,
         lambda: providers.preview_deletion(connection, name, heir=heir),
         lambda seen: providers.delete_provider(
             connection, name, heir=heir, counted=seen, **who
         ),
-        dry_run,
+        text.deletion,
+        dry_run=dry_run,
+        style=style,
     )
-    show(style, deletion.document(), lambda: text.deletion(deletion, done=not dry_run))
-    if not dry_run:
-        tell_caches()
 
 
 @provider.command()
@@ -230,21 +228,16 @@ def restore(
     from toolkit.lifecycle import providers
     from toolkit.reporters import text
 
-    restoration = deed(
+    deed(
         connection,
         lambda: providers.preview_restoration(connection, name, heir=heir),
         lambda seen: providers.restore_provider(
             connection, name, heir=heir, counted=seen, **who
         ),
-        dry_run,
+        text.restoration,
+        dry_run=dry_run,
+        style=style,
     )
-    show(
-        style,
-        restoration.document(),
-        lambda: text.restoration(restoration, done=not dry_run),
-    )
-    if not dry_run:
-        tell_caches()
 
 
 @provider.command("user-key")

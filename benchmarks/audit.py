@@ -26,14 +26,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from checks import Check, all_checks
-from toolkit.audit import references
-from toolkit.audit.auditor import Options, run_checks
-from toolkit.audit.looking import plan_alone, read_facts
-from toolkit.audit.references import QUERIES, Strategy
-from toolkit.database import Connection, connect, rows, scalar, snapshot
-from toolkit.embedded import Server
-from toolkit.upgrade.upgrade import upgrade
+from sexton.audit import references
+from sexton.audit.auditor import Options, run_checks
+from sexton.audit.queries import plan_alone, read_facts
+from sexton.audit.references import QUERIES, Strategy
+from sexton.check import Check
+from sexton.database import Connection, connect, rows, scalar, snapshot
+from sexton.embedded import Server
+from sexton.project import all_checks
+from sexton.upgrade.run import upgrade
 
 PAGE = Path("docs/benchmarks/audit.md")
 RUNS = 5
@@ -211,7 +212,7 @@ def _server_time(
 
 def wall_times(url: str) -> dict[str, float]:
     """Milliseconds from the start of each program to its end."""
-    sexton = [sys.executable, "-m", "toolkit"]
+    sexton = [sys.executable, "-m", "sexton"]
     psql = str(_programs() / "psql")
     with tempfile.TemporaryDirectory() as directory:
         counting = Path(directory) / "counting.sql"
@@ -276,8 +277,8 @@ def by_hand(url: str, *, rows: bool = False) -> str:
     for check in all_checks().values():
         if plan_alone(check, facts, recheck=True).skipped:
             continue
-        absent = [name for name in check.stand_ins if name not in facts.tables]
-        stand_ins = ", ".join(f"{name} as ({check.stand_ins[name]})" for name in absent)
+        absent = [name for name in check.fallbacks if name not in facts.tables]
+        stand_ins = ", ".join(f"{name} as ({check.fallbacks[name]})" for name in absent)
         prefix = f"with {stand_ins} " if stand_ins and not check.reference else ""
         count = f"select count(*) from ({prefix}{check.rows}) found"
         statements.append(f"select '{check.name}', ({count});")

@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from migrations import guard as parts
-from migrations import steps
-from toolkit.database import Connection, connect, scalar
-from toolkit.embedded import Server
-from toolkit.upgrade import guard
-from toolkit.upgrade.upgrade import upgrade
+from sexton.database import Connection, connect, scalar
+from sexton.ddl import steps
+from sexton.embedded import Server
+from sexton.guard import guard, parts
+from sexton.upgrade.run import upgrade
 
 SETTINGS = {
     "shared_buffers": "512MB",

@@ -14,11 +14,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests import product_server
-from toolkit.database import Connection, connect, snapshot, transact
-from toolkit.embedded import Server
-from toolkit.lifecycle import models, providers
-from toolkit.upgrade.upgrade import upgrade
+from sexton.chat import models, providers
+from sexton.database import Connection, connect, snapshot, transact
+from sexton.embedded import Server
+from sexton.upgrade.run import upgrade
+from tests.support import product_server
 
 CHATS = (100, 10_000, 1_000_000)
 DELETIONS = 100

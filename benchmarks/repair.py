@@ -15,14 +15,14 @@ from typing import Any
 
 import psycopg
 
-from checks import all_checks
-from toolkit.database import Connection, connect, snapshot
-from toolkit.embedded import Server
-from toolkit.repair.apply import apply_plan
-from toolkit.repair.planning import plan_repair
-from toolkit.repair.plans import Options, Plan, read_plan, write_plan
-from toolkit.repair.undo import undo_run
-from toolkit.upgrade.upgrade import upgrade
+from sexton.database import Connection, connect, snapshot
+from sexton.embedded import Server
+from sexton.project import all_checks
+from sexton.repair.apply import apply_plan
+from sexton.repair.plan import Options, Plan, read_plan, write_plan
+from sexton.repair.planner import plan_repair
+from sexton.repair.undo import undo_run
+from sexton.upgrade.run import upgrade
 
 ORPHANS = 100_000
 RUNS = 5

@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from toolkit.database import database
-from toolkit.embedded import Server
+from sexton.database import database
+from sexton.embedded import Server
 
 RUNS = 15
 SEXTON = str(Path(sys.executable).with_name("sexton"))

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import psycopg
 
-from toolkit.database import Connection, connect
-from toolkit.embedded import Server
-from toolkit.sample import populate
-from toolkit.upgrade.upgrade import Options, upgrade
+from sexton.chat.sample import populate
+from sexton.database import Connection, connect
+from sexton.embedded import Server
+from sexton.upgrade.run import Options, upgrade
 
 CLIENTS, RATE = 8, 200.0
 BEFORE = 2.0  # the upgrade starts so long after the reader

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 ID = re.compile(r'("model_config_id"\s*:\s*)("[^"\\\\]*"|[^\s,}]+)')
@@ -109,6 +109,6 @@ check = Check(
         order by s.key
     """,
     judge=judge,
-    mend=mend,
-    decide="choose a usable model for the advisor, or set its model_config_id to null",
+    repair_row=mend,
+    manual_action="choose a usable model for the advisor, or set its id to null",
 )

@@ -6,7 +6,7 @@ for: the history stays readable. The chat's next turn silently uses the default.
 There is nothing to repair. `sexton chat resolve ID` says which model the chat uses next.
 """
 
-from checks.base import Check, Reference, Severity
+from sexton.check import Check, Reference, Severity
 
 check = Check(
     __name__,
@@ -18,9 +18,9 @@ check = Check(
         "chats": ("id", "last_model_config_id", "archived", "status"),
         "chat_model_configs": ("id", "model", "deleted"),
     },
-    looks_up=Reference("last_model_config_id", "chat_model_configs", "id"),
+    joins=Reference("last_model_config_id", "chat_model_configs", "id"),
     where="parent.deleted",
-    shows={
+    select={
         "model": "parent.model",
         "state": """
             case

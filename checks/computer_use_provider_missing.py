@@ -7,7 +7,7 @@ The repair clears the setting where the provider does not exist; the journal kee
 was. A disabled provider may be enabled again, so a person must decide.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -47,5 +47,5 @@ check = Check(
           )
         order by s.key
     """,
-    decide="choose an enabled provider for computer use, or clear the setting",
+    manual_action="choose an enabled provider for computer use, or clear the setting",
 )

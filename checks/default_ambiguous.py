@@ -9,7 +9,7 @@ and takes the flag from the others. Nothing else is lost; the others are listed.
 must be built again: `sexton upgrade`.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -63,5 +63,5 @@ check = Check(
         where d.place > 1
         order by d.id
     """,
-    brings=("orphaned_default",),
+    followed_by=("orphaned_default",),
 )

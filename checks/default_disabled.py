@@ -7,7 +7,7 @@ There is no automatic repair: enable the config, or promote another one with
 `sexton model promote ID`. Which of the two is wanted, only a person knows.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -26,5 +26,5 @@ check = Check(
         where c.is_default and not c.deleted and not c.enabled
         order by c.id
     """,
-    decide="enable the default, or promote another: sexton model promote ID",
+    manual_action="enable the default, or promote another: sexton model promote ID",
 )

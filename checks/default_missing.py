@@ -9,7 +9,7 @@ the database's order of provider and model. Nothing is lost. Where no config is 
 person must enable one, or its provider, first.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -65,5 +65,5 @@ check = Check(
               select from chat_model_configs d where d.is_default and not d.deleted
           )
     """,
-    decide="no config is usable: enable one, or its provider, and run repair again",
+    manual_action="no config is usable: enable one, or its provider, and run repair again",
 )

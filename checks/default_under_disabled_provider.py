@@ -8,7 +8,7 @@ There is no automatic repair: enable the provider, or promote another config wit
 `sexton model promote ID`. Which of the two is wanted, only a person knows.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -27,5 +27,5 @@ check = Check(
         where c.is_default and not c.deleted and not p.enabled
         order by c.id
     """,
-    decide="enable the provider, or promote another: sexton model promote ID",
+    manual_action="enable the provider, or promote another: sexton model promote ID",
 )

@@ -7,7 +7,7 @@ a manual update, leaves this behind.
 There is no repair here, for Sexton never touches keys: let the product encrypt them again.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -20,7 +20,7 @@ check = Check(
         "user_chat_provider_keys": ("id", "api_key", "api_key_key_id"),
         "dbcrypt_keys": ("active_key_digest",),
     },
-    stand_ins={"dbcrypt_keys": "select null::text as active_key_digest where false"},
+    fallbacks={"dbcrypt_keys": "select null::text as active_key_digest where false"},
     find="""
         select
             k.id,
@@ -42,5 +42,5 @@ check = Check(
            )
         order by k.id
     """,
-    decide="let the product encrypt its keys again",
+    manual_action="let the product encrypt its keys again",
 )

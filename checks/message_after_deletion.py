@@ -7,7 +7,7 @@ hear of the deletion and still spends money on the model.
 There is nothing to repair in the rows: restart or update the replica that wrote them.
 """
 
-from checks.base import Check, Reference, Severity
+from sexton.check import Check, Reference, Severity
 
 check = Check(
     __name__,
@@ -19,8 +19,8 @@ check = Check(
         "chat_messages": ("model_config_id", "created_at"),
         "chat_model_configs": ("id", "model", "deleted", "deleted_at"),
     },
-    looks_up=Reference("model_config_id", "chat_model_configs", "id"),
+    joins=Reference("model_config_id", "chat_model_configs", "id"),
     where="parent.deleted and this.created_at > parent.deleted_at + interval '1 minute'",
-    shows={"model": "parent.model"},
-    decide="find the replica that still used the model, and restart it",
+    select={"model": "parent.model"},
+    manual_action="find the replica that still used the model, and restart it",
 )

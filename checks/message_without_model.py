@@ -9,7 +9,7 @@ remembers it, else `unknown`. Nothing is lost, and the reference stays: setting 
 would lose the model for good. A restored row is better: restore it first if you can.
 """
 
-from checks.base import Check, Reference, Severity
+from sexton.check import Check, Reference, Severity
 
 check = Check(
     __name__,
@@ -18,7 +18,7 @@ check = Check(
     key=("id",),
     message="message {id} names model {model_config_id}, which does not exist",
     reads={"chat_debug_runs": ("model_config_id", "provider", "model", "started_at")},
-    stand_ins={
+    fallbacks={
         "chat_debug_runs": """
             select
                 null::uuid as model_config_id, null::text as provider,

@@ -7,7 +7,7 @@ There is no automatic repair: choose the one to keep, point the settings that na
 other one to it, then delete the other.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -28,5 +28,5 @@ check = Check(
         where d.copies > 1
         order by d.id
     """,
-    decide="keep one of them and delete the others: sexton model delete ID",
+    manual_action="keep one of them and delete the others: sexton model delete ID",
 )

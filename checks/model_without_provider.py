@@ -10,8 +10,8 @@ instead, create the provider again before repairing. A config whose provider is 
 misspelt is left alone; `provider_name_unknown` mends it.
 """
 
-from checks.base import Check, Reference, Severity
-from checks.guard import ENFORCED
+from sexton.check import Check, Reference, Severity
+from sexton.guard.facts import ENFORCED
 
 check = Check(
     __name__,
@@ -20,9 +20,9 @@ check = Check(
     key=("id",),
     message="model {model} names provider {provider}, which does not exist",
     reads={"chat_model_configs": ("model", "deleted")},
-    reference=Reference("provider", "chat_providers", "provider", guard=ENFORCED),
+    reference=Reference("provider", "chat_providers", "provider", enforced_by=ENFORCED),
     where="not this.deleted",
-    shows={"model": "this.model"},
+    select={"model": "this.model"},
     repair="""
         select
             'chat_model_configs' as "table",
@@ -46,6 +46,6 @@ check = Check(
           )
         order by c.is_default, c.id
     """,
-    decide="the name is misspelt; to mend it: sexton repair provider_name_unknown",
-    brings=("default_missing",),
+    manual_action="the name is misspelt; to mend it: sexton repair provider_name_unknown",
+    followed_by=("default_missing",),
 )

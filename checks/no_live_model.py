@@ -8,7 +8,7 @@ There is nothing to repair from: create a provider and a model, in the product o
 `sexton model create`. Tombstones do not come back by themselves.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -26,5 +26,5 @@ check = Check(
         having count(*) filter (where not c.deleted) = 0
            and (count(*) > 0 or exists (select from chat_providers))
     """,
-    decide="create a model: sexton model create",
+    manual_action="create a model: sexton model create",
 )

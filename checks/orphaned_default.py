@@ -9,8 +9,8 @@ database's order of provider and model. The orphan stays; `model_without_provide
 it. Nothing is lost.
 """
 
-from checks.base import Check, Reference, Severity
-from checks.guard import ENFORCED
+from sexton.check import Check, Reference, Severity
+from sexton.guard.facts import ENFORCED
 
 check = Check(
     __name__,
@@ -19,9 +19,9 @@ check = Check(
     key=("id",),
     message="default model {model} names provider {provider}, which does not exist",
     reads={"chat_model_configs": ("model", "deleted", "is_default")},
-    reference=Reference("provider", "chat_providers", "provider", guard=ENFORCED),
+    reference=Reference("provider", "chat_providers", "provider", enforced_by=ENFORCED),
     where="this.is_default and not this.deleted",
-    shows={"model": "this.model"},
+    select={"model": "this.model"},
     repair="""
         select
             'chat_model_configs' as "table",
@@ -42,5 +42,5 @@ check = Check(
           )
         order by c.id
     """,
-    brings=("default_missing",),
+    followed_by=("default_missing",),
 )

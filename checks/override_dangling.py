@@ -8,7 +8,7 @@ The repair clears the setting, which means the default; the journal keeps what i
 model or provider that is merely disabled may be enabled again, so a person must decide.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -97,5 +97,5 @@ check = Check(
         where c.id is null or c.deleted or p.provider is null
         order by s.key
     """,
-    decide="choose a usable model for the setting, or clear it",
+    manual_action="choose a usable model for the setting, or clear it",
 )

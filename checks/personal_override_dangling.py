@@ -8,7 +8,7 @@ keeps what it was. A model or provider that is merely disabled may be enabled ag
 person must decide.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -99,5 +99,5 @@ check = Check(
         where c.id is null or c.deleted or p.provider is null
         order by s.user_id, s.key
     """,
-    decide="set the choice to chat_default, or let the user choose again",
+    manual_action="set the choice to chat_default, or let the user choose again",
 )

@@ -6,7 +6,7 @@ look like this. Cost reports by model leave the amount out.
 There is nothing to repair from: the model is not recorded anywhere else.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,

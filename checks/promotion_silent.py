@@ -8,7 +8,7 @@ There is nothing to repair: look whether this default is wanted, and promote ano
 it is not.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,

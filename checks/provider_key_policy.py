@@ -8,7 +8,7 @@ There is no automatic repair: store a key, change the policy, or delete the stor
 request. A deleted key cannot be brought back.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -31,5 +31,5 @@ check = Check(
         where p.central_api_key_enabled = (p.api_key = '')
         order by p.id
     """,
-    decide="store a key, change the policy, or clear the stored key",
+    manual_action="store a key, change the policy, or clear the stored key",
 )

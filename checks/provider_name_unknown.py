@@ -8,7 +8,7 @@ The repair is made only when the check is named: it writes the known name that t
 once blanks and case are set right. What is no known name even then, a person must rename.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -53,6 +53,6 @@ check = Check(
         where c.provider <> k.name
         order by c.id
     """,
-    asked=True,
-    decide="rename the provider of the config to the name that was meant",
+    opt_in=True,
+    manual_action="rename the provider of the config to the name that was meant",
 )

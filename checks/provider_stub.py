@@ -8,7 +8,7 @@ foreign key stands it does not, for that would delete the tombstones for good. I
 provider is wanted, fill the row in instead.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -60,6 +60,6 @@ check = Check(
           )
         order by p.id
     """,
-    loses="a provider's row, though one that was never filled in",
-    decide="fill the provider in, or delete it: sexton provider delete NAME",
+    data_loss="a provider's row, though one that was never filled in",
+    manual_action="fill the provider in, or delete it: sexton provider delete NAME",
 )

@@ -6,7 +6,7 @@ a model yet. Nobody can choose anything of it.
 There is nothing to repair: create a model for it, or disable it.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,

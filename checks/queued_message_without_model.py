@@ -8,7 +8,7 @@ The repair clears the reference: the message then uses the chat's own model, or 
 default. The journal keeps which model was asked for.
 """
 
-from checks.base import Check, Reference, Severity
+from sexton.check import Check, Reference, Severity
 
 check = Check(
     __name__,
@@ -18,9 +18,9 @@ check = Check(
     message="queued message {id} names model {model_config_id}, which {state}",
     reads={"chat_model_configs": ("deleted",)},
     reference=Reference(
-        "model_config_id", "chat_model_configs", "id", counts="not parent.deleted"
+        "model_config_id", "chat_model_configs", "id", parent_where="not parent.deleted"
     ),
-    shows={
+    select={
         "state": """
             case
                 when this.model_config_id in (select c.id from chat_model_configs c)

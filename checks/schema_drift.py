@@ -13,8 +13,8 @@ missing.
 from dataclasses import dataclass
 from typing import LiteralString
 
-from checks.base import Check, Severity
-from checks.guard import WHOLE_OR_ABSENT
+from sexton.check import Check, Severity
+from sexton.guard.facts import WHOLE_OR_ABSENT
 
 END = "9999"  # sorts after every revision
 
@@ -265,5 +265,5 @@ check = Check(
             for f in FACTS
         ),
     ),
-    decide="put back what is missing, or stamp the revision that the schema really has",
+    manual_action="put back what is missing, or stamp the revision the schema has",
 )

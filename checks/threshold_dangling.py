@@ -8,7 +8,7 @@ journal then knows the percentage. Where the config is a tombstone, the row migh
 again if the config came back, so a person must decide.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -71,6 +71,6 @@ check = Check(
         where not exists (select from chat_model_configs c where c.id = s.model_id)
         order by s.user_id, s.key
     """,
-    loses="the percentage a user chose for a model that does not exist",
-    decide="delete the setting, unless its tombstone is to come back",
+    data_loss="the percentage a user chose for a model that does not exist",
+    manual_action="delete the setting, unless its tombstone is to come back",
 )

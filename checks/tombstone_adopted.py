@@ -7,7 +7,7 @@ upgrade that binds configs to providers by id binds the old ones to the new one.
 There is nothing to repair in the rows. Note the lineage before such an upgrade.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -26,5 +26,5 @@ check = Check(
         where c.deleted and c.deleted_at < p.created_at
         order by c.id
     """,
-    decide="note that these tombstones belonged to an earlier provider of that name",
+    manual_action="note that these tombstones belonged to an earlier provider of that name",
 )

@@ -8,7 +8,7 @@ The repair gives a tombstone without a time the time of its last update. A live 
 with a time is left alone: a person must say whether it is deleted.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -41,5 +41,5 @@ check = Check(
         where c.deleted and c.deleted_at is null
         order by c.id
     """,
-    decide="a live config has a deleted_at: delete the config, or clear the column",
+    manual_action="a live config has a deleted_at: delete the config, or clear the column",
 )

@@ -7,7 +7,7 @@ There is nothing to repair. Whoever brings the config back to life must clear th
 first, or the index refuses a second default.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,

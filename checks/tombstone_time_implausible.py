@@ -7,7 +7,7 @@ Reports of what existed when are then wrong as well.
 There is no automatic repair: when the config was deleted, only other records can tell.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -33,5 +33,5 @@ check = Check(
            or c.deleted_at > clock_timestamp() + interval '1 minute'
         order by c.id
     """,
-    decide="find out when the config was deleted, and correct the column",
+    manual_action="find out when the config was deleted, and correct the column",
 )

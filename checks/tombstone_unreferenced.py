@@ -7,7 +7,7 @@ The repair purges those that no setting, queued message or debug run names eithe
 takes `--unsafe`: only the journal then knows them.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -32,7 +32,7 @@ check = Check(
           and not exists (select from chat_messages m where m.model_config_id = c.id)
         order by c.id
     """,
-    stand_ins={
+    fallbacks={
         "chat_queued_messages": "select null::uuid as model_config_id where false",
         "chat_debug_runs": "select null::uuid as model_config_id where false",
         "site_configs": "select null::text as key, null::text as value where false",
@@ -70,6 +70,6 @@ check = Check(
           )
         order by c.id
     """,
-    loses="the tombstones it purges: only the journal keeps them",
-    decide="something else names the tombstone: a setting, a queued message, a debug run",
+    data_loss="the tombstones it purges: only the journal keeps them",
+    manual_action="something else names it: a setting, a queued message, a debug run",
 )

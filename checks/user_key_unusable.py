@@ -7,7 +7,7 @@ The repair revokes the key, that is, deletes its row, and takes `--unsafe`: the 
 does not keep keys, so not even `sexton undo` brings it back.
 """
 
-from checks.base import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -20,7 +20,7 @@ check = Check(
         "chat_providers": ("id", "provider", "enabled", "allow_user_api_key"),
         "users": ("id", "deleted"),
     },
-    stand_ins={"users": "select null::uuid as id, false as deleted where false"},
+    fallbacks={"users": "select null::uuid as id, false as deleted where false"},
     find="""
         select
             k.id,
@@ -53,6 +53,6 @@ check = Check(
         where not p.enabled or not p.allow_user_api_key or u.deleted
         order by k.id
     """,
-    loses="users' API keys, which not even undo brings back",
-    decide="delete the key, or let the provider allow it again",
+    data_loss="users' API keys, which not even undo brings back",
+    manual_action="delete the key, or let the provider allow it again",
 )

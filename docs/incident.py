@@ -10,14 +10,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from checks import all_checks
-from toolkit.database import database, scalar, snapshot
-from toolkit.errors import SextonError
-from toolkit.repair.apply import apply_plan
-from toolkit.repair.guards import refuse_unlifted
-from toolkit.repair.planning import plan_repair
-from toolkit.repair.plans import Options, read_plan, write_plan
-from toolkit.repair.undo import undo_run
+from sexton.database import database, scalar, snapshot
+from sexton.errors import SextonError
+from sexton.project import all_checks
+from sexton.repair.apply import apply_plan
+from sexton.repair.plan import Options, read_plan, write_plan
+from sexton.repair.planner import plan_repair
+from sexton.repair.safety import refuse_unlifted
+from sexton.repair.undo import undo_run
 
 CHECKS = ("model_without_provider", "orphaned_default", "default_missing")
 PLAN = Path("incident-plan.json")

@@ -12,14 +12,14 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
-from migrations import steps
-from migrations.locks import Options
-from migrations.turn import require_direct, turn
-from toolkit.database import address_of
-from toolkit.engine import engine
-from toolkit.errors import SextonError, UsageError
-from toolkit.schema import VERSION_SCHEMA, VERSION_TABLE
-from toolkit.tables import metadata
+from sexton.chat.tables import metadata
+from sexton.database import address_of
+from sexton.ddl import steps
+from sexton.ddl.upgrade_lock import require_direct, turn
+from sexton.ddl.waiting import Options
+from sexton.engine import engine
+from sexton.errors import SextonError, UsageError
+from sexton.schema import VERSION_SCHEMA, VERSION_TABLE
 
 steps.register()
 

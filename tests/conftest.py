@@ -18,11 +18,11 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from tests.tools import Cli
-from tests.upstream import build_upstream
-from toolkit.database import Connection, connect
-from toolkit.embedded import Server
-from toolkit.upgrade.upgrade import upgrade
+from sexton.database import Connection, connect
+from sexton.embedded import Server
+from sexton.upgrade.run import upgrade
+from tests.support.tools import Cli
+from tests.support.upstream import build_upstream
 
 # Durability is not what these tests are about; the crash tests start their own server.
 SETTINGS = {

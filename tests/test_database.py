@@ -5,8 +5,8 @@ import contextlib
 import psycopg
 import pytest
 
-from toolkit.database import connect, database, redact, scalar, snapshot, transact
-from toolkit.errors import Busy, ConnectionFailed, WrongSchema
+from sexton.database import connect, database, redact, scalar, snapshot, transact
+from sexton.errors import Busy, ConnectionFailed, WrongSchema
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_lock_that_cannot_be_had_is_busy(url):
 
 
 def test_a_missing_table_is_the_wrong_schema(database):
-    from toolkit.database import database as opening
+    from sexton.database import database as opening
 
     with pytest.raises(WrongSchema), opening(database("empty")) as connection:
         connection.execute("select from chat_providers")

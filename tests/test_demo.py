@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from toolkit.database import database, scalar
+from sexton.database import database, scalar
 
 
 def test_the_story_ends_well(sexton, monkeypatch, tmp_path):

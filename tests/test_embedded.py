@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from toolkit.embedded import SUPERUSER, Server
-from toolkit.errors import ConnectionFailed
+from sexton.embedded import SUPERUSER, Server
+from sexton.errors import ConnectionFailed
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_data_stays_between_runs(directory):
 
 def test_a_killed_user_leaves_no_claim(directory):
     program = (
-        "import os, sys; from pathlib import Path; from toolkit.embedded import Server\n"
+        "import os, sys; from pathlib import Path; from sexton.embedded import Server\n"
         "Server(Path(sys.argv[1])).__enter__(); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", program, str(directory)], check=False)

@@ -6,10 +6,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tests.tools import add_chat, add_model, add_provider
-from toolkit.engine import engine
-from toolkit.lifecycle.providers import delete_provider, preview_deletion
-from toolkit.tables import chat_model_configs, metadata
+from sexton.chat.providers import delete_provider, preview_deletion
+from sexton.chat.tables import chat_model_configs, metadata
+from sexton.engine import engine
+from tests.support.tools import add_chat, add_model, add_provider
 
 
 @pytest.fixture

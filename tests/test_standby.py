@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from checks import all_checks
-from tests.tools import add_chat, add_model, add_provider
-from toolkit.audit.auditor import Options, run_checks
-from toolkit.cli import run
-from toolkit.database import connect, scalar
-from toolkit.embedded import Server
-from toolkit.upgrade.upgrade import upgrade
+from sexton.audit.auditor import Options, run_checks
+from sexton.cli import run
+from sexton.database import connect, scalar
+from sexton.embedded import Server
+from sexton.project import all_checks
+from sexton.upgrade.run import upgrade
+from tests.support.tools import add_chat, add_model, add_provider
 
 
 @pytest.fixture(scope="module")

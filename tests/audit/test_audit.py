@@ -10,8 +10,15 @@ from dataclasses import replace
 import pytest
 from psycopg import conninfo
 
-from checks import Check, Reference, Severity, all_checks
-from tests.tools import (
+from sexton.audit import auditor, references
+from sexton.audit import queries as looking
+from sexton.audit.auditor import Options, Outcome, run_checks, select_checks
+from sexton.chat.sample import populate
+from sexton.check import Check, Reference, Severity
+from sexton.database import connect, scalar, snapshot
+from sexton.errors import UsageError, WrongSchema
+from sexton.project import all_checks
+from tests.support.tools import (
     Cli,
     add_chat,
     add_message,
@@ -20,11 +27,6 @@ from tests.tools import (
     look,
     second_connection,
 )
-from toolkit.audit import auditor, looking, references
-from toolkit.audit.auditor import Options, Outcome, run_checks, select_checks
-from toolkit.database import connect, scalar, snapshot
-from toolkit.errors import UsageError, WrongSchema
-from toolkit.sample import populate
 
 FREE = "alter table chats drop constraint chats_last_model_config_id_fkey"
 
@@ -612,8 +614,8 @@ def test_a_table_that_may_not_be_read_is_incomplete_and_the_others_go_on(
 
 def test_all_checks_see_one_snapshot(connection, url):
     """Rows that another connection writes while the audit runs are not seen."""
-    from toolkit.audit.auditor import audit, begin
-    from toolkit.database import snapshot
+    from sexton.audit.auditor import audit, begin
+    from sexton.database import snapshot
 
     add_provider(connection, "openai")
     with connect(url, name="writer") as writer, snapshot(connection):
@@ -638,8 +640,8 @@ def test_fingerprints_are_the_same_in_every_run(sexton, connection):
 
 def test_an_audit_takes_no_transaction_id(connection):
     """Nothing is written without one, not even a row lock."""
-    from toolkit.audit.auditor import audit, begin
-    from toolkit.database import snapshot
+    from sexton.audit.auditor import audit, begin
+    from sexton.database import snapshot
 
     add_provider(connection, "openai")
     add_model(connection, "google")

@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from checks import all_checks
-from tests.tools import add_model, add_provider
-from toolkit.audit import baseline
-from toolkit.audit.auditor import Options, run_checks, select_checks
-from toolkit.audit.baseline import load, write
-from toolkit.errors import Refused, UsageError
+from sexton.audit import baseline
+from sexton.audit.auditor import Options, run_checks, select_checks
+from sexton.audit.baseline import load, write
+from sexton.errors import Refused, UsageError
+from sexton.project import all_checks
+from tests.support.tools import add_model, add_provider
 
 NAME = "model_without_provider"
 TODAY = datetime.date(2026, 6, 15)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import Cli
+from tests.support.tools import Cli
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
 
@@ -24,7 +24,7 @@ def timeless(text):
 def test_the_own_check_finds_what_the_page_shows(database, capfd, tmp_path, indexed):
     from contextlib import closing
 
-    from toolkit.database import connect
+    from sexton.database import connect
 
     url = database("empty")
     with closing(connect(url, name="tests")) as connection:
@@ -41,7 +41,7 @@ def test_the_own_check_finds_what_the_page_shows(database, capfd, tmp_path, inde
 
 
 def test_the_rule_is_the_one_in_the_code():
-    from toolkit.audit import references
+    from sexton.audit import references
 
     assert f"{references.GAP} × parents" in PAGE
     assert f"{references.LOOSE} × distinct values" in PAGE

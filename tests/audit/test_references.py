@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from checks import Check, Reference, Severity
-from toolkit.audit import references
-from toolkit.audit.references import QUERIES, Facts, choose, facts, query
-from toolkit.database import connect, rows, scalar
+from sexton.audit import references
+from sexton.audit.references import QUERIES, Facts, choose, facts, query
+from sexton.check import Check, Reference, Severity
+from sexton.database import connect, rows, scalar
 
 # One column of each kind; text in two collations, of which the first is the database's.
 TYPES = {
@@ -30,7 +30,7 @@ def check(where="", counts=""):
         key=("id",),
         message="child {id} names {ref}, which does not exist",
         where=where,
-        reference=Reference("ref", "parent", "key", counts=counts),
+        reference=Reference("ref", "parent", "key", parent_where=counts),
     )
 
 

@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from tests.tools import (
+from tests.support.tools import (
     add_model,
     add_provider,
     assert_clean,

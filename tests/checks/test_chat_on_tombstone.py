@@ -1,4 +1,4 @@
-from tests.tools import add_chat, add_model, add_provider, assert_clean, look
+from tests.support.tools import add_chat, add_model, add_provider, assert_clean, look
 
 NAME = "chat_on_tombstone"
 

@@ -2,7 +2,14 @@ import uuid
 
 import pytest
 
-from tests.tools import add_chat, add_model, add_provider, assert_clean, assert_finds, look
+from tests.support.tools import (
+    add_chat,
+    add_model,
+    add_provider,
+    assert_clean,
+    assert_finds,
+    look,
+)
 
 NAME = "chat_without_model"
 

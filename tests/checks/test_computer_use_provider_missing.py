@@ -1,6 +1,6 @@
 import pytest
 
-from tests.tools import add_provider, assert_clean, assert_finds, configure
+from tests.support.tools import add_provider, assert_clean, assert_finds, configure
 
 NAME = "computer_use_provider_missing"
 SETTING = "agents_computer_use_provider"

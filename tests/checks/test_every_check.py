@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from checks import Severity, all_checks
+from sexton.audit.queries import plan_alone, read_facts
+from sexton.check import Severity
+from sexton.database import connect, rows, snapshot
+from sexton.project import all_checks
+from sexton.schema import columns
 from tests.conftest import origin
-from tests.tools import look
-from toolkit.audit.looking import plan_alone, read_facts
-from toolkit.database import connect, rows, snapshot
-from toolkit.schema import columns
+from tests.support.tools import look
 
 CHECKS = sorted(all_checks().values(), key=lambda check: check.name)
 
@@ -52,11 +53,11 @@ def test_it_explains_itself(check):
 
 def test_its_name_is_its_files_and_its_tests(check):
     assert Path(__file__).with_name(f"test_{check.name}.py").exists()
-    assert check.module == f"checks.{check.name}"
+    assert check.module == f"chat_checks.{check.name}"
 
 
 def test_it_says_what_to_do_or_is_no_fault(check):
-    assert check.repair or check.decide or check.severity is Severity.INFO
+    assert check.repair or check.manual_action or check.severity is Severity.INFO
 
 
 def test_its_repair_plans_nothing_where_nothing_is_wrong(check, empty):

@@ -1,6 +1,6 @@
 import uuid
 
-from tests.tools import add_provider, add_user, assert_clean, look
+from tests.support.tools import add_provider, add_user, assert_clean, look
 
 NAME = "key_without_digest"
 

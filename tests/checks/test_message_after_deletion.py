@@ -2,7 +2,7 @@ import datetime
 
 import pytest
 
-from tests.tools import (
+from tests.support.tools import (
     add_chat,
     add_message,
     add_model,

@@ -1,6 +1,6 @@
 import uuid
 
-from tests.tools import (
+from tests.support.tools import (
     add_chat,
     add_message,
     add_model,

@@ -1,4 +1,4 @@
-from tests.tools import add_model, add_provider, assert_clean, assert_finds, look
+from tests.support.tools import add_model, add_provider, assert_clean, assert_finds, look
 
 NAME = "model_without_provider"
 
@@ -31,7 +31,7 @@ def test_where_no_provider_has_a_row_it_is_not_believed(connection):
 def test_where_the_key_stands_nothing_need_be_looked_at(database):
     from contextlib import closing
 
-    from toolkit.database import connect
+    from sexton.database import connect
 
     with closing(connect(database("0003"), name="tests")) as connection:
         outcome = look(connection, NAME, recheck=False)

@@ -1,4 +1,4 @@
-from tests.tools import add_model, add_provider, assert_clean, assert_finds
+from tests.support.tools import add_model, add_provider, assert_clean, assert_finds
 
 NAME = "orphaned_default"
 

@@ -2,7 +2,13 @@ import uuid
 
 import pytest
 
-from tests.tools import add_model, add_provider, assert_clean, assert_finds, configure
+from tests.support.tools import (
+    add_model,
+    add_provider,
+    assert_clean,
+    assert_finds,
+    configure,
+)
 
 NAME = "override_dangling"
 SETTINGS = [

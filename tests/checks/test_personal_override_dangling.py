@@ -2,7 +2,13 @@ import uuid
 
 import pytest
 
-from tests.tools import add_model, add_provider, add_user, assert_clean, assert_finds
+from tests.support.tools import (
+    add_model,
+    add_provider,
+    add_user,
+    assert_clean,
+    assert_finds,
+)
 
 NAME = "personal_override_dangling"
 KEY = "chat_personal_model_override:root"

@@ -1,4 +1,4 @@
-from tests.tools import (
+from tests.support.tools import (
     add_chat,
     add_message,
     add_model,

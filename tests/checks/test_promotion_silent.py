@@ -1,6 +1,6 @@
 import uuid
 
-from tests.tools import add_model, add_provider, assert_clean, assert_finds
+from tests.support.tools import add_model, add_provider, assert_clean, assert_finds
 
 NAME = "promotion_silent"
 THEN = "2026-01-01T00:00:00Z"

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.tools import add_model, assert_clean, assert_finds
+from tests.support.tools import add_model, assert_clean, assert_finds
 
 NAME = "provider_name_unknown"
 

@@ -2,7 +2,7 @@ import uuid
 
 import pytest
 
-from tests.tools import add_provider, assert_clean, assert_finds
+from tests.support.tools import add_provider, assert_clean, assert_finds
 
 NAME = "provider_stub"
 

@@ -2,7 +2,8 @@ import uuid
 
 import pytest
 
-from tests.tools import (
+from sexton.database import scalar
+from tests.support.tools import (
     add_model,
     add_provider,
     add_queued,
@@ -11,7 +12,6 @@ from tests.tools import (
     assert_finds,
     look,
 )
-from toolkit.database import scalar
 
 NAME = "queued_message_without_model"
 

@@ -4,11 +4,11 @@ import contextlib
 
 import pytest
 
-from tests.upstream import build_upstream as build_product
-from toolkit.database import connect
-from toolkit.errors import SchemaDrift
-from toolkit.upgrade.adopt import adopt, stamp
-from toolkit.upgrade.drift import drift, verify
+from sexton.database import connect
+from sexton.errors import SchemaDrift
+from sexton.upgrade.adopt import adopt, stamp
+from sexton.upgrade.drift import drift, verify
+from tests.support.upstream import build_upstream as build_product
 
 INDEX = "idx_chat_model_configs_single_default"
 REBUILD = f"drop index {INDEX}; create unique index {INDEX} on chat_model_configs ((1))"

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.tools import add_model, assert_clean, assert_finds
+from tests.support.tools import add_model, assert_clean, assert_finds
 
 NAME = "tombstone_time_implausible"
 TIMES = {"created_at": "2026-01-01", "updated_at": "2026-03-01"}

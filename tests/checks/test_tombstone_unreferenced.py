@@ -1,6 +1,6 @@
 from typing import Any
 
-from tests.tools import (
+from tests.support.tools import (
     add_chat,
     add_message,
     add_model,

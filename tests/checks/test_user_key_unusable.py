@@ -1,7 +1,7 @@
 import pytest
 
-from tests.tools import add_provider, add_user, assert_clean, assert_finds, look
-from toolkit.database import scalar
+from sexton.database import scalar
+from tests.support.tools import add_provider, add_user, assert_clean, assert_finds, look
 
 NAME = "user_key_unusable"
 

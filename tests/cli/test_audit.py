@@ -14,10 +14,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.tools import add_chat, add_model, add_provider
-from toolkit.database import scalar
+from sexton.database import scalar
+from tests.support.tools import add_chat, add_model, add_provider
 
-SCHEMA = json.loads(files("toolkit.reporters").joinpath("audit.schema.json").read_text())
+SCHEMA = json.loads(files("sexton.reporters").joinpath("audit.schema.json").read_text())
 SLOW = '''"""It sleeps.
 
 Why: to be interrupted.
@@ -25,7 +25,7 @@ Why: to be interrupted.
 Cure: none.
 """
 
-from checks import Check, Severity
+from sexton.check import Check, Severity
 
 check = Check(
     __name__,
@@ -296,7 +296,7 @@ def test_explain_needs_no_database(sexton):
 
 def start(url, *arguments, stderr=subprocess.PIPE):
     return subprocess.Popen(
-        [sys.executable, "-m", "toolkit", "audit", "--url", url, *arguments],
+        [sys.executable, "-m", "sexton", "audit", "--url", url, *arguments],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
@@ -369,7 +369,7 @@ def test_a_terminal_sees_a_bar_and_a_pipe_does_not(url, slow):
 
 
 def test_now_and_then_a_line_where_there_is_no_terminal(capfd):
-    from toolkit.cli.progress import Progress
+    from sexton.cli.progress import Progress
 
     with Progress(3, every=0.01) as progress:
         progress.watch("default_missing")
@@ -382,7 +382,7 @@ def test_now_and_then_a_line_where_there_is_no_terminal(capfd):
 def test_an_audit_without_sqlalchemy(url):
     """Nothing heavy is imported, or the small audits would take as long as the big ones."""
     code = (
-        "import sys; from toolkit.cli import run; "
+        "import sys; from sexton.cli import run; "
         f"code = run(['audit', '--url', {url!r}]); "
         "heavy = {'sqlalchemy', 'alembic', 'rich', 'prometheus_client', 'junitparser'}; "
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr); sys.exit(code)"

@@ -13,15 +13,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.killing import EVERY, kill_process, kill_session, lived_through
-from tests.tools import add_chat, add_model, add_provider, table
-from toolkit import schema
-from toolkit.database import Connection, connect, scalar
-from toolkit.embedded import Server
-from toolkit.errors import SextonError
-from toolkit.lifecycle import providers
-from toolkit.upgrade.drift import drift
-from toolkit.upgrade.upgrade import Options, downgrade, upgrade
+from sexton import schema
+from sexton.chat import providers
+from sexton.database import Connection, connect, scalar
+from sexton.embedded import Server
+from sexton.errors import SextonError
+from sexton.upgrade.drift import drift
+from sexton.upgrade.run import Options, downgrade, upgrade
+from tests.support.killing import EVERY, kill_process, kill_session, lived_through
+from tests.support.tools import add_chat, add_model, add_provider, table
 
 CHOICES = Options(choices=frozenset({"tombstones=disable"}))
 
@@ -116,7 +116,7 @@ def test_a_crash_of_the_server_loses_nothing(tmp_path):
 
 def sexton(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "toolkit", *arguments],
+        [sys.executable, "-m", "sexton", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

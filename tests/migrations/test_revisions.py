@@ -12,8 +12,8 @@ from pytest_alembic import tests as built_in
 from pytest_alembic.config import Config
 from pytest_alembic.runner import runner
 
-from toolkit.engine import engine
-from toolkit.upgrade.upgrade import config, revisions
+from sexton.engine import engine
+from sexton.upgrade.run import config, revisions
 
 
 @pytest.fixture

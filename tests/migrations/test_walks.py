@@ -6,12 +6,12 @@ import itertools
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.tools import add_chat, add_model, add_provider
-from toolkit.database import Connection, connect, rows, transact
-from toolkit.errors import SextonError
-from toolkit.lifecycle import models, providers
-from toolkit.upgrade.drift import drift
-from toolkit.upgrade.upgrade import Options, downgrade, upgrade
+from sexton.chat import models, providers
+from sexton.database import Connection, connect, rows, transact
+from sexton.errors import SextonError
+from sexton.upgrade.drift import drift
+from sexton.upgrade.run import Options, downgrade, upgrade
+from tests.support.tools import add_chat, add_model, add_provider
 
 NAMES = ("anthropic", "azure", "google", "openai")
 DISABLE = Options(choices=frozenset({"tombstones=disable"}))

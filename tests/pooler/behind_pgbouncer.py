@@ -15,11 +15,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from toolkit import schema
-from toolkit.cli import run
-from toolkit.database import connect
-from toolkit.embedded import Server
-from toolkit.upgrade.upgrade import upgrade
+from sexton import schema
+from sexton.cli import run
+from sexton.database import connect
+from sexton.embedded import Server
+from sexton.upgrade.run import upgrade
 
 PORT = 6499
 CONFIG = """

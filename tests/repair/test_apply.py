@@ -8,17 +8,17 @@ import threading
 import psycopg
 import pytest
 
-from checks import all_checks
+from sexton import journal
+from sexton.database import rows, scalar
+from sexton.errors import Busy, NotFound, Refused, RepairIncomplete, UsageError
+from sexton.locks import REPAIR
+from sexton.project import all_checks
+from sexton.repair import apply
+from sexton.repair.apply import apply_plan
+from sexton.repair.plan import Options, read_plan, write_plan
+from sexton.repair.undo import undo_run
 from tests.repair.test_planning import ALLOW, incident, planned, whole
-from tests.tools import add_model, add_provider, second_connection, table
-from toolkit import journal
-from toolkit.database import rows, scalar
-from toolkit.errors import Busy, NotFound, Refused, RepairIncomplete, UsageError
-from toolkit.locks import REPAIR
-from toolkit.repair import apply
-from toolkit.repair.apply import apply_plan
-from toolkit.repair.plans import Options, read_plan, write_plan
-from toolkit.repair.undo import undo_run
+from tests.support.tools import add_model, add_provider, second_connection, table
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def other(url):
 @pytest.fixture
 def small_batches(monkeypatch):
     """Make plans of more than 10 rows large, in batches of 10."""
-    from toolkit.repair import undo
+    from sexton.repair import undo
 
     for module in (apply, undo):
         monkeypatch.setattr(module, "SMALL", 10)
@@ -606,5 +606,5 @@ def test_saving_and_making_at_once_is_a_mistake(sexton, path):
 
 def test_every_repair_is_explained():
     for name, check in all_checks().items():
-        if check.loses:
+        if check.data_loss:
             assert "--unsafe" in check.explanation, name

@@ -21,15 +21,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from checks import all_checks
-from toolkit.database import Connection, connect, rows, scalar, snapshot
-from toolkit.embedded import Server
-from toolkit.locks import ELECTION
-from toolkit.repair.apply import apply_plan
-from toolkit.repair.planning import plan_repair
-from toolkit.repair.plans import Options, read_plan, write_plan
-from toolkit.repair.undo import undo_run
-from toolkit.upgrade.upgrade import upgrade
+from sexton.chat.locks import ELECTION
+from sexton.database import Connection, connect, rows, scalar, snapshot
+from sexton.embedded import Server
+from sexton.project import all_checks
+from sexton.repair.apply import apply_plan
+from sexton.repair.plan import Options, read_plan, write_plan
+from sexton.repair.planner import plan_repair
+from sexton.repair.undo import undo_run
+from sexton.upgrade.run import upgrade
 
 KILLS = int(os.environ.get("KILLS", "6"))
 SEED = int(os.environ.get("KILLS_SEED", "0")) or random.randrange(1_000_000)
@@ -62,7 +62,7 @@ class Scene:
     def command(self, size: str, *arguments: str) -> list[str]:
         """A command of Sexton's on the database."""
         url = self.server.url(size)
-        return [sys.executable, "-m", "toolkit", *arguments, "--url", url]
+        return [sys.executable, "-m", "sexton", *arguments, "--url", url]
 
     def run(self, size: str, *arguments: str) -> str:
         """Run a command to its end, which must be a good one."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sexton import journal
 from tests.repair.test_planning import incident, whole
-from tests.tools import add_model, table
-from toolkit import journal
+from tests.support.tools import add_model, table
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docs" / "incident.py"

@@ -5,16 +5,15 @@ import uuid
 
 import pytest
 
-from checks import all_checks
-from tests import product
-from tests.tools import add_chat, add_message, add_model, add_provider, table
-from toolkit.database import connect, scalar, snapshot
-from toolkit.errors import Incomplete, Refused, UsageError
-from toolkit.journal import SECRETS
-from toolkit.repair.apply import apply_plan
-from toolkit.repair.planning import ORDER, plan_repair
-from toolkit.repair.plans import Options
-from toolkit.repair.undo import undo_run
+from sexton.database import connect, scalar, snapshot
+from sexton.errors import Incomplete, Refused, UsageError
+from sexton.project import all_checks, current
+from sexton.repair.apply import apply_plan
+from sexton.repair.plan import Options
+from sexton.repair.planner import ORDER, plan_repair
+from sexton.repair.undo import undo_run
+from tests.support import product
+from tests.support.tools import add_chat, add_message, add_model, add_provider, table
 
 ALLOW = Options(max_rows=10_000, max_fraction=1.0, allow=("empty-parent",))
 
@@ -169,7 +168,9 @@ def test_unsafe_for_a_check_that_loses_nothing_is_a_mistake(connection):
 
 
 def test_every_repair_has_its_place_in_the_order():
-    repairs = {name for name, check in all_checks().items() if check.repair or check.mend}
+    repairs = {
+        name for name, check in all_checks().items() if check.repair or check.repair_row
+    }
     assert repairs == set(ORDER)
 
 
@@ -187,7 +188,7 @@ def test_no_plan_can_hold_a_secret(connection):
     assert "sk-secret" not in "".join(plan.lines())
     journal = scalar(connection, "select string_agg(c::text, '') from sexton.changes c")
     assert "sk-secret" not in journal
-    assert not set(SECRETS) & set(json.loads(json.dumps(plan.actions[0].change)))
+    assert not set(current().secrets) & set(json.loads(json.dumps(plan.actions[0].change)))
 
 
 # -- the single repairs --------------------------------------------------------------

@@ -7,10 +7,10 @@ import junitparser
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from checks import all_checks
-from toolkit.audit.auditor import Finding, Outcome, Run
-from toolkit.audit.report import Report
-from toolkit.reporters import junit, prometheus, sarif, text
+from sexton.audit.auditor import Finding, Outcome, Run
+from sexton.audit.report import Report
+from sexton.project import all_checks
+from sexton.reporters import junit, prometheus, sarif, text
 
 CHECKS = all_checks()
 THEN = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)

@@ -4,13 +4,13 @@ import contextlib
 
 import pytest
 
-from tests.tools import Cli
-from tests.upstream import build_upstream as build_product
-from toolkit import schema
-from toolkit.database import connect
-from toolkit.upgrade.adopt import adopt
-from toolkit.upgrade.drift import drift
-from toolkit.upgrade.upgrade import upgrade
+from sexton import schema
+from sexton.database import connect
+from sexton.upgrade.adopt import adopt
+from sexton.upgrade.drift import drift
+from sexton.upgrade.run import upgrade
+from tests.support.tools import Cli
+from tests.support.upstream import build_upstream as build_product
 
 FORGET = "drop schema sexton cascade"
 INDEX = "idx_chat_model_configs_single_default"

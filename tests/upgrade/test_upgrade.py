@@ -7,14 +7,15 @@ import sys
 
 import pytest
 
-from tests.tools import add_chat, add_model, add_provider, table
-from toolkit import schema
-from toolkit.database import connect, rows, scalar
-from toolkit.embedded import _wheel
-from toolkit.errors import Refused
-from toolkit.lifecycle import providers
-from toolkit.upgrade.drift import drift
-from toolkit.upgrade.upgrade import Options, downgrade, upgrade
+from sexton import schema
+from sexton.chat import providers
+from sexton.chat import schema as chat_schema
+from sexton.database import connect, rows, scalar
+from sexton.embedded import _wheel
+from sexton.errors import Refused
+from sexton.upgrade.drift import drift
+from sexton.upgrade.run import Options, downgrade, upgrade
+from tests.support.tools import add_chat, add_model, add_provider, table
 
 DISABLE = Options(choices=frozenset({"tombstones=disable"}))
 
@@ -119,7 +120,7 @@ def test_a_stub_that_somebody_filled_is_kept(connection, url, filled):
 @pytest.mark.usefixtures("history")
 def test_a_stub_that_nobody_touched_goes_and_the_key_is_valid_meanwhile(connection, url):
     downgrade(connection, url, "0003")
-    [key] = schema.provider_keys(connection)
+    [key] = chat_schema.provider_keys(connection)
     assert key["valid"]
     stub = "select enabled from chat_providers where provider = 'openai'"
     assert scalar(connection, stub) is False
@@ -194,7 +195,7 @@ def test_a_plan_writes_nothing_and_names_who_blocks(database, sexton):
         other.execute("select pg_sleep(0.1)")
         result = sexton("upgrade", "--plan", "--max-stall", "50ms", "--format", "json")
         assert scalar(other, "select version_num from sexton.alembic_version") == "0003"
-        assert schema.provider_keys(other)
+        assert chat_schema.provider_keys(other)
     assert result.code == 1
     [step] = result.json["steps"]
     assert step["lock"] == "access exclusive"

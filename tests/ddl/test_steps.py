@@ -1,0 +1,183 @@
+"""Each step takes exactly the lock it declares, and rewrites no table."""
+
+import contextlib
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
+from psycopg.rows import dict_row
+
+from sexton.database import Connection, connect, rows, scalar
+from sexton.ddl import steps
+from sexton.ddl.waiting import Options
+from sexton.errors import Busy
+from sexton.guard import parts as guard
+from sexton.upgrade.preview import moves
+from sexton.upgrade.run import config, revisions
+from tests.support.tools import add_model, add_provider
+
+# Those that stand in the way of writers or of DDL, the strongest last.
+STRONG = (
+    *("ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock"),
+    *("ExclusiveLock", "AccessExclusiveLock"),
+)
+HELD = """
+    select c.relname as table, l.mode
+    from pg_locks l
+    join pg_class c on c.oid = l.relation
+    join pg_database d on d.oid = l.database and d.datname = current_database()
+    where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and l.granted
+"""
+CHOICES = Options(choices=frozenset({"tombstones=disable"}))
+
+
+def files(connection: Connection) -> list[dict[str, Any]]:
+    """Every table's file: a rewrite gives it a new one."""
+    return rows(
+        connection,
+        """
+        select relname, relfilenode from pg_class
+        where relkind = 'r' and relnamespace = 'public'::regnamespace order by relname
+        """,
+    )
+
+
+def strongest(held: list[dict[str, Any]]) -> dict[str, str]:
+    """Each table's strongest lock, where it is a strong one."""
+    found: dict[str, str] = {}
+    for mode in STRONG:
+        found |= {row["table"]: mode for row in held if row["mode"] == mode}
+    return found
+
+
+def taken(connection: Connection, step: dict[str, Any]) -> dict[str, str]:
+    """The locks of a step that has a transaction of its own, seen after each statement."""
+    held: list[dict[str, Any]] = []
+
+    class Traced(psycopg.Cursor[Any]):
+        def execute(self, *arguments: Any, **options: Any) -> Any:
+            done = super().execute(*arguments, **options)
+            if connection.info.transaction_status == TransactionStatus.INTRANS:
+                looking = psycopg.Cursor(connection, row_factory=dict_row)
+                held.extend(looking.execute(f"{HELD} and l.pid = pg_backend_pid()"))
+            return done
+
+    connection.cursor_factory = Traced
+    try:
+        steps.run(connection, [step], CHOICES)
+    finally:
+        connection.cursor_factory = psycopg.Cursor
+    return strongest(held)
+
+
+def taken_alone(connection: Connection, url: str, step: dict[str, Any]) -> dict[str, str]:
+    """The locks of a step that runs beside, seen while a writer keeps it waiting."""
+    held: list[dict[str, Any]] = []
+    running = threading.Thread(target=lambda: steps.run(connection, [step], CHOICES))
+    with contextlib.closing(connect(url, name="writer")) as writer:
+        with writer.transaction():
+            for table in step["tables"]:
+                lock: Any = f"lock table {table} in row exclusive mode"
+                writer.execute(lock)
+            running.start()
+            while running.is_alive() and not held:
+                held = rows(writer, f"{HELD} and l.pid <> pg_backend_pid()")
+                held = [row for row in held if row["mode"] in STRONG]
+        running.join()
+    return strongest(held)
+
+
+@pytest.mark.parametrize("way", ["up", "down", "add the guard", "remove the guard"])
+def test_it_takes_the_declared_locks_and_rewrites_nothing(database, way):
+    url = database("0001" if way == "up" else "0004")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        add_provider(connection, "openai")
+        add_model(connection, "openai", is_default=True)
+        if way != "up":
+            add_model(connection, "azure", deleted=True, deleted_at="2026-01-01T00:00:00Z")
+        if way == "remove the guard":
+            steps.run(connection, guard.ADD)
+        before, looked = files(connection), 0
+        for step in steps_of(connection, way):
+            if steps.is_done(connection, step):
+                continue
+            if not step.get("alone"):
+                found = taken(connection, step)
+            elif any("concurrently" in statement for statement in step["sql"]):
+                found = taken_alone(connection, url, step)
+            else:
+                steps.run(connection, [step], CHOICES)
+                continue
+            mode = f"{step['lock'].title().replace(' ', '')}Lock"
+            assert found == dict.fromkeys(step["tables"], mode), step["title"]
+            looked += 1
+        assert looked >= {"remove the guard": 1}.get(way, 4)
+        assert files(connection) == before
+
+
+def steps_of(connection: Connection, way: str) -> list[Any]:
+    if way == "add the guard":
+        return guard.ADD
+    if way == "remove the guard":
+        return guard.REMOVE
+    found = moves(connection, way, "head" if way == "up" else "0001")
+    return [step for _, _, made in found for step in made]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [step for step in guard.ADD if step["title"].startswith("validate")],
+    ids=lambda step: step["title"],
+)
+def test_to_validate_takes_the_declared_lock(database, step):
+    with contextlib.closing(connect(database("0004"), name="tests")) as connection:
+        add_provider(connection, "openai")
+        add_model(connection, "openai")
+        steps.run(connection, guard.ADD[: guard.ADD.index(step)])
+        with connection.transaction():
+            for statement in step["sql"]:
+                connection.execute(statement)
+            held = rows(connection, f"{HELD} and l.pid = pg_backend_pid()")
+        assert strongest(held) == dict.fromkeys(
+            step["tables"], f"{step['lock'].title().replace(' ', '')}Lock"
+        )
+
+
+def test_every_step_says_what_it_does_and_when_it_is_done():
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(config())
+    for number in revisions():
+        module = script.get_revision(number).module
+        for step in [*module.UPGRADE, *module.DOWNGRADE]:
+            assert step["title"]
+            assert step["done"]
+            assert bool(step.get("lock")) == bool(step.get("tables"))
+            assert set(step) <= {
+                *("title", "lock", "tables", "done", "refuse", "warn", "sql", "alone"),
+                *("choice", "chosen", "scans", "loses", "hint"),
+            }
+
+
+def test_a_list_of_steps_runs_outside_any_revision(connection):
+    step = {
+        "title": "comment on the table",
+        "lock": "share update exclusive",
+        "tables": ["chat_providers"],
+        "done": "select obj_description('chat_providers'::regclass) is not null",
+        "sql": ["comment on table chat_providers is 'kept'"],
+    }
+    assert steps.run(connection, [step]) == ["comment on the table"]
+    assert steps.run(connection, [step]) == []
+    assert (
+        scalar(connection, "select obj_description('chat_providers'::regclass)") == "kept"
+    )
+
+
+def test_a_step_compares_the_version_row(connection):
+    step = {"title": "do something", "sql": ["select 1"]}
+    with pytest.raises(Busy, match="was at 0003, and is at 0004 now"):
+        steps.run(connection, [step], at="0003")
+    assert steps.run(connection, [step], at="0004") == ["do something"]

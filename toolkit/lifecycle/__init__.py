@@ -1,1 +1,0 @@
-"""Life cycle: providers, models and their users, from adding to deleting."""

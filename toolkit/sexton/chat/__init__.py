@@ -1,0 +1,1 @@
+"""The chat product: providers, model configs and chats, the first declaration."""

@@ -1,0 +1,28 @@
+"""`sexton chat …`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sexton.cli.options import reading, show
+
+if TYPE_CHECKING:
+    from sexton.database import Connection
+
+
+@click.group()
+def chat() -> None:
+    """Look at chats."""
+
+
+@chat.command()
+@click.argument("id")
+@reading
+def resolve(connection: "Connection", id: str, style: str) -> None:
+    """Say which model config the next turn of chat ID uses, and why."""
+    from sexton.chat import chats
+
+    found = chats.resolve(connection, chats.chat_id(id))
+    model = found["model"]
+    said = f"{model['model']} of {model['provider']} ({model['id']}): {found['reason']}"
+    show(style, found, lambda: said)

@@ -1,0 +1,275 @@
+"""`sexton provider …`."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sexton.chat.cli.keys import key_options, read_key
+from sexton.cli.options import acting, deed, reading, show, tell_caches
+
+if TYPE_CHECKING:
+    from sexton.database import Connection
+
+HEIR = click.option(
+    "--heir",
+    default="usable",
+    metavar="usable|first|none|ID",
+    show_default=True,
+    help="Who becomes the default, if the default goes: the first usable model, "
+    "upstream's first (usable or not), nobody, or the model with this id.",
+)
+DRY_RUN = click.option(
+    "--dry-run", is_flag=True, help="Say what would change; change nothing."
+)
+CENTRAL = click.option(
+    "--central-key/--no-central-key",
+    "central_api_key_enabled",
+    default=None,
+    help="Whether the provider's own key may be used.",
+)
+USER_KEYS = click.option(
+    "--user-keys/--no-user-keys",
+    "allow_user_api_key",
+    default=None,
+    help="Whether users may bring their own keys.",
+)
+FALLBACK = click.option(
+    "--fallback/--no-fallback",
+    "allow_central_api_key_fallback",
+    default=None,
+    help="Whether the central key serves users who brought none.",
+)
+
+
+@click.group()
+def provider() -> None:
+    """Add, change, switch and delete providers."""
+
+
+@provider.command("list")
+@reading
+def list_(connection: "Connection", style: str) -> None:
+    """List the providers and their models' numbers; never their keys."""
+    from sexton.chat import providers
+    from sexton.reporters import text
+
+    found = providers.list_providers(connection)
+    columns = ("provider", "enabled", "live", "tombstones", "has_api_key", "id")
+    show(style, {"providers": found}, lambda: text.table(found, columns))
+
+
+@provider.command()
+@click.argument("name")
+@click.option("--display-name", default="")
+@click.option("--base-url", default="")
+@click.option("--disabled", is_flag=True, help="Add it switched off.")
+@CENTRAL
+@USER_KEYS
+@FALLBACK
+@key_options
+@acting
+def add(
+    connection: "Connection",
+    name: str,
+    disabled: bool,
+    key_file: str | None,
+    key_env: str | None,
+    actor: str | None,
+    recorded: bool,
+    style: str,
+    **policy: Any,
+) -> None:
+    """Add provider NAME. Its key comes from a file, standard input or a variable."""
+    from sexton.chat import providers
+    from sexton.database import transact
+
+    given = {column: value for column, value in policy.items() if value is not None}
+    key = read_key(key_file, key_env) or ""
+    made = transact(
+        connection,
+        lambda: providers.add_provider(
+            connection,
+            name,
+            api_key=key,
+            enabled=not disabled,
+            actor=actor,
+            recorded=recorded,
+            **given,
+        ),
+    )
+    show(style, made, lambda: f"added provider {made['provider']} ({made['id']})")
+    tell_caches()
+
+
+@provider.command()
+@click.argument("name")
+@click.option("--display-name")
+@click.option("--base-url")
+@CENTRAL
+@USER_KEYS
+@FALLBACK
+@key_options
+@click.option("--clear-key", is_flag=True, help="Take the stored key away.")
+@acting
+def update(
+    connection: "Connection",
+    name: str,
+    key_file: str | None,
+    key_env: str | None,
+    clear_key: bool,
+    actor: str | None,
+    recorded: bool,
+    style: str,
+    **columns: Any,
+) -> None:
+    """Change provider NAME (or id): what is given, and nothing else."""
+    from sexton.chat import providers
+    from sexton.database import transact
+
+    changes = {column: value for column, value in columns.items() if value is not None}
+    key = read_key(key_file, key_env)
+    if clear_key and key is not None:
+        raise click.UsageError("--clear-key and a key exclude each other")
+    if key is not None or clear_key:
+        changes["api_key"] = key or ""
+    made = transact(
+        connection,
+        lambda: providers.update_provider(
+            connection, name, changes, actor=actor, recorded=recorded
+        ),
+    )
+    show(style, made, lambda: f"updated provider {made['provider']} ({made['id']})")
+    tell_caches()
+
+
+def _switch(
+    connection: "Connection",
+    name: str,
+    enabled: bool,
+    heir: str,
+    dry_run: bool,
+    style: str,
+    **who: Any,
+) -> None:
+    from sexton.chat import providers
+    from sexton.reporters import text
+
+    deed(
+        connection,
+        lambda: providers.preview_switch(connection, name, enabled=enabled, heir=heir),
+        lambda seen: providers.switch_provider(
+            connection, name, enabled=enabled, heir=heir, counted=seen, **who
+        ),
+        text.switch,
+        dry_run=dry_run,
+        style=style,
+    )
+
+
+@provider.command()
+@click.argument("name")
+@HEIR
+@DRY_RUN
+@acting
+def disable(connection: "Connection", name: str, **options: Any) -> None:
+    """Switch provider NAME off; a default under it moves to the heir."""
+    _switch(connection, name, enabled=False, **options)
+
+
+@provider.command()
+@click.argument("name")
+@HEIR
+@DRY_RUN
+@acting
+def enable(connection: "Connection", name: str, **options: Any) -> None:
+    """Switch provider NAME on; if there is no default, one is elected."""
+    _switch(connection, name, enabled=True, **options)
+
+
+@provider.command()
+@click.argument("name")
+@HEIR
+@DRY_RUN
+@acting
+def delete(
+    connection: "Connection", name: str, heir: str, dry_run: bool, style: str, **who: Any
+) -> None:
+    """Delete provider NAME; its models become tombstones.
+
+    Old chats keep them. --dry-run prints the same document and changes nothing.
+    """
+    from sexton.chat import providers
+    from sexton.reporters import text
+
+    deed(
+        connection,
+        lambda: providers.preview_deletion(connection, name, heir=heir),
+        lambda seen: providers.delete_provider(
+            connection, name, heir=heir, counted=seen, **who
+        ),
+        text.deletion,
+        dry_run=dry_run,
+        style=style,
+    )
+
+
+@provider.command()
+@click.argument("name")
+@HEIR
+@DRY_RUN
+@acting
+def restore(
+    connection: "Connection", name: str, heir: str, dry_run: bool, style: str, **who: Any
+) -> None:
+    """Bring back the models of NAME's latest deletion.
+
+    The provider must have been added again.
+    """
+    from sexton.chat import providers
+    from sexton.reporters import text
+
+    deed(
+        connection,
+        lambda: providers.preview_restoration(connection, name, heir=heir),
+        lambda seen: providers.restore_provider(
+            connection, name, heir=heir, counted=seen, **who
+        ),
+        text.restoration,
+        dry_run=dry_run,
+        style=style,
+    )
+
+
+@provider.command("user-key")
+@click.argument("name")
+@click.argument("user", type=click.UUID)
+@key_options
+@click.option("--remove", is_flag=True, help="Delete the user's key.")
+@acting
+def user_key(
+    connection: "Connection",
+    name: str,
+    user: Any,
+    key_file: str | None,
+    key_env: str | None,
+    remove: bool,
+    style: str,
+    **who: Any,
+) -> None:
+    """Store USER's own key for provider NAME, or remove it."""
+    from sexton.chat import keys
+    from sexton.database import transact
+
+    key = read_key(key_file, key_env)
+    if remove and key is not None:
+        raise click.UsageError("--remove and a key exclude each other")
+    if remove:
+        done = transact(
+            connection, lambda: keys.remove_user_key(connection, name, user, **who)
+        )
+    else:
+        done = transact(
+            connection, lambda: keys.set_user_key(connection, name, user, key or "", **who)
+        )
+    verb = "removed" if remove else "stored"
+    show(style, done, lambda: f"{verb} the key of user {user} for {done['provider']}")

@@ -1,0 +1,176 @@
+"""What a check is: data plus one sentence of wisdom.
+
+A check's module has the name of the check. Its docstring is its explanation: the bad
+state in one sentence; how it comes about and what breaks; what the repair does and loses,
+or what a person must decide.
+"""
+
+import enum
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+
+
+class Severity(enum.StrEnum):
+    """How bad a finding is; `audit --fail-on` compares by this order."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def rank(self) -> int:
+        """0 for info, 1 for warning, 2 for error."""
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A soft reference: every value of `column` should be a `parent_key` of `parent`.
+
+    NULL refers to nothing. Which rows of the check's table count is the check's `where`;
+    which rows of the parent count is `parent_where`, over the alias `parent`.
+    `enforced_by` is a query for the name of a constraint, other than a plain key, that
+    enforces the reference for the rows that count. The fastest way to find the violating
+    rows depends on the indexes and is chosen at each run.
+    """
+
+    column: LiteralString
+    parent: LiteralString
+    parent_key: LiteralString
+    parent_where: LiteralString = ""
+    enforced_by: LiteralString = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule about the data, told in one of three ways.
+
+    * `reference`: the rows of `table` whose reference leads nowhere;
+    * `where` alone: the rows of `table`, by the alias `this`, for which it is true; with
+      `joins`, it may speak of the row that is referred to, by the alias `parent`;
+    * `find`: a query that returns one row an violation, ordered by `key`.
+
+    Rows have the `key` columns and whatever `message` names; for the first two, `select`
+    adds names and their expressions. A row that has a column `table` says so
+    of which table it is. Where SQL cannot tell (JSON in a text column, say), `judge`
+    takes a row of `find` and returns the row of the finding, or None.
+
+    `reads` says which tables and columns must be there; where one is absent, the check is
+    skipped, unless `fallbacks` has a query that takes the absent table's place. `parent`
+    is the table that a reference points to: were it empty or hidden, every row would look
+    like an orphan.
+
+    `repair` returns one row for each row to change: `table`, `key` (jsonb), `change`
+    (jsonb, `{column: [before, after]}`, where the text `now` stands for the time of the
+    deed), `why`, and `kind` where it is not `update`: an `insert` has no befores, a
+    `delete` no afters. Planning puts other rows in the place of the tables, so it reads
+    them by name only. Where SQL cannot say it, `repair_row` takes a row of `find` and
+    returns the row of the repair, or None. `data_loss` says what the repair loses: it then
+    takes `--unsafe`. A repair that is `opt_in` is made only when its check is named.
+    `manual_action` says what a person must decide where `repair` does not apply;
+    `followed_by` names checks whose repair must follow this one's.
+    """
+
+    module: str
+    severity: Severity
+    table: LiteralString
+    key: tuple[LiteralString, ...]
+    message: str
+    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    find: LiteralString = ""
+    where: LiteralString = ""
+    select: Mapping[LiteralString, LiteralString] = field(default_factory=dict)
+    reference: Reference | None = None
+    joins: Reference | None = None
+    judge: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
+    fallbacks: Mapping[str, LiteralString] = field(default_factory=dict)
+    parent: LiteralString | None = None
+    repair: LiteralString | None = None
+    repair_row: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
+    data_loss: str | None = None
+    opt_in: bool = False
+    manual_action: str | None = None
+    followed_by: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Make `find`, `parent` and `reads` complete where the rest implies them."""
+        if bool(self.find) == bool(self.where or self.reference):
+            raise ValueError(
+                f"{self.name}: a check has either `find`, or `where` or `reference`"
+            )
+        reads = {table: tuple(columns) for table, columns in self.reads.items()}
+        if not self.find:
+            self._read(reads, self.table, self.key)
+        for ref in filter(None, (self.reference, self.joins)):
+            self._read(reads, self.table, (ref.column,))
+            self._read(reads, ref.parent, (ref.parent_key,))
+        if self.reference:
+            self._set("parent", self.parent or self.reference.parent)
+        if not self.find:
+            keys = ", ".join([f"this.{column}" for column in self.key])
+            self._set("find", f"{self.rows}\norder by {keys}")
+        self._set("reads", reads)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    @staticmethod
+    def _read(
+        reads: dict[str, tuple[str, ...]], table: str, columns: tuple[str, ...]
+    ) -> None:
+        already = reads.get(table, ())
+        reads[table] = already + tuple(c for c in columns if c not in already)
+
+    @property
+    def columns(self) -> LiteralString:
+        """What the query returns of a row, as a list for SELECT; not for `find`."""
+        names: list[LiteralString] = [f"this.{column}" for column in self.key]
+        if self.reference and self.reference.column not in self.key:
+            names.append(f"this.{self.reference.column}")
+        names += [f"{shown} as {name}" for name, shown in self.select.items()]
+        return ", ".join(names)
+
+    @property
+    def violation(self) -> LiteralString:
+        """The condition, over `this`, that makes a row a finding; not for `find`."""
+        if self.reference is None:
+            return self.where
+        ref = self.reference
+        conditions: list[LiteralString] = [f"this.{ref.column} is not null"]
+        if self.where:
+            conditions.append(f"({self.where})")
+        counts = f" and ({ref.parent_where})" if ref.parent_where else ""
+        conditions.append(
+            f"not exists (select from {ref.parent} parent "
+            f"where parent.{ref.parent_key} = this.{ref.column}{counts})"
+        )
+        return "\n  and ".join(conditions)
+
+    @property
+    def rows(self) -> LiteralString:
+        """The query for the violating rows, unordered where that can be said."""
+        if not (self.where or self.reference):
+            return self.find
+        lines: list[LiteralString] = [f"select {self.columns}", f"from {self.table} this"]
+        if ref := self.joins:
+            on = f"parent.{ref.parent_key} = this.{ref.column}"
+            lines.append(f"join {ref.parent} parent on {on}")
+        return "\n".join([*lines, f"where {self.violation}"])
+
+    @property
+    def name(self) -> str:
+        """The name of the check, which is the name of its file."""
+        return self.module.rpartition(".")[2]
+
+    @property
+    def explanation(self) -> str:
+        """The module's docstring."""
+        return inspect.cleandoc(sys.modules[self.module].__doc__ or "")
+
+    @property
+    def summary(self) -> str:
+        """The first line of the explanation: the bad state as a sentence."""
+        return self.explanation.partition("\n")[0]

@@ -1,0 +1,141 @@
+"""Relations: tables are looked up once, and called by their whole name from then on.
+
+Whoever may create objects on the search path can put a table, function or operator in the
+way of another's statement, and it runs with that one's rights (CVE-2018-1058). So a name
+is resolved by the caller's own path, once; statements then run on a path that holds
+`pg_catalog` alone and reach their tables by `expose` and `Relation.sql`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sexton.database import Connection, rows, scalar
+from sexton.errors import Refused
+
+# What our own statements see: pg_temp last, or a temporary table would come first.
+SAFE_PATH = "pg_catalog, pg_temp"
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One table: its oid, its whole name, its owner, and pg_class.relkind."""
+
+    oid: int
+    schema: str
+    name: str
+    owner: str
+    kind: str
+
+    @property
+    def sql(self) -> str:
+        """The whole name, quoted, as it stands in SQL."""
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+
+def quoted(name: str) -> str:
+    """A name as an identifier in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as a literal in SQL, with standard_conforming_strings on or off."""
+    escaped = text.replace("'", "''")
+    if "\\" not in escaped:
+        return f"'{escaped}'"
+    return "E'" + escaped.replace("\\", "\\\\") + "'"
+
+
+def search_path(connection: Connection) -> list[str]:
+    """The schemas in which the caller's names are looked up, in order."""
+    known: list[str] | None = getattr(connection, "sexton_path", None)
+    if known is not None:
+        return known
+    return list(
+        scalar(connection, "select pg_catalog.current_schemas(true)::pg_catalog.text[]")
+    )
+
+
+def resolve(connection: Connection, names: Iterable[str]) -> dict[str, Relation]:
+    """The relations that names mean, `[schema.]name`; what is not there is left out.
+
+    Raises Refused where a name means somebody else's table before the one that another
+    owner has further down the path: one of them was put in the way.
+    """
+    wanted = sorted(set(names))
+    found: dict[str, list[Relation]] = {}
+    for row in rows(
+        connection,
+        """
+        select
+            w.name as wanted, c.oid::pg_catalog.int8 as oid,
+            n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as name,
+            pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text as owner,
+            c.relkind::pg_catalog.text as kind
+        from pg_catalog.unnest(%s::pg_catalog.text[]) as w (name)
+        join pg_catalog.pg_class c
+          on c.relname::pg_catalog.text
+             = pg_catalog.regexp_replace(w.name, '^[^.]*[.]'::text, ''::text)
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        left join pg_catalog.unnest(%s::pg_catalog.text[])
+            with ordinality as p (schema, place)
+          on p.schema = n.nspname::pg_catalog.text
+        where c.relkind::pg_catalog.text = any (array['r', 'p', 'v', 'm', 'f'])
+          and case
+                when pg_catalog.strpos(w.name, '.'::text) > 0 then
+                    n.nspname::pg_catalog.text
+                        = pg_catalog.split_part(w.name, '.'::text, 1)
+                else p.place is not null
+          end
+        order by w.name, p.place
+        """,
+        wanted,
+        search_path(connection),
+    ):
+        found.setdefault(row.pop("wanted"), []).append(Relation(**row))
+    for name, candidates in found.items():
+        first, *others = candidates
+        for other in others:
+            if other.owner != first.owner:
+                raise Refused(
+                    f"two tables are called {name}: {first.owner}'s in the schema "
+                    f"{first.schema} stands in the way of {other.owner}'s in "
+                    f"{other.schema}",
+                    hint="drop the one that does not belong there, or say which schema "
+                    "is meant: PGOPTIONS='-c search_path=SCHEMA'",
+                )
+    return {name: candidates[0] for name, candidates in found.items()}
+
+
+def expose(sql: str, relations: Mapping[str, Relation | str]) -> str:
+    """A query in which names are tables, whatever the search path.
+
+    Each name stands for its relation, or for the query that is given in its place.
+    """
+    if not relations:
+        return sql
+    tables = ", ".join(
+        f"{quoted(name)} as not materialized ({_query(relation)})"
+        for name, relation in relations.items()
+    )
+    return f"with {tables} select * from ({sql}) as exposed"  # noqa: S608
+
+
+def _query(relation: Relation | str) -> str:
+    if isinstance(relation, str):
+        return relation
+    return f"select * from {relation.sql}"  # noqa: S608
+
+
+_REGCLASS = re.compile(r"(?:pg_catalog\.)?to_regclass\('([\w.]+)'\)")
+
+
+def bind(sql: str, relations: Mapping[str, Relation]) -> str:
+    """A catalog query whose `to_regclass('name')` are the relations' oids, or null."""
+
+    def oid(match: re.Match[str]) -> str:
+        relation = relations.get(match[1])
+        number = relation.oid if relation else "null"
+        return f"({number}::pg_catalog.oid::pg_catalog.regclass)"
+
+    return _REGCLASS.sub(oid, sql)

@@ -1,0 +1,111 @@
+"""Audits as SARIF 2.1.0, for code scanning: a rule for each check, clean or not."""
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from sexton import __version__
+from sexton.audit.auditor import Finding, Outcome
+from sexton.audit.report import Report
+from sexton.check import Check, Severity
+from sexton.project import all_checks
+
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+LEVELS = {Severity.INFO: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
+
+
+def render(report: Report) -> str:
+    """All rules stand there even when clean, so that resolved alerts close."""
+    checks = [outcome.check for outcome in report.outcomes]
+    places = {check.name: place for place, check in enumerate(checks)}
+    document = {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "Sexton",
+                        "version": __version__,
+                        "rules": [_rule(check) for check in checks],
+                    }
+                },
+                "automationDetails": {"id": f"sexton/audit/{report.run.id}"},
+                "invocations": [
+                    {
+                        "executionSuccessful": report.verdict != "incomplete",
+                        "exitCode": report.code,
+                        "startTimeUtc": _time(report.run.started_at),
+                        "endTimeUtc": _time(report.run.finished_at),
+                        "toolExecutionNotifications": [
+                            _notification(outcome)
+                            for outcome in report.outcomes
+                            if outcome.status in ("incomplete", "skipped")
+                        ],
+                    }
+                ],
+                "results": [
+                    _result(outcome, finding, places[outcome.check.name])
+                    for outcome in report.outcomes
+                    for finding in outcome.findings
+                ],
+            }
+        ],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _rule(check: Check) -> dict[str, Any]:
+    return {
+        "id": check.name,
+        "shortDescription": {"text": check.summary},
+        "fullDescription": {"text": check.explanation},
+        "help": {"text": f"sexton explain {check.name}"},
+        "defaultConfiguration": {"level": LEVELS[check.severity]},
+    }
+
+
+def _notification(outcome: Outcome) -> dict[str, Any]:
+    level = "error" if outcome.status == "incomplete" else "note"
+    return {
+        "level": level,
+        "message": {"text": f"{outcome.status}: {outcome.reason}"},
+        "associatedRule": {"id": outcome.check.name},
+    }
+
+
+def _result(outcome: Outcome, finding: Finding, place: int) -> dict[str, Any]:
+    where = ", ".join(f"{name}={value}" for name, value in finding.key.items())
+    row = f"{finding.table}({where})"
+    return {
+        "ruleId": outcome.check.name,
+        "ruleIndex": place,
+        "level": LEVELS[outcome.check.severity],
+        "message": {"text": finding.message},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": _file(outcome.check)},
+                    "region": {"startLine": 1},
+                },
+                "logicalLocations": [{"fullyQualifiedName": row, "kind": "row"}],
+            }
+        ],
+        "partialFingerprints": {"sextonFinding/v1": finding.fingerprint},
+    }
+
+
+def _file(check: Check) -> str:
+    """Where the promise is written down, for rows lie in no file."""
+    file = Path(sys.modules[check.module].__file__ or "")
+    if check.name in all_checks():
+        return f"checks/{file.name}"
+    with contextlib.suppress(ValueError):
+        return file.resolve().relative_to(Path.cwd()).as_posix()
+    return file.name
+
+
+def _time(when: Any) -> str:
+    return str(when.isoformat()).replace("+00:00", "Z")

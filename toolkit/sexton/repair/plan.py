@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sexton.errors import Refused, UsageError
+from sexton.files import replace_file
 
 SCHEMA_VERSION = 1
 VALIDITY = datetime.timedelta(hours=24)
@@ -204,14 +205,7 @@ def _time(at: datetime.datetime) -> str:
 
 def write_plan(plan: Plan, path: Path) -> None:
     """Save a plan, whole or not at all; raises UsageError where it cannot be written."""
-    partial = path.with_name(f".{path.name}.new")
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.writelines(plan.lines())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    replace_file(path, plan.lines())
 
 
 def read_plan(path: Path) -> Plan:

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test test-matrix test-pooler lint types bench bench-startup bench-upgrade bench-audit docs test-crash bench-repair bench-lifecycle bench-guard clean
+.PHONY: help demo test test-matrix test-pooler lint types bench bench-startup bench-upgrade bench-audit docs test-crash bench-repair bench-lifecycle bench-guard bench-scale clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -51,7 +51,7 @@ types: $(VENV)/.dev  ## mypy, strict
 docs: $(VENV)/.dev  ## Write the parts of the docs that are made from code
 	$(BIN)/cog -r -P README.md docs/*.md
 
-bench: bench-startup bench-upgrade bench-audit bench-lifecycle bench-repair bench-guard  ## Each figure beside its rival (~20 min)
+bench: bench-startup bench-upgrade bench-audit bench-lifecycle bench-repair bench-guard bench-scale  ## Each figure beside its rival (~20 min)
 
 bench-startup: $(VENV)/.dev  ## How long Sexton takes to start
 	$(BIN)/python -m benchmarks.startup
@@ -70,6 +70,9 @@ bench-lifecycle: $(VENV)/.dev  ## What a deletion and a preview cost, and eight 
 
 bench-guard: $(VENV)/.dev  ## What the guard costs, beside its rivals (minutes)
 	$(BIN)/python -m benchmarks.guard
+
+bench-scale: $(VENV)/.dev  ## A fleet of databases beside a loop, and giant tables
+	$(BIN)/python -m benchmarks.fleet
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

@@ -1,0 +1,153 @@
+"""`sexton fleet` on real databases: many at once, some of which cannot be reached."""
+
+import json
+from importlib import resources
+
+import jsonschema
+import pytest
+
+from tests.support.tools import add_model, add_provider
+
+
+def inventory(tmp_path, targets, more=""):
+    file = tmp_path / "fleet.toml"
+    lines = [more]
+    for name, where in targets.items():
+        lines += ["[[target]]", f"name = {json.dumps(name)}", f"url = {json.dumps(where)}"]
+    file.write_text("\n".join(lines))
+    return str(file)
+
+
+@pytest.fixture
+def fleet(sexton):
+    def run(*arguments):
+        return sexton("fleet", *arguments, database=False)
+
+    return run
+
+
+def documented(result):
+    schema = resources.files("sexton.reporters").joinpath("fleet.schema.json").read_text()
+    jsonschema.validate(result.json, json.loads(schema))
+    return result.json
+
+
+def test_one_report_over_many_databases(fleet, database, tmp_path):
+    from sexton.database import connect
+
+    urls = {f"db{n}": database() for n in range(4)}
+    with connect(urls["db1"], name="tests") as broken:
+        add_provider(broken, "openai")
+        add_model(broken, "nobody", is_default=True)
+    urls["gone"] = "host=127.0.0.1 port=1 dbname=x user=u password=pa55word"
+    file = inventory(tmp_path, urls)
+    result = fleet("audit", "--inventory", file, "--format", "json")
+    document = documented(result)
+    assert result.code == 3
+    assert "pa55word" not in result.stdout + result.stderr
+    first, second, *rest = document["targets"]
+    assert (first["target"], first["status"]) == ("gone", "unreachable")
+    assert (second["target"], second["status"]) == ("db1", "findings")
+    assert {"orphaned_default", "model_without_provider"} <= {
+        check["check"] for check in second["checks"]
+    }
+    assert [record["target"] for record in rest] == ["db0", "db2", "db3"]
+    assert document["summary"]["versions"] == {"0004": 4, "none": 1}
+    text = fleet("audit", "--inventory", file).stdout
+    assert text.splitlines()[0].startswith("UNREACHABLE")
+
+
+def test_an_upgrade_goes_by_waves_and_resumes(fleet, database, tmp_path):
+    from sexton.database import connect
+    from sexton.schema import revision
+
+    urls = {"canary": database("0001"), "a": database("0001"), "b": database("0002")}
+    more = '[[wave]]\nname = "canary"\nmatch = "name=canary"\n[[wave]]\nname = "all"\n'
+    broken = {**urls, "canary": "host=127.0.0.1 port=1 dbname=x"}
+    state = ["--resume", str(tmp_path / "state.jsonl")]
+    file = inventory(tmp_path, broken, more)
+    result = fleet("upgrade", "--inventory", file, "--format", "json", *state)
+    assert result.code == 3
+    told = {r["target"]: r for r in documented(result)["targets"]}
+    assert "not begun" in told["a"]["reason"]
+    assert "not begun" in told["b"]["reason"]
+
+    file = inventory(tmp_path, urls, more)
+    result = fleet("upgrade", "--inventory", file, "--format", "json", *state)
+    assert result.code == 0, result.stdout
+    assert result.json["summary"]["applied"] == 3
+    for where in urls.values():
+        with connect(where, name="tests") as connection:
+            assert revision(connection) == "0004"
+
+    again = fleet("upgrade", "--inventory", file, "--format", "json", *state)
+    assert again.json["summary"]["applied"] == 3, "taken from the state, not done again"
+
+
+def test_status_sets_versions_side_by_side(fleet, database, tmp_path):
+    file = inventory(tmp_path, {"old": database("0002"), "new": database()})
+    result = fleet("status", "--inventory", file)
+    assert result.code == 0
+    assert "revisions differ: 1 at 0002, 1 at 0004" in result.stdout
+
+
+def test_shards_are_merged_into_one_report(fleet, database, tmp_path):
+    file = inventory(tmp_path, {f"t{n}": database() for n in range(5)})
+    parts = []
+    for number in (1, 2):
+        part = tmp_path / f"part{number}.json"
+        arguments = ("--inventory", file, "--shard", f"{number}/2", "--format", "json")
+        part.write_text(fleet("status", *arguments).stdout)
+        parts.append(str(part))
+    whole = fleet("merge", *parts, "--format", "json")
+    assert whole.code == 0
+    assert documented(whole)["summary"]["clean"] == 5
+
+
+def test_tenants_are_schemas_of_one_database(fleet, database, tmp_path):
+    from sexton.database import connect
+
+    where = database()
+    with connect(where, name="tests") as connection:
+        for tenant in ("tenant 1", "tenant_2"):
+            connection.execute(f'create schema "{tenant}"')
+            for table in ("chat_providers", "chat_model_configs"):
+                connection.execute(
+                    f'create table "{tenant}".{table} (like public.{table} including all)'
+                )
+        connection.execute(
+            'insert into "tenant 1".chat_model_configs '
+            "(provider, model, context_limit, compression_threshold, is_default) "
+            "values ('nobody', 'm', 1000, 70, true)"
+        )
+        connection.execute(
+            "insert into \"tenant 1\".chat_providers (provider) values ('azure')"
+        )
+    file = tmp_path / "fleet.toml"
+    file.write_text(
+        "\n".join(
+            f'[[target]]\nname = "{t}"\nurl = "{where}"\nschema = "{t}"'
+            for t in ("tenant 1", "tenant_2")
+        )
+    )
+    result = fleet(
+        "audit", "orphaned_default", "--inventory", str(file), "--format", "json"
+    )
+    assert {r["target"]: r["status"] for r in result.json["targets"]} == {
+        "tenant 1": "findings",
+        "tenant_2": "clean",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("audit", "--inventory", "none.toml"), "cannot read the inventory none.toml"),
+        (("audit", "--shard", "5/4"), "is no shard"),
+        (("merge",), "Missing argument"),
+    ],
+)
+def test_wrong_usage_is_said_in_one_sentence(fleet, arguments, says):
+    result = fleet(*arguments)
+    assert result.code == 2
+    assert says in result.stderr

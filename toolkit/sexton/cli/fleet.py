@@ -1,0 +1,189 @@
+"""`sexton fleet`: the same work over many databases."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sexton.cli.options import FORMAT, show
+
+if TYPE_CHECKING:
+    from sexton.fleet.report import FleetReport
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group()
+def fleet() -> None:
+    """Audit, upgrade or look at many databases, with one report.
+
+    \b
+    Examples:
+      sexton fleet audit --inventory fleet.toml --match region=eu
+      sexton fleet upgrade --inventory fleet.toml --resume state.jsonl
+      sexton fleet audit --inventory fleet.toml --shard 1/4 --format json > part1.json
+      sexton fleet merge part1.json part2.json part3.json part4.json
+    """
+
+
+def _shard(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]:
+    number, slash, of = value.partition("/")
+    if slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
+        return int(number), int(of)
+    raise click.BadParameter(f"{value!r} is no shard: write 1/4 for the first of four")
+
+
+def _over_many(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that all of a fleet's have."""
+
+    @click.option(
+        "--inventory",
+        type=FILE,
+        default="fleet.toml",
+        show_default=True,
+        metavar="FILE",
+        help="The targets, waves and limits.",
+    )
+    @click.option(
+        "--match", default="", metavar="LABEL=VALUE,…", help="Only these targets."
+    )
+    @click.option(
+        "--shard",
+        callback=_shard,
+        default="1/1",
+        metavar="I/N",
+        help="The part of the targets for one of N machines; `fleet merge` joins reports.",
+    )
+    @click.option(
+        *("-p", "--parallel"),
+        type=click.IntRange(1, 512),
+        help="How many targets at once, at most. [default: the wave's own number]",
+    )
+    @click.option(
+        "--executor",
+        default=None,
+        metavar="threads|processes|dask://HOST:PORT",
+        help="Where the work is done. [default: threads; processes for upgrade]",
+    )
+    @click.option(
+        "--resume",
+        "state",
+        type=FILE,
+        metavar="FILE",
+        help="Keep what is finished in FILE, and do not do it again.",
+    )
+    @FORMAT
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> Any:
+        return command(**arguments)
+
+    return wrapped
+
+
+@fleet.command()
+@click.argument("checks", nargs=-1, metavar="[CHECK]...")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["info", "warning", "error", "never"]),
+    default="warning",
+    show_default=True,
+    help="The least severity that makes a target one with findings.",
+)
+@_over_many
+def audit(checks: tuple[str, ...], fail_on: str, **how: Any) -> int:
+    """Run the checks on every target; the worst is told first.
+
+    Who cannot be reached is incomplete, never clean; then the exit code is 3.
+    """
+    return _run("audit", {"checks": checks, "fail_on": fail_on}, **how)
+
+
+@fleet.command()
+@_over_many
+def status(**how: Any) -> int:
+    """Say at which revision every target is, and which have drifted."""
+    return _run("status", {}, **how)
+
+
+@fleet.command()
+@click.argument("revision", default="head")
+@_over_many
+def upgrade(revision: str, **how: Any) -> int:
+    """Upgrade every target, wave by wave; a wave that fails stops the next ones.
+
+    Each target has a process of its own. Interrupted, --resume goes on from there.
+    """
+    return _run("upgrade", {"revision": revision}, **how)
+
+
+@fleet.command()
+@click.argument("parts", nargs=-1, required=True, type=FILE, metavar="REPORT.json...")
+@FORMAT
+def merge(parts: tuple[Path, ...], style: str) -> int:
+    """Join the reports of several shards into one."""
+    from sexton.fleet.report import merge
+
+    return _show(merge(parts), style)
+
+
+def _show(report: "FleetReport", style: str) -> int:
+    from sexton.reporters import fleet as reporter
+
+    show(style, report.document(), lambda: reporter.render(report))
+    return report.code
+
+
+def _run(
+    kind: str,
+    wanted: dict[str, Any],
+    *,
+    inventory: Path,
+    match: str,
+    shard: tuple[int, int],
+    parallel: int | None,
+    executor: str | None,
+    state: Path | None,
+    style: str,
+) -> int:
+    from sexton import durations
+    from sexton.fleet import executors, run
+    from sexton.fleet import inventory as inventories
+    from sexton.fleet import state as states
+    from sexton.fleet.report import FleetReport, now
+    from sexton.fleet.work import Wanted, perform
+
+    found = inventories.load(inventory)
+    targets = inventories.chosen(found.target, match, shard)
+    limit = durations.parse(found.fleet.deadline)
+    waves = inventories.waves(found, targets)
+    if kind != "upgrade":  # only a change can do harm to the next ones
+        waves = [(inventories.tolerant(wave), mine) for wave, mine in waves]
+    how = Wanted(**wanted, deadline=limit)
+    report = FleetReport(kind, now(), shard=f"{shard[0]}/{shard[1]}")
+    where = executor or ("processes" if kind == "upgrade" else "threads")
+    room = parallel or max(wave.parallel for wave, _ in waves) if waves else 1
+    with (
+        states.journal(state, kind) as (finished, out),
+        executors.executor(where, room, limit + run.GRACE) as (pool, leaves),
+    ):
+        if leaves:
+            inventories.require_no_secrets(targets)
+        records = run.run_fleet(
+            waves,
+            functools.partial(perform, kind, how),
+            pool,
+            per_server=found.fleet.per_server,
+            parallel=parallel,
+            limit=limit,
+            finished=finished,
+            soaked=functools.partial(perform, "status", how),
+            watch=lambda line: click.echo(f"sexton: {line}", err=True),
+        )
+        for record in records:
+            if record["target"] not in finished:
+                states.note(out, record)
+            report.add(record)
+    report.finish()
+    return _show(report, style)

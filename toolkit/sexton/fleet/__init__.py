@@ -1,0 +1,1 @@
+"""Fleets: the same work over many databases, in waves, with one report."""

@@ -1,0 +1,156 @@
+"""What is done on one target: an audit, an upgrade, or a look. Errors become records.
+
+These functions run in threads, in spawned processes and on other machines' workers, so
+they take and return plain values.
+"""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+from psycopg import conninfo
+
+from sexton.errors import BUSY, NO_CONNECTION, REFUSED, SextonError
+from sexton.fleet.addresses import address
+from sexton.fleet.inventory import Target
+from sexton.fleet.state import Record
+
+STATUSES = {REFUSED: "refused", BUSY: "busy", NO_CONNECTION: "unreachable"}
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """How to do it; times in seconds."""
+
+    checks: tuple[str, ...] = ()
+    fail_on: str = "warning"
+    sample: int = 5
+    deadline: float = 600.0
+    statement_timeout: float = 60.0
+    revision: str = "head"
+    max_stall: float = 1.0
+
+
+def perform(kind: str, wanted: Wanted, target: Target) -> Record:
+    """Do the work on a target, and return its record: at least `status` and `code`.
+
+    `status` is clean, findings, incomplete, applied, refused, busy or unreachable.
+    """
+    import psycopg
+
+    from sexton.database import redact, to_sexton_error
+
+    begun = time.monotonic()
+    try:
+        record = WORK[kind](where(target), wanted)
+    except (SextonError, psycopg.Error) as error:
+        found = to_sexton_error(error) if isinstance(error, psycopg.Error) else error
+        record = {
+            "status": STATUSES.get(found.code, "incomplete"),
+            "code": found.code,
+            "reason": redact(found.message),
+            "hint": redact(found.hint or "") or None,
+        }
+    return {**record, "elapsed_s": round(time.monotonic() - begun, 3)}
+
+
+def where(target: Target) -> str:
+    """The target's connection string, with its schema first on the search path."""
+    found = address(target)
+    if not target.schema:
+        return found
+    options = conninfo.conninfo_to_dict(found).get("options") or ""
+    schema = '"' + target.schema.replace('"', '""') + '"'
+    path = f"{schema},public".replace("\\", "\\\\").replace(" ", "\\ ")
+    return conninfo.make_conninfo(found, options=f"{options} -c search_path={path}".strip())
+
+
+def _audit(where: str, wanted: Wanted) -> Record:
+    from sexton.audit.auditor import Options, run_checks, select_checks
+    from sexton.audit.report import Report
+    from sexton.check import Severity
+    from sexton.database import connect, database
+
+    selected = select_checks(wanted.checks)
+    options = Options(
+        sample=wanted.sample,
+        deadline=wanted.deadline,
+        statement_timeout=wanted.statement_timeout,
+    )
+    with database(where, name="sexton fleet audit", read_only=True) as connection:
+        run, outcomes = run_checks(
+            connection,
+            selected,
+            options,
+            connect=lambda: connect(where, name="sexton fleet audit", read_only=True),
+        )
+    threshold = None if wanted.fail_on == "never" else Severity(wanted.fail_on)
+    document = Report(run, outcomes, threshold).document()
+    told = [c for c in document["checks"] if c["status"] in ("fail", "incomplete")]
+    return {
+        "status": document["summary"]["status"],
+        "code": Report(run, outcomes, threshold).code,
+        "reason": "; ".join(
+            f"{c['check']}: {c['reason']}" for c in told if c["status"] == "incomplete"
+        )
+        or None,
+        "database": document["run"]["database"],
+        "revision": document["run"]["revision"],
+        "findings": document["summary"]["findings"],
+        "checks": told,
+    }
+
+
+def _status(where: str, _: Wanted) -> Record:
+    from sexton.database import database, snapshot
+    from sexton.errors import DONE, FINDINGS
+    from sexton.schema import visible_revision
+    from sexton.upgrade.drift import drift
+    from sexton.upgrade.run import head
+
+    with (
+        database(where, name="sexton fleet status", read_only=True) as connection,
+        snapshot(connection),
+    ):
+        found = drift(connection)
+        revision = visible_revision(connection)
+        name = connection.info.dbname
+    return {
+        "status": "findings" if found else "clean",
+        "code": FINDINGS if found else DONE,
+        "reason": "; ".join(found) or None,
+        "database": name,
+        "revision": revision,
+        "head": head(),
+        "drift": found,
+    }
+
+
+def _upgrade(where: str, wanted: Wanted) -> Record:
+    from sexton.database import database
+    from sexton.ddl.waiting import Options
+    from sexton.errors import DONE
+    from sexton.schema import revision
+    from sexton.upgrade.run import upgrade
+
+    options = Options(max_stall=wanted.max_stall, deadline=wanted.deadline)
+    with database(where, name="sexton fleet upgrade") as connection:
+        before = revision(connection)
+        applied = upgrade(connection, where, wanted.revision, options)
+        after = revision(connection)
+        name = connection.info.dbname
+    return {
+        "status": "applied" if applied else "clean",
+        "code": DONE,
+        "reason": None,
+        "database": name,
+        "from": before,
+        "revision": after,
+        "applied": applied,
+    }
+
+
+WORK: dict[str, Callable[[str, Wanted], Record]] = {
+    "audit": _audit,
+    "status": _status,
+    "upgrade": _upgrade,
+}

@@ -1,0 +1,38 @@
+"""A fleet's report as text: what is wrong first, what is alike in one line."""
+
+from collections.abc import Iterable
+
+from sexton.fleet.report import FleetReport
+from sexton.fleet.state import Record
+from sexton.printable import printable
+
+SHOWN = 50  # targets that are listed; the document has them all
+
+
+def render(report: FleetReport) -> str:
+    """The targets that need somebody, the worst first; then counts and versions."""
+    wrong = [r for r in report.records if r["status"] not in ("clean", "applied")]
+    lines = [line for record in wrong[:SHOWN] for line in _target(record)]
+    if len(wrong) > SHOWN:
+        lines.append(f"… and {len(wrong) - SHOWN:,} more targets (--format json has all)")
+    versions = report.versions()
+    if len(versions) > 1:
+        listed = ", ".join(f"{number:,} at {name}" for name, number in versions.items())
+        lines.append(f"revisions differ: {printable(listed)}")
+    counted = ", ".join(f"{number:,} {status}" for status, number in report.counts.items())
+    shard = f" of shard {report.shard}" if report.shard != "1/1" else ""
+    lines.append(f"{len(report.records):,} targets{shard}: {counted}. Exit {report.code}.")
+    return "\n".join(lines)
+
+
+def _target(record: Record) -> Iterable[str]:
+    word = "FAIL" if record["status"] == "findings" else record["status"].upper()
+    name = printable(record["target"])
+    server = printable(record.get("server") or "")
+    reason = record.get("reason")
+    yield f"{word:<11} {name} ({server})" + (f": {printable(reason)}" if reason else "")
+    for check in record.get("checks") or ():
+        if check["status"] == "fail":
+            yield f"{'':<12}{check['check']}: {check['count']:,} findings"
+    if hint := record.get("hint"):
+        yield f"{'':<12}next: {printable(hint)}"

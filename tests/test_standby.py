@@ -1,6 +1,7 @@
 """Looking at a hot standby: a copied data directory with standby.signal."""
 
 import contextlib
+import os
 import shutil
 import time
 
@@ -40,13 +41,14 @@ def copy_of(primary, directory, **settings):
     copy = Server(directory, settings=settings)
     shutil.copytree(primary.directory, copy.directory, copy_function=_copy)
     (copy.data / "standby.signal").touch()
-    for path in (copy.directory, *copy.directory.rglob("*")):
-        copy._give(path)
+    if copy._account:
+        for path in (copy.data, *copy.data.rglob("*")):
+            os.chown(path, copy._account.pw_uid, copy._account.pw_gid)
     return copy
 
 
 def _copy(source, target):
-    if not source.endswith(("postmaster.pid", ".s.PGSQL.5432", ".lock")):
+    if not source.endswith(("postmaster.pid", ".s.PGSQL.5432", ".lock", ".json")):
         shutil.copy2(source, target)
 
 

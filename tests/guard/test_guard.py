@@ -17,7 +17,7 @@ from sexton.chat import providers
 from sexton.chat.models import promote
 from sexton.database import Connection, connect, rows, scalar, transact
 from sexton.ddl import steps
-from sexton.embedded import _wheel
+from sexton.embedded.programs import wheel
 from sexton.engine import engine
 from sexton.errors import Busy, Refused, SextonError, WrongSchema
 from sexton.guard import guard, parts
@@ -386,7 +386,7 @@ def test_the_provider_table_cannot_be_dropped_under_the_guard(guarded):
 
 def program(name: str, *arguments: str, stdin: bytes | None = None) -> bytes:
     done = subprocess.run(
-        [_wheel() / "bin" / name, *arguments],
+        [wheel() / "bin" / name, *arguments],
         input=stdin,
         capture_output=True,
         check=False,

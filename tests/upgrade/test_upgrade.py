@@ -11,7 +11,7 @@ from sexton import schema
 from sexton.chat import providers
 from sexton.chat import schema as chat_schema
 from sexton.database import connect, rows, scalar
-from sexton.embedded import _wheel
+from sexton.embedded.programs import wheel
 from sexton.errors import Refused
 from sexton.upgrade.drift import drift
 from sexton.upgrade.run import Options, downgrade, upgrade
@@ -214,7 +214,7 @@ def test_a_plan_on_a_read_only_connection_of_a_fresh_database(database, sexton):
 
 
 def psql(url: str, script: str) -> subprocess.CompletedProcess[str]:
-    program = _wheel() / "bin" / "psql"
+    program = wheel() / "bin" / "psql"
     return subprocess.run(
         [program, "--no-psqlrc", "--quiet", "--dbname", url],
         input=script,

@@ -230,8 +230,9 @@ def settings(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None
         list(wanted),
     )
     change = (
-        "select pg_catalog.set_config(name, value, true) from pg_catalog.unnest("
-        "%s::pg_catalog.text[], %s::pg_catalog.text[]) as s (name, value)"
+        "select pg_catalog.set_config(name, value, true) from rows from ("
+        "pg_catalog.unnest(%s::pg_catalog.text[]), "
+        "pg_catalog.unnest(%s::pg_catalog.text[])) as s (name, value)"
     )
     connection.execute(change, (list(wanted), list(wanted.values())))
     yield

@@ -7,21 +7,21 @@ keys never enter it.
 import getpass
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sexton.database import Connection, require_transaction, rows, scalar
-from sexton.errors import NotFound
+from sexton.errors import Incomplete, NotFound, Refused
+from sexton.printable import printable
 from sexton.project import current
 
 TABLES = """
-    create schema if not exists sexton;
     create table if not exists sexton.runs (
         run bigint generated always as identity primary key,
-        at timestamptz not null default clock_timestamp(),
+        at timestamptz not null default pg_catalog.clock_timestamp(),
         kind text not null,
         actor text not null,
-        role text not null default current_user,
+        role text not null default session_user,
         os_user text not null,
         plan text,
         options jsonb not null default '{}',
@@ -39,7 +39,130 @@ TABLES = """
         why text not null default '',
         primary key (run, step)
     );
+    alter table sexton.runs
+        add column if not exists txid bigint,
+        add column if not exists batched boolean not null default false,
+        add column if not exists lost jsonb not null default '[]';
+    alter table sexton.changes
+        add column if not exists table_schema text,
+        add column if not exists relation oid,
+        add column if not exists withheld text[],
+        add column if not exists role text,
+        add column if not exists txid bigint;
+
+    -- Whoever may insert says what, but not who or when.
+    create or replace function sexton.stamp_run() returns trigger language plpgsql as $$
+    begin
+        new.at := pg_catalog.clock_timestamp();
+        new.role := session_user;
+        new.txid := pg_catalog.txid_current();
+        return new;
+    end $$;
+    create or replace function sexton.stamp_change() returns trigger language plpgsql as $$
+    begin
+        new.role := session_user;
+        new.txid := pg_catalog.txid_current();
+        return new;
+    end $$;
+    create or replace function sexton.keep_run() returns trigger language plpgsql as $$
+    begin
+        new.run := old.run;
+        new.at := old.at;
+        new.kind := old.kind;
+        new.actor := old.actor;
+        new.role := old.role;
+        new.os_user := old.os_user;
+        new.plan := old.plan;
+        new.options := old.options;
+        new.txid := old.txid;
+        new.batched := old.batched;
+        return new;
+    end $$;
+    drop trigger if exists stamp on sexton.runs;
+    create trigger stamp before insert on sexton.runs
+        for each row execute function sexton.stamp_run();
+    drop trigger if exists keep on sexton.runs;
+    create trigger keep before update on sexton.runs
+        for each row execute function sexton.keep_run();
+    drop trigger if exists stamp on sexton.changes;
+    create trigger stamp before insert on sexton.changes
+        for each row execute function sexton.stamp_change();
 """
+
+STATE = """
+    select
+        n.oid is not null as schema,
+        pg_catalog.has_database_privilege(d.oid, 'create'::pg_catalog.text)
+            as may_make_schema,
+        pg_catalog.has_schema_privilege(n.oid, 'usage'::pg_catalog.text) as usage,
+        pg_catalog.has_schema_privilege(n.oid, 'create'::pg_catalog.text)
+            as may_make_tables,
+        pg_catalog.count(c.oid) as tables,
+        pg_catalog.bool_and(exists (
+            select from pg_catalog.pg_attribute a
+            where a.attrelid = c.oid and a.attname = 'txid'::pg_catalog.name
+        )) as current,
+        pg_catalog.bool_and(
+            pg_catalog.has_table_privilege(c.oid, 'select'::pg_catalog.text)
+            and pg_catalog.has_table_privilege(c.oid, 'insert'::pg_catalog.text)
+        ) as may_write,
+        pg_catalog.quote_ident(current_user::pg_catalog.text) as role,
+        pg_catalog.min(o.rolname::pg_catalog.text) filter (
+            where o.rolname <> current_user
+              and o.oid <> d.datdba
+              and not o.rolsuper
+              and o.rolname::pg_catalog.text <> all (%s::pg_catalog.text[])
+        ) as stranger
+    from pg_catalog.pg_database d
+    left join pg_catalog.pg_namespace n on n.nspname = 'sexton'::pg_catalog.name
+    left join pg_catalog.pg_class c
+      on c.relnamespace = n.oid
+     and c.relname = any (array['runs', 'changes']::pg_catalog.name[])
+    left join pg_catalog.pg_roles o
+      on o.oid = n.nspowner or (c.oid is not null and o.oid = c.relowner)
+    where d.datname = pg_catalog.current_database()
+    group by d.oid, n.oid
+"""
+
+
+def require_journal(connection: Connection, owners: Iterable[str] = ()) -> None:
+    """Make the journal where it is not there yet, and insist that it can be written.
+
+    `owners` are the roles, beside this one, the database's owner and superusers, that may
+    have made it: those who own the tables that are about to change.
+
+    Raises Incomplete for a missing right, naming the GRANT, and Refused where anybody
+    else made it: a stranger's triggers would run with this role's rights.
+    """
+    [state] = rows(connection, STATE, sorted(owners))
+    role = printable(state["role"])
+    if state["stranger"]:
+        raise Refused(
+            "the schema sexton, or the journal in it, belongs to the role "
+            f"{printable(state['stranger'])}, who owns none of the tables to be changed",
+            hint="find out who made it; the journal is made anew where there is none",
+        )
+    if not state["schema"] or state["tables"] < 2 or not state["current"]:
+        if not state["schema"] and not state["may_make_schema"]:
+            raise _not_allowed(role, f"create schema sexton authorization {role}")
+        if state["schema"] and not (state["usage"] and state["may_make_tables"]):
+            raise _not_allowed(role, f"grant usage, create on schema sexton to {role}")
+        if not state["schema"]:
+            connection.execute("create schema sexton")
+        connection.execute(TABLES)
+    elif not (state["usage"] and state["may_write"]):
+        raise _not_allowed(
+            role,
+            f"grant usage on schema sexton to {role}; "
+            f"grant select, insert on sexton.runs, sexton.changes to {role}",
+        )
+
+
+def _not_allowed(role: str, grant: str) -> Incomplete:
+    return Incomplete(
+        f"{role} may not write the journal in the schema sexton; nothing was changed",
+        hint=f"let its owner, or a superuser, type: {grant}",
+    )
 
 
 def begin_run(
@@ -50,23 +173,27 @@ def begin_run(
     plan: str | None = None,
     options: Mapping[str, Any] | None = None,
     finished: bool = True,
+    owners: Iterable[str] = (),
+    lost: Sequence[str] = (),
 ) -> int:
     """Open a run in the journal, in the caller's transaction; return its number.
 
     `kind` is the command, for example `repair` or `provider delete`; `actor` says who,
     by default the operating system's user. A run in several transactions opens with
-    `finished=False`, and `finish_run` closes it.
+    `finished=False`, and `finish_run` closes it. `lost` says, a sentence for each kind,
+    what the run takes away that no undo brings back. `owners` are those of the tables
+    that the run changes; raises what `require_journal` raises.
     """
     require_transaction(connection)
-    if scalar(connection, "select to_regclass('sexton.changes')") is None:
-        connection.execute(TABLES)
+    require_journal(connection, owners)
     os_user = _os_user()
     return int(
         scalar(
             connection,
             """
-            insert into sexton.runs (kind, actor, os_user, plan, options, finished)
-            values (%s, %s, %s, %s, %s, %s) returning run
+            insert into sexton.runs
+                (kind, actor, os_user, plan, options, finished, batched, lost)
+            values (%s, %s, %s, %s, %s, %s, %s, %s) returning run
             """,
             kind,
             actor or os_user,
@@ -74,7 +201,19 @@ def begin_run(
             plan,
             json.dumps(options or {}, default=str),
             finished,
+            not finished,
+            json.dumps(list(lost)),
         )
+    )
+
+
+def add_loss(connection: Connection, run: int, sentence: str) -> None:
+    """Note of a run what no undo brings back."""
+    connection.execute(
+        "update sexton.runs set lost = lost operator(pg_catalog.||) "
+        "pg_catalog.to_jsonb(%s::pg_catalog.text) "
+        "where run operator(pg_catalog.=) %s::pg_catalog.int8",
+        (sentence, run),
     )
 
 

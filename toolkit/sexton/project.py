@@ -8,8 +8,8 @@ in.
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,10 @@ class Project:
     """The declarations of one database.
 
     `checks_folder` and `migrations` are directories that are loaded by path. `secrets`
-    are columns that never enter a plan, the journal or a report. `require` raises
+    are columns that never enter a plan, the journal or a report; `sensitive` are those
+    that do unless their value matches a regular expression of the server's. `writable`
+    says which columns of which tables the project's own commands write, by the tables'
+    names: beside what repairs write, the journal is believed of no others. `require` raises
     WrongSchema where the tables are not there; `before_write` takes the project's own
     locks, first in every transaction that changes rows. `commands` makes the command
     groups that the project adds.
@@ -42,6 +45,8 @@ class Project:
     checks_folder: Path
     migrations: Path
     secrets: frozenset[str] = frozenset()
+    sensitive: Mapping[str, str] = field(default_factory=dict)
+    writable: Mapping[str, frozenset[str]] = field(default_factory=dict)
     require: Callable[["Connection"], None] = _nothing
     before_write: Callable[["Connection"], None] = _nothing
     commands: Callable[[], Sequence[Any]] = tuple

@@ -42,6 +42,8 @@ PROJECT = Project(
     checks_folder=_folder("checks"),
     migrations=_folder("migrations"),
     secrets=frozenset({"api_key"}),
+    # Credentials before the host, or in the query.
+    sensitive={"base_url": r"^[^/?#]*//[^/?#]*@|[?]"},
     require=_require,
     before_write=_before_write,
     commands=_commands,

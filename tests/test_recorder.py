@@ -1,0 +1,134 @@
+"""Changes that journal themselves: what the journal then holds, and for whom."""
+
+import pytest
+
+from sexton import journal
+from sexton.database import rows, scalar, settings
+from sexton.recorder import Recorder
+from sexton.tables import VALUE_SETTINGS, read_tables
+
+ODD = """
+    create table odd (
+        id int primary key,
+        "100% 'sure'" text default 'x',
+        api_key text not null default '',
+        base_url text not null default '',
+        plain json,
+        binary_json jsonb,
+        span interval,
+        place point,
+        bytes bytea,
+        amount numeric,
+        at timestamptz,
+        twice int generated always as (id * 2) stored
+    );
+"""
+
+
+@pytest.fixture
+def recorded(connection):
+    """A recorder in a run on the table `odd`, which has columns of all kinds."""
+    connection.execute(ODD)
+    connection.execute(
+        """
+        insert into odd (id, api_key, base_url, plain, binary_json, span, amount, at, bytes)
+        values
+            (1, 'sk', 'https://me:secret@host', '{"a":  1, "a": 2}', 'null',
+             '1 mon 2 days', 0.123456789012345678901234567890, 'infinity', '\\x00ff'),
+            (2, '', 'https://host', null, null, null, null, '0044-03-15 BC', null)
+        """
+    )
+    with connection.transaction(), settings(connection, VALUE_SETTINGS):
+        table = read_tables(connection, ["odd"])["odd"]
+        yield Recorder(connection, journal.begin_run(connection, "test")), table
+
+
+def journalled(connection):
+    return rows(connection, "select * from sexton.changes order by run, step")
+
+
+def test_an_update_holds_both_rows_as_the_server_has_them(recorded):
+    recorder, table = recorded
+    made = recorder.update(
+        table,
+        {"100% 'sure'": "%(new)s", "api_key": "'sk-2'"},
+        "this.id = any (%(ids)s)",
+        why="because",
+        parameters={"new": "y", "ids": [1, 2]},
+        returning="this.id, this.twice",
+    )
+    assert sorted(made, key=lambda row: row["id"]) == [
+        {"id": 1, "twice": 2},
+        {"id": 2, "twice": 4},
+    ]
+    first, second = journalled(recorder.connection)
+    assert (first["key"], second["key"]) == ({"id": 1}, {"id": 2})
+    assert (first["before"]["100% 'sure'"], first["after"]["100% 'sure'"]) == ("x", "y")
+    assert first["before"]["span"] == "1 mon 2 days"
+    assert first["before"]["at"] == "infinity"
+    assert first["before"]["plain"] == '{"a":  1, "a": 2}'
+    assert first["before"][""] == ["binary_json"]
+    assert first["before"]["bytes"] == "\\x00ff"
+    assert "" not in second["before"]
+    assert second["before"]["at"].endswith(" BC")
+    assert "twice" not in first["before"]
+    amount = "select before ->> 'amount' from sexton.changes where step = 1"
+    assert scalar(recorder.connection, amount) == "0.123456789012345678901234567890"
+
+
+def test_secrets_stay_out_and_what_they_cost_is_said(recorded):
+    recorder, table = recorded
+    recorder.update(table, {"base_url": "'x'"}, "true", why="")
+    recorder.delete(table, "true", why="")
+    whole = str(journalled(recorder.connection))
+    assert "sk" not in whole
+    assert "secret" not in whole
+    withheld = [row["withheld"] for row in journalled(recorder.connection)]
+    assert withheld == [["base_url"], [], ["api_key"], []]
+    assert "base_url" not in journalled(recorder.connection)[0]["before"]
+
+
+def test_an_insert_has_no_before_and_numbers_go_on(recorded):
+    recorder, table = recorded
+    recorder.delete(table, "this.id = 1", why="gone")
+    made = recorder.insert(
+        table, ["id"], "values (7), (8)", why="new", returning="this.id as id"
+    )
+    assert sorted(row["id"] for row in made) == [7, 8]
+    steps = [(c["step"], c["before"] is None) for c in journalled(recorder.connection)]
+    assert steps == [(1, False), (2, True), (3, True)]
+
+
+def test_without_a_journal_nothing_is_recorded(recorded):
+    recorder, table = recorded
+    silent = Recorder(recorder.connection, None)
+    assert len(silent.delete(table, "this.id = 1", why="")) == 1
+    assert journalled(recorder.connection) == []
+
+
+def test_who_and_when_are_the_servers_word(connection):
+    with connection.transaction():
+        run = journal.begin_run(connection, "test")
+    connection.execute(
+        "insert into sexton.runs (kind, actor, os_user, role, at, txid) "
+        "values ('repair', 'dba', 'dba', 'dba', 'infinity', 7)"
+    )
+    connection.execute("update sexton.runs set role = 'dba', at = 'infinity'")
+    found = rows(connection, "select role = session_user as own, txid, at from sexton.runs")
+    assert all(row["own"] and row["txid"] > 7 for row in found)
+    assert run == 1
+
+
+def test_a_stranger_s_schema_is_refused(connection):
+    from sexton.errors import Refused
+
+    connection.execute("drop schema sexton cascade; create role sexton_intruder")
+    try:
+        connection.execute("create schema sexton authorization sexton_intruder")
+        with pytest.raises(Refused, match="sexton_intruder"), connection.transaction():
+            journal.begin_run(connection, "test")
+        with connection.transaction():
+            journal.begin_run(connection, "test", owners=["sexton_intruder"])
+    finally:
+        connection.execute("drop owned by sexton_intruder cascade")
+        connection.execute("drop role sexton_intruder")

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help demo test test-matrix test-pooler lint types bench bench-startup bench-upgrade bench-audit docs test-crash bench-repair bench-lifecycle bench-guard bench-scale clean
+.PHONY: help site demo test test-matrix test-pooler lint types bench bench-startup bench-upgrade bench-audit docs test-crash bench-repair bench-lifecycle bench-guard bench-scale clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -51,6 +51,10 @@ types: $(VENV)/.dev  ## mypy, strict
 docs: $(VENV)/.dev  ## Write the parts of the docs that are made from code
 	$(BIN)/cog -r -P README.md docs/*.md
 
+site: $(VENV)/.dev  ## The site, in docs/_site, and the man page beside it
+	$(BIN)/sphinx-build -q -W -b html docs docs/_site
+	$(BIN)/sphinx-build -q -W -b man docs docs/_site/man
+
 bench: bench-startup bench-upgrade bench-audit bench-lifecycle bench-repair bench-guard bench-scale  ## Each figure beside its rival (~20 min)
 
 bench-startup: $(VENV)/.dev  ## How long Sexton takes to start
@@ -75,4 +79,4 @@ bench-scale: $(VENV)/.dev  ## A fleet of databases beside a loop, and giant tabl
 	$(BIN)/python -m benchmarks.fleet
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info
+	rm -rf $(VENV) docs/_site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

@@ -1,0 +1,251 @@
+"""Every command of the command line, in an order in which each has something to do.
+
+A scene is a database and commands on it, one after the other; `{dir}` is a directory of
+the test's own. The rows have fixed ids, so that a scene can be played again.
+"""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sexton.database import Connection
+from tests.support.worlds import SETTINGS
+
+GPT, CLAUDE, OLD, ORPHAN, HALF = (
+    f"00000000-0000-4000-8000-00000000000{number}" for number in range(1, 6)
+)
+CHAT, USER, NOBODY = (f"00000000-0000-4000-8000-0000000000{n}" for n in ("c1", "a1", "ff"))
+KEY = "sk-never-shown"
+
+UNSAFE = " ".join(
+    f"{check} --unsafe {check}"
+    for check in (
+        *("threshold_dangling", "tombstone_unreferenced"),
+        *("user_key_unusable", "provider_stub"),
+    )
+)
+
+ROWS = f"""
+    insert into chat_providers (id, provider, api_key, allow_user_api_key, base_url)
+    values ('{GPT[:-2]}11', 'openai', '{KEY}', true, ''),
+           ('{GPT[:-2]}12', 'anthropic', '{KEY}', true, ''),
+           ('{GPT[:-2]}13', 'vercel', '{KEY}', false, 'https://gw.example/v1');
+    insert into chat_model_configs
+        (id, provider, model, is_default, context_limit, compression_threshold)
+    values ('{GPT}', 'openai', 'gpt', true, 1000, 70),
+           ('{CLAUDE}', 'anthropic', 'claude', false, 1000, 70),
+           ('{OLD}', 'openai', 'old', false, 1000, 70);
+    insert into chats (id, owner_id, last_model_config_id)
+    values ('{CHAT}', '{USER}', '{GPT}');
+    insert into chat_messages (chat_id, model_config_id, role, total_cost_micros)
+    values ('{CHAT}', '{GPT}', 'user', 5), ('{CHAT}', '{OLD}', 'assistant', null);
+    insert into user_chat_provider_keys (user_id, chat_provider_id, api_key)
+    values ('{USER}', '{GPT[:-2]}11', '{KEY}');
+"""
+# What nobody but another tool could have written: keys and triggers are off.
+DAMAGE = f"""
+    set session_replication_role = replica;
+    insert into users (id, username) values ('{USER}', 'ann');
+    insert into chat_model_configs
+        (id, provider, model, context_limit, compression_threshold, deleted, deleted_at)
+    values ('{ORPHAN}', 'google', 'lost', 1000, 70, false, null),
+           ('{HALF}', 'openai', 'half', 1000, 70, true, null),
+           ('{HALF[:-2]}21', 'OpenAI', 'spelt', 1000, 70, false, null),
+           ('{HALF[:-2]}22', 'openai', 'gone', 1000, 70, true, '2001-01-01'),
+           ('{HALF[:-2]}23', 'openai', 'gpt', 1000, 70, false, null);
+    update chat_model_configs set updated_at = '2020-01-01';
+    insert into chats (owner_id, last_model_config_id, status)
+    values ('{USER}', '{NOBODY}', 'waiting'), ('{USER}', '{HALF}', 'pending');
+    insert into chat_messages (chat_id, model_config_id, role, total_cost_micros)
+    values ('{CHAT}', '{NOBODY[:-2]}ee', 'user', 7), ('{CHAT}', null, 'assistant', 9),
+           ('{CHAT}', '{HALF}', 'assistant', 9);
+    insert into chat_queued_messages (chat_id, model_config_id)
+    values ('{CHAT}', '{NOBODY}'), ('{CHAT}', '{HALF}');
+    insert into site_configs values
+        ('agents_chat_explore_model_override', '{NOBODY}:high'),
+        ('agents_chat_general_model_override', '{HALF}'),
+        ('agents_computer_use_provider', 'azure'),
+        ('agents_advisor_config',
+         '{{"model_config_id": "{NOBODY}", "max_uses": 3, "enabled": true}}');
+    insert into user_configs values
+        ('{USER}', 'chat_personal_model_override:root', 'model:{NOBODY}:low'),
+        ('{USER}', 'chat_compaction_threshold_pct:{NOBODY}', '80'),
+        ('{USER}', 'chat_compaction_threshold_pct:{GPT}', '80');
+    insert into chat_providers (provider, enabled, display_name)
+    values ('azure', false, 'azure');
+    insert into user_chat_provider_keys (user_id, chat_provider_id, api_key)
+    values ('{USER}', '{GPT[:-2]}12', '{KEY}'), ('{USER}', '{NOBODY}', '{KEY}');
+    update chat_model_configs set is_default = false;
+    set session_replication_role = origin;
+"""
+
+
+def fill(connection: Connection) -> None:
+    """A database at head with the product's other tables, sound."""
+    connection.execute(ROWS)
+    connection.execute(SETTINGS)
+
+
+def damage(connection: Connection) -> None:
+    """The same with something for every check to find."""
+    fill(connection)
+    connection.execute(DAMAGE)
+
+
+def rows_alone(connection: Connection) -> None:
+    """A database of any revision with rows and nothing more."""
+    connection.execute(ROWS)
+
+
+def nothing(connection: Connection) -> None:
+    """Leave it as it is."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Commands on one database that starts at `revision` and is prepared."""
+
+    name: str
+    revision: str
+    prepare: Callable[[Connection], None]
+    lines: str = field(repr=False)
+
+    def commands(self, directory: Path) -> list[list[str]]:
+        """The commands as arguments."""
+        lines = [line.strip() for line in self.lines.strip().splitlines()]
+        return [
+            shlex.split(line.format(**globals(), dir=directory)) for line in lines if line
+        ]
+
+
+SCENES = [
+    Scene("the journal", "head", fill, "history\nhistory --format json\nhistory 1"),
+    Scene(
+        "looking",
+        "head",
+        damage,
+        """
+        status
+        status --format json
+        audit --confirm-after 10ms
+        audit --format json --values --confirm-after 10ms -j 2 --recheck
+        audit -o {dir}/a.json -o {dir}/a.xml -o {dir}/a.sarif --confirm-after 0
+        audit -o {dir}/a.prom --confirm-after 0 threshold_dangling
+        audit --write-baseline {dir}/known.json --confirm-after 0 --reason x
+        audit --baseline {dir}/known.json --confirm-after 0
+        explain model_without_provider
+        explain message_without_model
+        explain threshold_dangling
+        repair
+        repair --format json
+        provider list
+        model list --all
+        chat resolve {CHAT}
+        provider delete openai --dry-run
+        provider disable openai --dry-run
+        model delete {GPT} --dry-run
+        model reassign {GPT} --to {CLAUDE} --dry-run
+        history
+        guard status
+        upgrade --plan
+        upgrade --sql
+        downgrade 0001 --plan
+        downgrade 0001 --sql --tombstones disable
+        adopt
+        """,
+    ),
+    Scene(
+        "repairing",
+        "head",
+        damage,
+        """
+        repair --out {dir}/plan.json --max-fraction 1
+        apply {dir}/plan.json
+        apply {dir}/plan.json
+        history
+        history 1
+        undo 1
+        history --format json
+        undo 2
+        repair --apply --max-fraction 1 --allow-cascades provider_name_unknown
+        repair --apply --max-fraction 1 --allow-cascades {UNSAFE}
+        undo 4
+        undo 5
+        repair --apply --max-fraction 1
+        audit --confirm-after 0
+        """,
+    ),
+    Scene(
+        "life cycle",
+        "head",
+        fill,
+        """
+        provider add google --display-name Google --key-env SEXTON_TEST_KEY
+        provider update google --base-url https://gw.example/v2 --user-keys
+        provider user-key google {USER} --key-env SEXTON_TEST_KEY
+        provider user-key google {USER} --remove
+        model create google gemini --context-limit 5000
+        model update {OLD} --display-name Old --disable
+        model update {OLD} --enable --compression-threshold 50
+        model promote {CLAUDE}
+        model promote {GPT}
+        model reassign {GPT} --to {CLAUDE}
+        model delete {OLD}
+        provider disable openai
+        provider enable openai
+        provider delete openai
+        history
+        undo 1
+        provider add openai --key-env SEXTON_TEST_KEY
+        provider restore openai
+        provider delete google --heir {CLAUDE}
+        provider delete anthropic --heir none --no-journal
+        chat resolve {CHAT}
+        audit --confirm-after 0
+        status
+        """,
+    ),
+    Scene(
+        "change",
+        "0001",
+        rows_alone,
+        """
+        status
+        upgrade --plan
+        upgrade --sql
+        upgrade --guard
+        guard status
+        audit --confirm-after 0
+        guard remove --plan
+        guard remove
+        guard add --plan
+        guard add --sql
+        guard add
+        model delete {OLD}
+        downgrade 0001
+        downgrade 0001 --tombstones disable
+        upgrade
+        guard add
+        guard remove
+        downgrade base
+        """,
+    ),
+    Scene("from nothing", "empty", nothing, "upgrade\ndowngrade base\nupgrade 0002"),
+    Scene(
+        "adopted",
+        "upstream",
+        nothing,
+        """
+        adopt
+        status
+        adopt --apply
+        status
+        audit --confirm-after 0
+        upgrade
+        guard add
+        provider add google --key-env SEXTON_TEST_KEY
+        provider delete google
+        """,
+    ),
+]

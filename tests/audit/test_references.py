@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
+from psycopg import errors
 
 from sexton.audit import references
 from sexton.audit.references import QUERIES, Facts, choose, facts, query
@@ -127,8 +128,223 @@ def test_a_collation_of_its_own_is_compared_by_the_parents(connection):
     assert known.collation == "pg_catalog.ucs_basic"
     chosen = choose(check(), known)
     assert chosen.strategy == "anti-join"
-    sql = query(check(), chosen.strategy, known.collation)
+    sql = query(check(), chosen.strategy, known)
     assert [row["id"] for row in rows(connection, sql)] == [2]
+
+
+# -- references of other shapes ------------------------------------------------------------
+
+SHAPES = {
+    "composite": """
+        create table "The Parent" (id int, "a b" int, "C" text, "Live" boolean);
+        create table "The Child" (id int, ref1 int, "ref 2" text, ok boolean);
+        create index on "The Child" (ref1, "ref 2");
+    """,
+    "composite, the index the other way round": """
+        create table "The Parent" (id int, "a b" int, "C" text, "Live" boolean);
+        create table "The Child" (id int, ref1 int, "ref 2" text, ok boolean);
+        create index on "The Child" ("ref 2" desc, ref1 desc) where ref1 is not null;
+    """,
+    "partitioned": """
+        create table "The Parent" (id int, "a b" int, "C" text, "Live" boolean);
+        create table "The Child" (id int, ref1 int, "ref 2" text, ok boolean)
+            partition by list (ok);
+        create table part1 partition of "The Child" for values in (true);
+        create table part2 partition of "The Child" default;
+        create index on "The Child" (ref1, "ref 2");
+    """,
+}
+SELF = """
+    create table "The Parent" (
+        id int, "a b" int, "C" text, "Live" boolean, ref1 int, "ref 2" text, ok boolean
+    );
+    create index on "The Parent" (ref1, "ref 2");
+"""
+
+
+def shaped(child, live, parent_live):
+    return Check(
+        "tests.shaped",
+        severity=Severity.ERROR,
+        table=child,
+        key=("id",),
+        message="{id}",
+        live="ok -- which count" if live else "",
+        reference=Reference(
+            *(("ref1", "ref 2"), "The Parent", ("a b", "C")),
+            parent_live='"Live"' if parent_live else "",
+        ),
+    )
+
+
+number = some.none() | some.integers(0, 3)
+word = some.none() | some.sampled_from(["", "a", "B", "ä"])
+lines = some.tuples(number, word, some.booleans())
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, "self-reference"])
+@given(
+    children=some.lists(lines, max_size=20),
+    parents=some.lists(lines, max_size=10),
+    live=some.booleans(),
+    parent_live=some.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_all_strategies_return_the_same_rows_of_any_shape(
+    database_of_types, shape, children, parents, live, parent_live
+):
+    connection = database_of_types
+    itself = shape == "self-reference"
+    made = shaped("The Parent" if itself else "The Child", live, parent_live)
+    there = {
+        (a, b)
+        for a, b, lives in parents
+        if None not in (a, b) and (lives or not parent_live)
+    }
+    wanted = Counter(
+        n
+        for n, (a, b, ok) in enumerate(children)
+        if None not in (a, b) and (ok or not live) and (a, b) not in there
+    )
+    with connection.transaction(force_rollback=True):
+        connection.execute(SELF if itself else SHAPES[shape])
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f'insert into "{made.table}" (id, ref1, "ref 2", ok) '
+                "values (%s, %s, %s, %s)",
+                [(n, *line) for n, line in enumerate(children)],
+            )
+            cursor.executemany(
+                'insert into "The Parent" ("a b", "C", "Live") values (%s, %s, %s)', parents
+            )
+        known = known_facts(connection, made)
+        assert known.index
+        assert known.comparable
+        assert known.partitions == (2 if shape == "partitioned" else 1)
+        for name in references.INDEX_ONLY:
+            connection.execute("select set_config(%s, 'off', true)", (name,))
+        for strategy in QUERIES:
+            answer = rows(connection, query(made, strategy, known))
+            assert Counter(row["id"] for row in answer) == wanted, strategy
+        assert Counter(row["id"] for row in rows(connection, made.find)) == wanted
+
+
+def test_a_predicate_sees_the_columns_of_its_own_table_alone(connection):
+    connection.execute("create table parent (key int)")
+    connection.execute("create table child (id int, ref int, live boolean)")
+    made = Check(
+        "tests.leak",
+        severity=Severity.ERROR,
+        table="child",
+        key=("id",),
+        message="{id}",
+        reference=Reference("ref", "parent", "key", parent_live="live"),
+    )
+    for sql in (made.find, *(query(made, strategy) for strategy in QUERIES)):
+        with pytest.raises(errors.UndefinedColumn), connection.transaction():
+            connection.execute(sql)
+
+
+def test_a_composite_key_probes_by_its_index(connection):
+    connection.execute("create table parent (a int, b int, primary key (a, b))")
+    connection.execute("create table child (id int, a int, b int)")
+    connection.execute("insert into parent select n % 10, n from generate_series(1, 99) n")
+    connection.execute(
+        "insert into child select n, n % 99 % 10, n % 99 from generate_series(1, 30000) n"
+    )
+    connection.execute("create index on child (b, a)")
+    connection.execute("analyze")
+    made = Check(
+        "tests.probed",
+        severity=Severity.ERROR,
+        table="child",
+        key=("id",),
+        message="{id}",
+        reference=Reference(("a", "b"), "parent", ("a", "b")),
+    )
+    known = known_facts(connection, made)
+    assert [pair.column for pair in known.pairs] == ["b", "a"]
+    assert choose(made, known).strategy == "gap probing"
+    found = {}
+    for strategy in ("gap probing", "loose index scan"):
+        with connection.transaction():
+            for name in references.INDEX_ONLY:
+                connection.execute("select set_config(%s, 'off', true)", (name,))
+            [plan] = scalar(
+                connection,
+                "explain (analyze, buffers, format json) " + query(made, strategy, known),
+            )
+        found[strategy] = plan["Plan"]["Shared Hit Blocks"]
+        assert plan["Plan"]["Actual Rows"] == 303, strategy
+    assert found["gap probing"] < 600, found
+    assert found["loose index scan"] < 1200, found
+
+
+def test_equality_is_the_keys_own_wherever_its_operators_lie(connection):
+    connection.execute("create schema ext; create extension citext schema ext")
+    connection.execute("create table parent (key ext.citext primary key)")
+    connection.execute("create table child (id int, ref ext.citext)")
+    connection.execute("create index on child (ref)")
+    connection.execute("insert into parent values ('Ada'), ('Zoe')")
+    connection.execute("insert into child values (1, 'ADA'), (2, 'bob'), (3, 'zOE')")
+    known = known_facts(connection)
+    assert known.comparable
+    assert known.pairs[0].schema == "ext"
+    for strategy in QUERIES:
+        assert [r["id"] for r in rows(connection, query(check(), strategy, known))] == [2]
+
+
+@pytest.mark.parametrize("index", ['(ref1, "ref 2" desc)', "(ref1)", '(ref1, id, "ref 2")'])
+def test_an_index_that_does_not_sort_as_rows_do_is_no_use(connection, index):
+    connection.execute(SHAPES["composite"].rpartition("create index")[0])
+    connection.execute(f'create index on "The Child" {index}')
+    assert known_facts(connection, shaped("The Child", False, False)).index is None
+
+
+def test_a_key_over_other_pairs_enforces_nothing(connection):
+    connection.execute("create table parent (a int, b int, primary key (a, b))")
+    connection.execute("create table child (id int, x int, y int)")
+    made = Check(
+        "tests.pairs",
+        severity=Severity.ERROR,
+        table="child",
+        key=("id",),
+        message="{id}",
+        reference=Reference(("x", "y"), "parent", ("a", "b")),
+    )
+    key = "alter table child add constraint k foreign key (x, y) references parent "
+    with connection.transaction(force_rollback=True):
+        connection.execute("alter table parent add unique (b, a)")
+        connection.execute(key + "(b, a)")
+        assert known_facts(connection, made).constraint is None
+    connection.execute(key + "(a, b)")
+    known = known_facts(connection, made)
+    assert (known.constraint, known.unique) == ("k", True)
+
+
+def test_a_trigger_switched_off_on_a_partition_enforces_nothing(connection):
+    connection.execute(
+        """
+        create table parent (key int primary key);
+        create table child (id int, ref int references parent) partition by list (id);
+        create table part partition of child default;
+        """
+    )
+    assert known_facts(connection).constraint
+    connection.execute("alter table part disable trigger all")
+    assert known_facts(connection).constraint is None
+
+
+def test_a_child_of_a_wider_integer_type_is_comparable(connection):
+    connection.execute("create table parent (key bigint primary key)")
+    connection.execute("create table child (id int, ref int)")
+    connection.execute("create index on child (ref)")
+    connection.execute("insert into parent values (1), (30000000000)")
+    connection.execute("insert into child values (1, 1), (2, 2)")
+    known = known_facts(connection)
+    assert known.comparable
+    for strategy in QUERIES:
+        assert [r["id"] for r in rows(connection, query(check(), strategy, known))] == [2]
 
 
 # -- facts ---------------------------------------------------------------------------------
@@ -136,7 +352,8 @@ def test_a_collation_of_its_own_is_compared_by_the_parents(connection):
 
 def known_facts(connection, made=None):
     made = made or check()
-    return facts(connection, made.table, made.reference)
+    [found] = facts(connection, [(made.table, made.reference)]).values()
+    return found
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
+from sexton.identifiers import identifier
+
 
 class Severity(enum.StrEnum):
     """How bad a finding is; `audit --fail-on` compares by this order."""
@@ -30,18 +32,49 @@ class Severity(enum.StrEnum):
 class Reference:
     """A soft reference: every value of `column` should be a `parent_key` of `parent`.
 
-    NULL refers to nothing. Which rows of the check's table count is the check's `where`;
-    which rows of the parent count is `parent_where`, over the alias `parent`.
+    A composite one has tuples of names; NULL, in any of them, refers to nothing. Which
+    rows of the check's table count is the check's `where`, or `live`; which rows of the
+    parent count is `parent_where`, over the alias `parent`, or `parent_live`, over the
+    parent's bare columns.
     `enforced_by` is a query for the name of a constraint, other than a plain key, that
     enforces the reference for the rows that count. The fastest way to find the violating
     rows depends on the indexes and is chosen at each run.
     """
 
-    column: LiteralString
+    column: LiteralString | tuple[LiteralString, ...]
     parent: LiteralString
-    parent_key: LiteralString
+    parent_key: LiteralString | tuple[LiteralString, ...]
     parent_where: LiteralString = ""
+    parent_live: LiteralString = ""
     enforced_by: LiteralString = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The child's columns, one or more."""
+        return (self.column,) if isinstance(self.column, str) else self.column
+
+    @property
+    def parent_keys(self) -> tuple[str, ...]:
+        """The parent's columns, in the order of the child's."""
+        return (self.parent_key,) if isinstance(self.parent_key, str) else self.parent_key
+
+    @property
+    def source(self) -> str:
+        """What the parent's rows that count are called in a query."""
+        return "sexton_parent" if self.parent_live else identifier(self.parent)
+
+    @property
+    def present(self) -> str:
+        """The condition that the alias `this` refers to something."""
+        return " and ".join([f"this.{identifier(c)} is not null" for c in self.columns])
+
+    @property
+    def joined(self) -> str:
+        """The condition that the aliases `parent` and `this` belong together."""
+        pairs = zip(self.parent_keys, self.columns, strict=True)
+        return " and ".join(
+            [f"parent.{identifier(key)} = this.{identifier(c)}" for key, c in pairs]
+        )
 
 
 @dataclass(frozen=True)
@@ -51,7 +84,11 @@ class Check:
     * `reference`: the rows of `table` whose reference leads nowhere;
     * `where` alone: the rows of `table`, by the alias `this`, for which it is true; with
       `joins`, it may speak of the row that is referred to, by the alias `parent`;
-    * `find`: a query that returns one row an violation, ordered by `key`.
+    * `find`: a query that returns one row a violation, ordered by `key`.
+
+    For the first two, `live` says which rows of the table count at all, over its bare
+    columns: it sees no other table's. Tables and columns are named as the catalogs have
+    them, without quotes.
 
     Rows have the `key` columns and whatever `message` names; for the first two, `select`
     adds names and their expressions. A row that has a column `table` says so
@@ -71,7 +108,8 @@ class Check:
     returns the row of the repair, or None. `data_loss` says what the repair loses: it then
     takes `--unsafe`. A repair that is `opt_in` is made only when its check is named.
     `manual_action` says what a person must decide where `repair` does not apply;
-    `followed_by` names checks whose repair must follow this one's.
+    `followed_by` names checks whose repair must follow this one's. `text` is the
+    explanation of a check that has no module.
     """
 
     module: str
@@ -82,6 +120,7 @@ class Check:
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     find: LiteralString = ""
     where: LiteralString = ""
+    live: LiteralString = ""
     select: Mapping[LiteralString, LiteralString] = field(default_factory=dict)
     reference: Reference | None = None
     joins: Reference | None = None
@@ -94,6 +133,7 @@ class Check:
     opt_in: bool = False
     manual_action: str | None = None
     followed_by: tuple[str, ...] = field(default=())
+    text: str = ""
 
     def __post_init__(self) -> None:
         """Make `find`, `parent` and `reads` complete where the rest implies them."""
@@ -105,12 +145,12 @@ class Check:
         if not self.find:
             self._read(reads, self.table, self.key)
         for ref in filter(None, (self.reference, self.joins)):
-            self._read(reads, self.table, (ref.column,))
-            self._read(reads, ref.parent, (ref.parent_key,))
+            self._read(reads, self.table, ref.columns)
+            self._read(reads, ref.parent, ref.parent_keys)
         if self.reference:
             self._set("parent", self.parent or self.reference.parent)
         if not self.find:
-            keys = ", ".join([f"this.{column}" for column in self.key])
+            keys = ", ".join([f"this.{identifier(column)}" for column in self.key])
             self._set("find", f"{self.rows}\norder by {keys}")
         self._set("reads", reads)
 
@@ -127,11 +167,33 @@ class Check:
     @property
     def columns(self) -> LiteralString:
         """What the query returns of a row, as a list for SELECT; not for `find`."""
-        names: list[LiteralString] = [f"this.{column}" for column in self.key]
-        if self.reference and self.reference.column not in self.key:
-            names.append(f"this.{self.reference.column}")
-        names += [f"{shown} as {name}" for name, shown in self.select.items()]
-        return ", ".join(names)
+        names = list(self.key)
+        if self.reference:
+            names += [c for c in self.reference.columns if c not in names]
+        shown = [f"this.{identifier(name)}" for name in names]
+        shown += [f"{sql} as {identifier(name)}" for name, sql in self.select.items()]
+        return ", ".join(shown)
+
+    @property
+    def source(self) -> str:
+        """What the table's rows that count are called in a query; not for `find`."""
+        return "sexton_child" if self.live else identifier(self.table)
+
+    @property
+    def sources(self) -> list[str]:
+        """The queries before a query: the rows that count, where not all do.
+
+        Each stands alone, so that its bare columns can only be its own table's.
+        """
+        ref = self.reference or self.joins
+        wanted = [(self.source, self.table, self.live)]
+        wanted += [(ref.source, ref.parent, ref.parent_live)] if ref else []
+        return [
+            f"{name} as not materialized (select * from {identifier(table)} "  # noqa: S608
+            f"where (\n{live}\n))"
+            for name, table, live in wanted
+            if live
+        ]
 
     @property
     def violation(self) -> LiteralString:
@@ -139,13 +201,12 @@ class Check:
         if self.reference is None:
             return self.where
         ref = self.reference
-        conditions: list[LiteralString] = [f"this.{ref.column} is not null"]
+        conditions = [ref.present]
         if self.where:
             conditions.append(f"({self.where})")
         counts = f" and ({ref.parent_where})" if ref.parent_where else ""
         conditions.append(
-            f"not exists (select from {ref.parent} parent "
-            f"where parent.{ref.parent_key} = this.{ref.column}{counts})"
+            f"not exists (select from {ref.source} parent where {ref.joined}{counts})"
         )
         return "\n  and ".join(conditions)
 
@@ -154,10 +215,10 @@ class Check:
         """The query for the violating rows, unordered where that can be said."""
         if not (self.where or self.reference):
             return self.find
-        lines: list[LiteralString] = [f"select {self.columns}", f"from {self.table} this"]
+        lines = [f"with {', '.join(self.sources)}"] if self.sources else []
+        lines += [f"select {self.columns}", f"from {self.source} this"]
         if ref := self.joins:
-            on = f"parent.{ref.parent_key} = this.{ref.column}"
-            lines.append(f"join {ref.parent} parent on {on}")
+            lines.append(f"join {ref.source} parent on {ref.joined}")
         return "\n".join([*lines, f"where {self.violation}"])
 
     @property
@@ -167,8 +228,8 @@ class Check:
 
     @property
     def explanation(self) -> str:
-        """The module's docstring."""
-        return inspect.cleandoc(sys.modules[self.module].__doc__ or "")
+        """The module's docstring, or the text that the check was made with."""
+        return self.text or inspect.cleandoc(sys.modules[self.module].__doc__ or "")
 
     @property
     def summary(self) -> str:

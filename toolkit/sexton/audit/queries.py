@@ -14,6 +14,8 @@ from psycopg.rows import dict_row
 from sexton.audit import references
 from sexton.check import Check, Reference
 from sexton.database import Connection, rows
+from sexton.identifiers import identifier
+from sexton.relations import literal
 
 LARGE = 1_000  # pages, 8 MB: below that, sharing a scan gains nothing
 
@@ -132,7 +134,7 @@ def identity(table: str, key: Mapping[str, Any]) -> str:
 
 def _page(check: Check, query: str, limit: int, *, with_known: bool) -> str:
     """The first rows by key, with the numbers of all; a sub-query named `page`."""
-    keys = [f"found.{name}" for name in check.key]
+    keys = [f"found.{identifier(name)}" for name in check.key]
     order = f"order by {', '.join(keys)}" if keys else ""
     if not with_known:
         # To count needs no row in order, and to page need not see every row: the planner
@@ -153,9 +155,9 @@ def _page(check: Check, query: str, limit: int, *, with_known: bool) -> str:
                 0 as "_known_count"
             from page found {order}
         ) page"""  # noqa: S608 - the check's own query
-    pairs = ", ".join(f"'{name}', found.{name}" for name in check.key)
+    pairs = ", ".join(f"{literal(n)}, found.{identifier(n)}" for n in check.key)
     key = f"jsonb_build_object({pairs})"
-    table = f"coalesce(to_jsonb(found) ->> 'table', '{check.table}')"
+    table = f"coalesce(to_jsonb(found) ->> 'table', {literal(check.table)})"
     return f"""(
         select *
         from (
@@ -254,15 +256,13 @@ def read_facts(connection: Connection, selected: Iterable[Check]) -> Facts:
         row["name"]: Table(row["rows"], row["pages"], frozenset(row["columns"]))
         for row in rows(connection, TABLES, names)
     }
-    known: dict[str, references.Facts] = {}
-    asked: dict[tuple[str, Reference], references.Facts] = {}
-    for check in selected:
-        ref = check.reference or check.joins
-        if ref and not _absent(check, tables):
-            if (check.table, ref) not in asked:
-                asked[check.table, ref] = references.facts(connection, check.table, ref)
-            known[check.name] = asked[check.table, ref]
-    return Facts(tables, known)
+    asked = {
+        check.name: (check.table, ref)
+        for check in selected
+        if (ref := check.reference or check.joins) and not _absent(check, tables)
+    }
+    known = references.facts(connection, asked.values())
+    return Facts(tables, {name: known[pair] for name, pair in asked.items()})
 
 
 def _absent(check: Check, tables: Mapping[str, Table]) -> str | None:
@@ -310,7 +310,7 @@ def plan_alone(check: Check, facts: Facts, *, recheck: bool) -> Unit:
         if known.constraint and not recheck:
             return Unit((check,), enforced=known.constraint)
         strategy = references.choose(check, known).strategy
-        query = references.query(check, strategy, known.collation)
+        query = references.query(check, strategy, known)
         settings = () if strategy == "anti-join" else references.INDEX_ONLY
         return Unit((check,), strategy, (query,), settings=settings)
     absent_tables = [name for name in check.fallbacks if name not in facts.tables]
@@ -330,7 +330,8 @@ def _share(checks: list[Check], facts: Facts) -> list[Unit]:
             continue
         known = facts.references[check.name]
         # A join must not double rows, nor may two checks mean different parents.
-        joins = known.unique and not ref.parent_where and not known.collation
+        joins = known.unique and not (ref.parent_where or ref.parent_live or check.live)
+        joins = joins and not (known.collation or any(p.schema for p in known.pairs))
         if joins and parent in (None, ref):
             parent = ref
             together.append(check)
@@ -348,22 +349,18 @@ def _shared(checks: list[Check], parent: Reference | None) -> Unit:
         condition = f"({_condition(check)})"
         conditions.append(condition)
         columns.append(f"{condition} as c{place}")
-        shown = {name: f"this.{name}" for name in check.key}
+        shown = {name: f"this.{identifier(name)}" for name in check.key}
         if check.reference:
-            shown[check.reference.column] = f"this.{check.reference.column}"
+            shown |= {c: f"this.{identifier(c)}" for c in check.reference.columns}
         shown |= {n: f"case when {condition} then {e} end" for n, e in check.select.items()}
-        columns += [f"{e} as c{place}_{name}" for name, e in shown.items()]
-        names = ", ".join(f"hits.c{place}_{name} as {name}" for name in shown)
+        named = {n: identifier(f"c{place}_{n}") for n in shown}
+        columns += [f"{e} as {named[name]}" for name, e in shown.items()]
+        names = ", ".join(f"hits.{named[n]} as {identifier(n)}" for n in shown)
         queries.append(f"select {names} from hits where hits.c{place}")  # noqa: S608
-    join = (
-        f"left join {parent.parent} parent on parent.{parent.parent_key} = "
-        f"this.{parent.column}"
-        if parent
-        else ""
-    )
+    join = f"left join {parent.source} parent on {parent.joined}" if parent else ""
     hits = f"""
         select {", ".join(columns)}
-        from {checks[0].table} this {join}
+        from {identifier(checks[0].table)} this {join}
         where {" or ".join(conditions)}
     """  # noqa: S608 - the checks' own conditions
     return Unit(tuple(checks), "shared scan", tuple(queries), hits)
@@ -373,9 +370,9 @@ def _condition(check: Check) -> str:
     """When a row of the shared scan is a finding."""
     conditions = [f"({check.where})"] if check.where else []
     if ref := check.reference:
-        conditions += [f"this.{ref.column} is not null", f"parent.{ref.parent_key} is null"]
+        conditions += [ref.present, f"parent.{identifier(ref.parent_keys[0])} is null"]
     elif ref := check.joins:
-        conditions.append(f"parent.{ref.parent_key} is not null")
+        conditions.append(f"parent.{identifier(ref.parent_keys[0])} is not null")
     return " and ".join(conditions)
 
 
@@ -387,13 +384,13 @@ def find_again(
         unit = plan_alone(check, facts, recheck=True)
         again = unit.fetch(connection, len(found), {check.name: _identities(found)})
         return {row["_identity"] for row in again[check.name].rows}
-    collation = facts.references[check.name].collation
-    query = references.query(check, "anti-join", collation)
-    same = " and ".join(f"found.{name} = wanted.{name}" for name in check.key)
+    query = references.query(check, "anti-join", facts.references[check.name])
+    keys = [identifier(name) for name in check.key]
+    same = " and ".join(f"found.{key} = wanted.{key}" for key in keys)
     wanted = json.dumps([{name: row[name] for name in check.key} for row in found])
     again_query = f"""
         select to_jsonb(found) as row
-        from jsonb_populate_recordset(null::{check.table}, %s::jsonb) wanted
+        from jsonb_populate_recordset(null::{identifier(check.table)}, %s::jsonb) wanted
         join ({_escaped(query)}) found on {same}
     """  # noqa: S608 - the check's own query
     answer = _asked(connection, again_query, (wanted,))
@@ -427,7 +424,7 @@ def examine(connection: Connection, check: Check) -> dict[str, Any]:
         said["costs_ms"] = {s: round(cost, 3) for s, cost in choice.costs.items()}
         said["advice"] = choice.advice
     elif check.where and not check.joins and facts.tables[check.table].pages >= LARGE:
-        keys = ", ".join(check.key)
+        keys = ", ".join(identifier(name) for name in check.key)
         condition = " ".join(check.where.replace("this.", "").split())
         said["advice"] = (
             f"create index concurrently on {check.table} ({keys}) where {condition}"

@@ -27,9 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from sexton.audit import references
-from sexton.audit.auditor import Options, run_checks
-from sexton.audit.queries import plan_alone, read_facts
+from sexton.audit.auditor import run_checks
+from sexton.audit.facts import read_facts
+from sexton.audit.outcome import Options
 from sexton.audit.references import QUERIES, Strategy
+from sexton.audit.units import plan_alone
 from sexton.check import Check
 from sexton.database import Connection, connect, rows, scalar, snapshot
 from sexton.embedded import Server
@@ -177,7 +179,7 @@ def server_times(url: str) -> dict[str, dict[str, float | str]]:
                 facts = read_facts(connection, [check])
             known = facts.references[name]
             by: dict[str, float | str] = {
-                "chosen": plan_alone(check, facts, recheck=True).strategy
+                "chosen": plan_alone(check, facts, recheck=True).strategies[0]
             }
             for strategy in QUERIES:
                 if strategy == "anti-join" or known.index:
@@ -272,7 +274,7 @@ def by_hand(url: str, *, rows: bool = False) -> str:
     absent table would tell is left out.
     """
     with contextlib.closing(connect(url, name="bench")) as connection:
-        facts = read_facts(connection, all_checks().values())
+        facts = read_facts(connection, list(all_checks().values()))
     statements = []
     for check in all_checks().values():
         if plan_alone(check, facts, recheck=True).skipped:

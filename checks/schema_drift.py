@@ -114,7 +114,11 @@ def _constraint(
     *,
     until: LiteralString = END,
     triggers: LiteralString = "0",
+    target: LiteralString = "",
 ) -> Fact:
+    refers: LiteralString = ""
+    if target:
+        refers = f" and k.confrelid = to_regclass('{target}')"
     return Fact(
         "the provider key" if until != END else definition,
         table,
@@ -125,8 +129,18 @@ def _constraint(
             select
             from pg_catalog.pg_constraint k
             where k.conrelid = to_regclass('{table}')
-              and k.convalidated
-              and pg_get_constraintdef(k.oid) = '{definition}'
+              and k.convalidated{refers}
+              and replace(
+                  pg_get_constraintdef(k.oid),
+                  -- Off the search path, the table referred to is shown with its schema.
+                  ' REFERENCES ' || coalesce((
+                      select quote_ident(n.nspname)
+                      from pg_catalog.pg_class c
+                      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                      where c.oid = k.confrelid
+                  ), '') || '.',
+                  ' REFERENCES '
+              ) = '{definition}'
               and (
                   select count(*) filter (where t.tgenabled in ('O', 'A'))
                   from pg_catalog.pg_trigger t where t.tgconstraint = k.oid
@@ -149,6 +163,7 @@ def _key(
         f"FOREIGN KEY ({column}) REFERENCES {target}{action}",
         until=until,
         triggers="4",
+        target=target.partition("(")[0],
     )
 
 

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from sexton.audit.auditor import Options, run_checks
+from sexton.audit.auditor import run_checks
+from sexton.audit.outcome import Options
 from sexton.cli import run
 from sexton.database import connect, scalar
 from sexton.embedded import Server

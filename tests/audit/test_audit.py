@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 from psycopg import conninfo
 
-from sexton.audit import auditor, references
-from sexton.audit import queries as looking
-from sexton.audit.auditor import Options, Outcome, run_checks, select_checks
+from sexton.audit import confirm, references, units
+from sexton.audit.auditor import audit, run_checks
+from sexton.audit.outcome import Options, Outcome
+from sexton.audit.selection import select_checks
 from sexton.chat.sample import populate
 from sexton.check import Check, Reference, Severity
 from sexton.database import connect, scalar, snapshot
@@ -126,7 +127,7 @@ def test_what_commits_during_the_audit_is_not_seen(url, free):
 
 def test_an_audit_changes_nothing(free):
     offence = own("writes", "select 1 as n from pg_notify('a', 'b')", ("n",))
-    sequence = own("draws", "select nextval('chat_messages_id_seq') as n", ("n",))
+    sequence = own("draws", "select nextval('public.chat_messages_id_seq') as n", ("n",))
     outcomes = run(free, offence, sequence, "default_missing")
     assert outcomes["draws"].status == "incomplete"
     assert "read-only" in str(outcomes["draws"].reason)
@@ -141,7 +142,8 @@ def reader(url, free):
     """A role with SELECT on our tables and nothing else."""
     role = f"reader_{uuid.uuid4().hex[:8]}"
     free.execute(f"create role {role} login password 'made-up'")
-    free.execute(f"grant select on all tables in schema public to {role}")
+    free.execute(f"grant usage on schema sexton to {role}")
+    free.execute(f"grant select on all tables in schema public, sexton to {role}")
     address = conninfo.make_conninfo(url, user=role, password="made-up")
     with contextlib.closing(connect(address, name="tests")) as opened:
         yield opened, role
@@ -152,7 +154,45 @@ def reader(url, free):
 def test_select_is_enough(reader):
     connection, _ = reader
     outcomes = run(connection, *all_checks())
+    drift = outcomes.pop("schema_drift")
+    assert "REFERENCES chat_model_configs" in drift.findings[0].message
     assert {o.status for o in outcomes.values()} <= {"pass", "skipped"}, outcomes
+
+
+def test_a_schema_that_may_not_be_entered_hides_nothing(free, reader):
+    connection, role = reader
+    free.execute(f"revoke usage on schema sexton from {role}")
+    outcome = run(connection, "schema_drift")["schema_drift"]
+    assert outcome.status == "incomplete"
+    assert "permission denied for table sexton.alembic_version" in str(outcome.reason)
+    for grant in str(outcome.reason).partition(": ")[2].split("; "):
+        free.execute(grant)
+    assert run(connection, "schema_drift")["schema_drift"].status == "fail"
+
+
+def test_a_schema_of_the_path_that_may_not_be_entered_hides_nothing(free, reader):
+    connection, _ = reader
+    free.execute("create schema apart; create table apart.own (id int primary key)")
+    connection.execute('set search_path = "$user", public, apart')
+    check = own("mine", "select id from own", ("id",), reads={"own": ("id",)})
+    assert "there is no table" in str(run(free, check)["mine"].reason)
+    outcome = run(connection, check)["mine"]
+    assert outcome.status == "incomplete"
+    for grant in str(outcome.reason).partition(": ")[2].split("; "):
+        free.execute(grant)
+    assert run(connection, check)["mine"].status == "pass"
+
+
+def test_a_role_needs_only_the_columns_that_a_check_reads(free, reader):
+    connection, role = reader
+    free.execute(f"revoke select on chat_providers from {role}")
+    free.execute(f"grant select (provider, enabled) on chat_providers to {role}")
+    outcomes = run(connection, "model_without_provider", "provider_key_policy")
+    assert outcomes["model_without_provider"].status == "pass"
+    assert outcomes["provider_key_policy"].status == "incomplete"
+    assert 'grant select on "public"."chat_providers"' in str(
+        outcomes["provider_key_policy"].reason
+    )
 
 
 def test_a_lacking_permission_is_incomplete_and_the_others_go_on(free, reader):
@@ -184,10 +224,11 @@ def test_a_statement_that_takes_too_long_is_incomplete(free):
 
 def test_the_deadline_ends_everything(free):
     began = time.monotonic()
-    outcomes = run(free, "default_missing", SLOW, "default_disabled", deadline=0.3)
+    late = replace(SLOW, module="tests.late")
+    outcomes = run(free, "default_missing", SLOW, late, deadline=0.3)
     assert time.monotonic() - began < 10
     assert outcomes["default_missing"].status == "pass"
-    for name in ("slow", "default_disabled"):
+    for name in ("slow", "late"):
         assert outcomes[name].status == "incomplete"
         assert outcomes[name].reason == "the deadline of 0.3 s had passed"
 
@@ -377,7 +418,7 @@ def test_many_findings_are_counted_but_not_kept(free, monkeypatch):
     once = look(free, "chat_without_model", sample=2)
     assert (once.count, once.count_is, len(once.findings)) == (3000, "exact", 2)
     assert once.truncated
-    monkeypatch.setattr(auditor, "CONFIRM_LIMIT", 100)
+    monkeypatch.setattr(confirm, "LIMIT", 100)
     twice = run(free, "chat_without_model", sample=2, confirm_after=0.01)[
         "chat_without_model"
     ]
@@ -437,7 +478,7 @@ def told(outcomes):
 def test_a_shared_scan_finds_what_each_check_finds_alone(broken, monkeypatch):
     options = {"sample": 1000, "confirm_after": 0, "recheck": True}
     alone = run(broken, *all_checks(), **options)
-    monkeypatch.setattr(looking, "LARGE", 0)
+    monkeypatch.setattr(units, "LARGE", 0)
     shared = run(broken, *all_checks(), **options)
     assert told(shared) == told(alone)
     together = {name for name, o in shared.items() if o.strategy == "shared scan"}
@@ -465,7 +506,7 @@ def test_fingerprints_do_not_depend_on_the_strategy(broken, monkeypatch, strateg
 
 
 def test_one_bad_check_does_not_spoil_the_scan_it_shares(broken, monkeypatch):
-    monkeypatch.setattr(looking, "LARGE", 0)
+    monkeypatch.setattr(units, "LARGE", 0)
     bad = Check(
         "tests.bad",
         severity=Severity.ERROR,
@@ -501,8 +542,7 @@ def test_composite_keys_are_told_whole(free):
 def test_the_audit_that_repair_starts_from_looks_once(free):
     lost = add_chat(free, uuid.uuid4())
     with snapshot(free):
-        auditor.begin(free)
-        [outcome] = auditor.audit(free, select_checks(["chat_without_model"]))
+        [outcome] = audit(free, select_checks(["chat_without_model"]))
     assert [finding.key["id"] for finding in outcome.findings] == [str(lost)]
 
 
@@ -612,21 +652,6 @@ def test_a_table_that_may_not_be_read_is_incomplete_and_the_others_go_on(
         administrator.execute(f"drop role {role}")
 
 
-def test_all_checks_see_one_snapshot(connection, url):
-    """Rows that another connection writes while the audit runs are not seen."""
-    from sexton.audit.auditor import audit, begin
-    from sexton.database import snapshot
-
-    add_provider(connection, "openai")
-    with connect(url, name="writer") as writer, snapshot(connection):
-        begin(connection)
-        running = audit(connection, select_checks(["default_missing", "orphaned_default"]))
-        assert next(running).status == "pass"
-        add_model(writer, "google", is_default=True)
-        assert next(running).status == "pass"
-    assert run_checks(connection, select_checks(["orphaned_default"]))[1][0].count == 1
-
-
 def test_fingerprints_are_the_same_in_every_run(sexton, connection):
     add_provider(connection, "openai")
     add_model(connection, "google")
@@ -640,13 +665,9 @@ def test_fingerprints_are_the_same_in_every_run(sexton, connection):
 
 def test_an_audit_takes_no_transaction_id(connection):
     """Nothing is written without one, not even a row lock."""
-    from sexton.audit.auditor import audit, begin
-    from sexton.database import snapshot
-
     add_provider(connection, "openai")
     add_model(connection, "google")
     with snapshot(connection):
-        begin(connection)
-        outcomes = list(audit(connection, select_checks([])))
+        outcomes = audit(connection, select_checks([]))
         assert any(outcome.status == "fail" for outcome in outcomes)
         assert scalar(connection, "select pg_current_xact_id_if_assigned()") is None

@@ -6,8 +6,10 @@ import json
 import pytest
 
 from sexton.audit import baseline
-from sexton.audit.auditor import Options, run_checks, select_checks
+from sexton.audit.auditor import run_checks
 from sexton.audit.baseline import load, write
+from sexton.audit.outcome import Options
+from sexton.audit.selection import select_checks
 from sexton.errors import Refused, UsageError
 from sexton.project import all_checks
 from tests.support.tools import add_model, add_provider

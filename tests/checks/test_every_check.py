@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sexton.audit.queries import plan_alone, read_facts
+from sexton.audit.facts import read_facts
+from sexton.audit.units import plan_alone
 from sexton.check import Severity
 from sexton.database import connect, rows, snapshot
 from sexton.project import all_checks

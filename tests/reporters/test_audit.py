@@ -7,7 +7,7 @@ import junitparser
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sexton.audit.auditor import Finding, Outcome, Run
+from sexton.audit.outcome import Finding, Outcome, Run
 from sexton.audit.report import Report
 from sexton.project import all_checks
 from sexton.reporters import junit, prometheus, sarif, text

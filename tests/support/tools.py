@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from sexton.audit.auditor import Options, Outcome, run_checks, select_checks
+from sexton.audit.auditor import run_checks
+from sexton.audit.outcome import Options, Outcome
+from sexton.audit.selection import select_checks
 from sexton.cli import run
 from sexton.database import Connection, connect, rows, scalar
 

@@ -127,7 +127,7 @@ def _query(relation: Relation | str) -> str:
     return f"select * from {relation.sql}"  # noqa: S608
 
 
-_REGCLASS = re.compile(r"(?:pg_catalog\.)?to_regclass\('([\w.]+)'\)")
+REGCLASS = re.compile(r"(?:pg_catalog\.)?to_regclass\('([\w.]+)'\)")
 
 
 def bind(sql: str, relations: Mapping[str, Relation]) -> str:
@@ -138,4 +138,4 @@ def bind(sql: str, relations: Mapping[str, Relation]) -> str:
         number = relation.oid if relation else "null"
         return f"({number}::pg_catalog.oid::pg_catalog.regclass)"
 
-    return _REGCLASS.sub(oid, sql)
+    return REGCLASS.sub(oid, sql)

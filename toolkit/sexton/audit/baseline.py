@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sexton.audit.auditor import Outcome
+from sexton.audit.outcome import Outcome
 from sexton.audit.queries import identity
 from sexton.errors import Refused, UsageError
 from sexton.files import replace_file

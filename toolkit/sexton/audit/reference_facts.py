@@ -6,7 +6,7 @@ from typing import Any
 
 from sexton.check import Reference
 from sexton.database import Connection, rows
-from sexton.relations import Relation, quoted, resolve
+from sexton.relations import Relation, bind, quoted, resolve
 
 
 @dataclass(frozen=True)
@@ -344,12 +344,18 @@ def facts(
     for row in rows(connection, FACTS, *columns):
         table, ref = asked[row["place"]]
         if len(row["pairs"]) == len(ref.columns):
-            found[table, ref] = _facts(connection, ref, row)
+            found[table, ref] = _facts(connection, ref, row, relations)
     return found
 
 
-def _facts(connection: Connection, ref: Reference, row: dict[str, Any]) -> Facts:
-    guarded = connection.execute(ref.enforced_by).fetchall() if ref.enforced_by else []
+def _facts(
+    connection: Connection,
+    ref: Reference,
+    row: dict[str, Any],
+    relations: Mapping[str, Relation],
+) -> Facts:
+    enforced: Any = bind(ref.enforced_by, relations)
+    guarded = rows(connection, enforced) if ref.enforced_by else []
     pairs = [Pair(**pair) for pair in row["pairs"]]
     collations = [pair.collation for pair in pairs if pair.collation]
     total, present, distinct = row["rows"], 1.0, None

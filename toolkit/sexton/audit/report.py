@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sexton import __version__
-from sexton.audit.auditor import Finding, Outcome, Run, Status
 from sexton.audit.baseline import Comparison
+from sexton.audit.outcome import Finding, Outcome, Run, Status
 from sexton.check import Severity
 from sexton.errors import DONE, FINDINGS, INCOMPLETE
 

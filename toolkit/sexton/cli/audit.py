@@ -92,8 +92,8 @@ def explain(check: str, directory: Path | None, url: str | None, style: str) -> 
     With --url also how it would look at that database: by which strategy, why that one,
     and which index would help.
     """
-    from sexton.audit.auditor import select_checks
     from sexton.audit.own_checks import known_checks
+    from sexton.audit.selection import select_checks
     from sexton.reporters import text
 
     [found] = select_checks([check], known_checks(directory))
@@ -106,7 +106,7 @@ def explain(check: str, directory: Path | None, url: str | None, style: str) -> 
     }
     choice = ""
     if url:
-        from sexton.audit.queries import examine
+        from sexton.audit.units import examine
         from sexton.database import database, snapshot
 
         with (
@@ -225,9 +225,11 @@ def audit(
     Only SELECT is needed, and a hot standby will do.
     """
     from sexton.audit import baseline
-    from sexton.audit.auditor import Options, run_checks, select_checks
+    from sexton.audit.auditor import run_checks
+    from sexton.audit.outcome import Options
     from sexton.audit.own_checks import known_checks
     from sexton.audit.report import Report
+    from sexton.audit.selection import select_checks
     from sexton.check import Severity
     from sexton.cli.progress import Progress
     from sexton.database import address_of, connect, database

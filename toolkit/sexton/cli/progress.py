@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sexton.audit.auditor import Outcome
+from sexton.audit.outcome import Outcome
 
 PATIENCE = 0.5  # seconds; a quick audit needs no bar, nor the time to import one
 EVERY = 30.0  # seconds between plain lines

@@ -92,7 +92,7 @@ def repair(
     Without --apply nothing is written to the database. Exit 1 while there is something
     to do or to decide, 5 when a guard refuses.
     """
-    from sexton.audit.auditor import select_checks
+    from sexton.audit.selection import select_checks
     from sexton.repair.plan import Options
 
     if make and out:
@@ -113,7 +113,7 @@ def repair(
 
 
 def _plan(connection: "Connection", names: tuple[str, ...], options: "Options") -> "Plan":
-    from sexton.audit.auditor import select_checks
+    from sexton.audit.selection import select_checks
     from sexton.database import snapshot
     from sexton.repair.planner import plan_repair
 

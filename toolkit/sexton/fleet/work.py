@@ -65,8 +65,10 @@ def where(target: Target) -> str:
 
 
 def _audit(where: str, wanted: Wanted) -> Record:
-    from sexton.audit.auditor import Options, run_checks, select_checks
+    from sexton.audit.auditor import run_checks
+    from sexton.audit.outcome import Options
     from sexton.audit.report import Report
+    from sexton.audit.selection import select_checks
     from sexton.check import Severity
     from sexton.database import connect, database
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from sexton.audit.auditor import Outcome
+from sexton.audit.outcome import Outcome
 from sexton.audit.report import Report
 from sexton.reporters.text import headline
 

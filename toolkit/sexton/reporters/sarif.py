@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sexton import __version__
-from sexton.audit.auditor import Finding, Outcome
+from sexton.audit.outcome import Finding, Outcome
 from sexton.audit.report import Report
 from sexton.check import Check, Severity
 from sexton.project import all_checks

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from sexton.audit.auditor import Outcome, Status
 from sexton.audit.baseline import Comparison
+from sexton.audit.outcome import Outcome, Status
 from sexton.audit.report import Report
 from sexton.chat.models import Removal
 from sexton.chat.providers import Deletion, Restoration, Switch

@@ -1,0 +1,114 @@
+"""Limits: what bounds an audit's transactions, its statements and the whole of it."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import errors
+
+from sexton.audit.outcome import STATEMENT_TIMEOUT, Options
+from sexton.database import Connection, rows, set_local, to_sexton_error
+from sexton.relations import SAFE_PATH
+
+LOCK_TIMEOUT = "1s"  # an audit must not queue behind an incident, either
+TOGETHER = 5.0  # seconds for the statement that small tables' checks share
+
+INTERRUPTED = "interrupted"
+LOST = "the connection was lost"
+COLLISION = (
+    "the standby had to remove rows that this snapshot sees; a longer "
+    "max_standby_streaming_delay or hot_standby_feedback lets it keep them"
+)
+
+SETTINGS = {
+    "statement_timeout": f"{STATEMENT_TIMEOUT:.0f}s",
+    "lock_timeout": LOCK_TIMEOUT,
+    # While other connections work on its snapshot, this one may wait.
+    "idle_in_transaction_session_timeout": "0",
+    # A policy would hide rows, and missing parents make orphans of their children.
+    "row_security": "off",
+    # Compiling costs more than all the probing.
+    "jit": "off",
+}
+
+
+def settle(connection: Connection, **more: str) -> None:
+    """Set the limits of a transaction that looks at others' data."""
+    wanted = SETTINGS | more
+    rows(
+        connection,
+        "select pg_catalog.set_config(name, value, true) from rows from ("
+        "pg_catalog.unnest(%s::pg_catalog.text[]), "
+        "pg_catalog.unnest(%s::pg_catalog.text[])) as s (name, value)",
+        list(wanted),
+        list(wanted.values()),
+    )
+
+
+def hide(connection: Connection) -> None:
+    """From now on, names mean what stands in `pg_catalog`, in this transaction."""
+    set_local(connection, "search_path", SAFE_PATH)
+
+
+@dataclass
+class Limits:
+    """The times of one audit, and why it stopped before its end.
+
+    `stopped` is empty while the audit goes on, else the reason why what is left is not
+    looked at; the first one counts.
+    """
+
+    options: Options
+    began: float = field(default_factory=time.monotonic)
+    stopped: str = ""
+
+    @property
+    def collided(self) -> bool:
+        """Whether a standby's replay ended the snapshot."""
+        return self.stopped == COLLISION
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        if self.options.deadline is None:
+            return math.inf
+        return self.options.deadline - (time.monotonic() - self.began)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be asked."""
+        return bool(self.stopped) or self.left <= 0
+
+    def stop(self, why: str) -> str:
+        """Ask nothing more; return why, or the reason that was there before."""
+        self.stopped = self.stopped or why
+        return self.stopped
+
+    def grant(self, connection: Connection, at_most: float = math.inf) -> None:
+        """Give the next statement its time: its own limit, or what the deadline leaves."""
+        seconds = min(self.options.statement_timeout or math.inf, self.left, at_most)
+        if seconds <= 0:
+            raise errors.QueryCanceled
+        milliseconds = 0 if math.isinf(seconds) else math.ceil(seconds * 1000)
+        set_local(connection, "statement_timeout", f"{milliseconds}ms")
+
+    def why(self, error: psycopg.Error) -> str:
+        """A statement's error in a sentence."""
+        if isinstance(error, errors.SerializationFailure):
+            # A snapshot that only reads loses to nobody but a standby's replay.
+            return self.stop(COLLISION)
+        if isinstance(error, errors.QueryCanceled):
+            if self.stopped:
+                return self.stopped
+            if self.left <= 0:
+                return f"the deadline of {self.options.deadline:g} s had passed"
+            if "statement timeout" in str(error):
+                return f"stopped after {self.options.statement_timeout:g} s, its timeout"
+        if isinstance(error, errors.UndefinedTable | errors.UndefinedFunction):
+            said = error.diag.message_primary
+            return f"{said}; say tables in `reads`, and the schema of anything else"
+        try:
+            return to_sexton_error(error).message
+        except psycopg.Error:
+            return f"the server said {error.sqlstate}: {error.diag.message_primary}"

@@ -1,0 +1,96 @@
+"""A team: several connections that work at one snapshot."""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from sexton.audit.limits import INTERRUPTED, Limits
+from sexton.audit.units import Unit
+from sexton.database import Connection, scalar, snapshot
+
+EXPORT = "select pg_catalog.pg_export_snapshot()"
+
+Connect = Callable[[], Connection]
+Take = Callable[[Connection, Unit], None]
+
+
+def can_export(connection: Connection) -> bool:
+    """Whether the server lets other connections share a snapshot."""
+    try:
+        with snapshot(connection):
+            export(connection)
+    except (errors.ObjectNotInPrerequisiteState, errors.FeatureNotSupported):
+        return False
+    return True
+
+
+def export(connection: Connection) -> str:
+    """The name by which others adopt this transaction's snapshot."""
+    return str(scalar(connection, EXPORT))
+
+
+def share(
+    leader: Connection,
+    connect: Connect,
+    exported: str,
+    units: Sequence[Unit],
+    limits: Limits,
+    prepare: Callable[[Connection], None],
+    take: Take,
+) -> None:
+    """Let several connections take the units, all on the leader's snapshot.
+
+    `prepare` settles the transaction of each but the leader. An error of one leaves here
+    when all have ended.
+    """
+    waiting: queue.SimpleQueue[Unit] = queue.SimpleQueue()
+    for unit in units:
+        waiting.put(unit)
+    ended: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def take_all(connection: Connection) -> None:
+        with contextlib.suppress(queue.Empty):
+            while not (limits.stopped or connection.closed):
+                take(connection, waiting.get_nowait())
+
+    def work(connection: Connection) -> None:
+        try:
+            if connection is leader:
+                take_all(connection)
+            else:
+                with snapshot(connection):
+                    adopt: Any = f"set transaction snapshot '{exported}'"
+                    connection.execute(adopt)
+                    prepare(connection)
+                    take_all(connection)
+            ended.put(None)
+        except Exception as error:
+            ended.put(error)
+
+    with contextlib.ExitStack() as stack:
+        team = [leader]
+        for _ in range(min(limits.options.jobs, len(units)) - 1):
+            team.append(connect())
+            stack.callback(team[-1].close)
+        threads = [threading.Thread(target=work, args=(c,)) for c in team]
+        for thread in threads:
+            thread.start()
+        try:
+            failures = [ended.get() for _ in threads]
+        except KeyboardInterrupt:
+            limits.stop(INTERRUPTED)
+            for connection in team:
+                with contextlib.suppress(psycopg.Error):
+                    connection.cancel_safe(timeout=5)
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+    for failure in failures:
+        if failure:
+            raise failure

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help site demo test test-matrix test-pooler lint types bench bench-startup bench-upgrade bench-audit docs test-crash bench-repair bench-lifecycle bench-guard bench-scale clean
+.PHONY: help site demo test test-matrix test-page test-pooler lint types bench bench-startup bench-upgrade bench-audit docs test-crash bench-repair bench-lifecycle bench-guard bench-scale clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -39,6 +39,11 @@ test-crash: $(VENV)/.dev  ## Kill Sexton and the server 200 times in the middle 
 test-pooler: $(VENV)/.dev  ## Behind PgBouncer in transaction mode (installs it with apt-get)
 	@command -v pgbouncer >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends pgbouncer; }
 	$(BIN)/python -m pytest tests/pooler/behind_pgbouncer.py
+
+test-page: $(VENV)/.dev  ## The page in a real browser, with axe (installs Chromium; needs npm)
+	@command -v chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }
+	@test -d $(VENV)/axe || npm install --silent --no-save --prefix $(VENV)/axe axe-core
+	AXE=$(VENV)/axe/node_modules/axe-core/axe.min.js $(BIN)/python -m pytest tests/page/in_browser.py
 
 lint: $(VENV)/.dev  ## ruff, and the parts of the docs that are made from code
 	$(BIN)/ruff check .

@@ -26,8 +26,8 @@ man_make_section_directory = False
 myst_heading_anchors = 4
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-# Links into the repository, which the pages are read in too.
-suppress_warnings = ["myst.xref_missing", "myst.header"]
+# Links into the repository, which the pages are read in too; and help texts are no reST.
+suppress_warnings = ["myst.xref_missing", "myst.header", "docutils"]
 
 
 class Schemas(Directive):

@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import psycopg
+from psycopg import errors
 
-from sexton.audit import confirm, team
+from sexton.audit import confirm, ranges, team, walk
+from sexton.audit.cursor import Cursor
 from sexton.audit.facts import Facts, read_references, read_tables
 from sexton.audit.limits import (
     INTERRUPTED,
@@ -22,8 +24,11 @@ from sexton.audit.limits import (
     hide,
     settle,
 )
+from sexton.audit.lookups import looked_up
+from sexton.audit.night import Night
 from sexton.audit.outcome import SAMPLE, Options, Outcome, Run, outcome_of
 from sexton.audit.queries import BadCheck, Found, fetch, find_again, has_no_parents
+from sexton.audit.ranges import Cut, cut_large
 from sexton.audit.units import Unit, plan, plan_alone
 from sexton.check import Check
 from sexton.database import Connection, scalar, settings, snapshot
@@ -36,7 +41,7 @@ PAGE = 100  # findings asked of a check: fewer are counted without a second quer
 
 SNAPSHOT = "select pg_catalog.pg_current_snapshot()::pg_catalog.text"
 
-Watch = Callable[[str | Outcome], None]
+Watch = Callable[[str | Outcome | walk.Covered], None]
 
 
 def audit(
@@ -66,19 +71,25 @@ def run_checks(
     *,
     connect: team.Connect | None = None,
     watch: Watch = lambda _: None,
+    cursor: Cursor | None = None,
 ) -> tuple[Run, list[Outcome]]:
     """Run checks on one snapshot, read-only, and look twice at soft references.
 
     `connect` opens more connections: for `options.jobs` above one, and to begin once more
     where a standby had to end the snapshot. `watch` gets each check's name when it
     begins and its outcome when it ends. An interrupt cancels what runs on the server;
-    what was not looked at is then `incomplete`.
+    what was not looked at is then `incomplete`. With a `cursor`, scans of large tables
+    take no longer than its budget, and go on from there in the next run.
     """
-    auditor = Auditor(selected, options or Options(), connect, watch)
+    auditor = Auditor(selected, options or Options(), connect, watch, cursor=cursor)
     result = auditor.run(connection)
     if not auditor.limits.collided or connect is None:
         return result
-    again = Auditor(selected, auditor.options, connect, watch, began=auditor.limits.began)
+    again = Auditor(
+        *(selected, auditor.options, connect, watch),
+        began=auditor.limits.began,
+        cursor=cursor,
+    )
     try:
         fresh = connect()
     except ConnectionFailed:
@@ -98,6 +109,7 @@ class Auditor:
         watch: Watch = lambda _: None,
         *,
         began: float | None = None,
+        cursor: Cursor | None = None,
     ) -> None:
         self.selected = selected
         self.options = options
@@ -108,6 +120,9 @@ class Auditor:
         self.unconfirmed: dict[str, list[dict[str, Any]]] = {}
         self.looked = time.monotonic()
         self.limits = Limits(options, self.looked if began is None else began)
+        self.cursor = cursor
+        self.later: list[Cut] = []  # large scans, which have snapshots of their own
+        self.walker = walk.Walker(self.limits, self._fetch, watch)
 
     # -- the run -----------------------------------------------------------------------
 
@@ -132,6 +147,8 @@ class Auditor:
                 self.facts = read_references(connection, facts, self.selected)
                 started = True
                 self._look(connection, exported, run)
+            if self.later and not (self.limits.stopped or connection.closed):
+                self._go_on(connection, run)
             if self.options.confirm_after and not (
                 self.limits.collided or connection.closed
             ):
@@ -168,17 +185,27 @@ class Auditor:
         settle(connection, application_name=f"sexton audit {run.id}")
 
     def _look(self, connection: Connection, exported: str | None, run: Run) -> None:
+        jobs = self.options.jobs
+
         def prepare(member: Connection) -> None:
             self._settle(member, run)
             hide(member)
 
         together = () if exported else current().checks.keys()
         units = plan(
-            self.selected, self.facts, recheck=self.options.recheck, together=together
+            *(self.selected, self.facts),
+            recheck=self.options.recheck,
+            together=together,
+            lookups=looked_up(connection, self.selected, self.facts),
         )
+        units = self._cut(connection, units)
+        if self.cursor:
+            self.later = [unit.cut for unit in units if unit.cut]
+            units = [unit for unit in units if not unit.cut]
         if exported and self.connect:
+            shared = [u for unit in units for u in [unit] * (jobs if unit.cut else 1)]
             team.share(
-                *(connection, self.connect, exported, units, self.limits),
+                *(connection, self.connect, exported, shared, self.limits),
                 prepare=prepare,
                 take=self.take,
             )
@@ -187,12 +214,37 @@ class Auditor:
             if not (self.limits.stopped or connection.closed):
                 self.take(connection, unit)
 
+    def _cut(self, connection: Connection, units: Sequence[Unit]) -> list[Unit]:
+        seconds = min(
+            ranges.PIECE_SECONDS, (self.options.statement_timeout or math.inf) / 4
+        )
+        return cut_large(connection, units, self.facts, seconds)
+
+    def _go_on(self, connection: Connection, run: Run) -> None:
+        """Go on with the large scans, each piece on a short snapshot of its own."""
+        assert self.cursor is not None
+
+        @contextlib.contextmanager
+        def briefly(member: Connection) -> Iterator[None]:
+            with snapshot(member):
+                self._settle(member, run)
+                hide(member)
+                yield
+
+        for check in (check for cut in self.later for check in cut.unit.checks):
+            self.watch(check.name)
+        night = Night(self.walker, self.cursor, self.facts, self.options, briefly)
+        for outcome in night.walk(connection, self.connect, self.later):
+            self._keep(outcome)
+
     # -- one unit ----------------------------------------------------------------------
 
     def take(self, connection: Connection, unit: Unit) -> None:
-        """Look at one unit, and keep what comes of it."""
+        """Look at one unit, and keep what comes of it; of a large scan, take a share."""
         for check in unit.checks:
             self.watch(check.name)
+        if unit.cut and not self.walker.help(connection, unit.cut):
+            return
         for outcome in self._outcomes(connection, unit):
             self._keep(outcome)
 
@@ -224,13 +276,19 @@ class Auditor:
         try:
             found, refused = self._fetch(connection, unit)
         except (psycopg.Error, BadCheck) as error:
-            if others and not self.limits.over and not connection.closed:
+            late = unit.cut and isinstance(error, errors.QueryCanceled)
+            if others and not (late or self.limits.over or connection.closed):
                 # One of them is at fault: the others must not suffer for it.
                 for check in unit.checks:
                     alone = plan_alone(check, self.facts, recheck=True)
+                    [alone] = self._cut(connection, [alone]) if unit.cut else [alone]
+                    if alone.cut:
+                        self.walker.help(connection, alone.cut)
                     yield from self._outcomes(connection, alone)
                 return
             reason = self._why(error)
+            if unit.cut:
+                reason = walk.partly(unit.cut, reason)
         elapsed = round((time.perf_counter() - started) * 1000, 3)
         for check, strategy in zip(unit.checks, unit.strategies, strict=True):
             if doubt := refused.get(check.name, reason):
@@ -250,6 +308,10 @@ class Auditor:
         """What the checks found; and those whose findings are not to be believed."""
         twice = unit.twice and self.options.confirm_after
         limit = max(self.options.sample, confirm.LIMIT if twice else PAGE)
+        if unit.cut:
+            if unit.cut.error or not unit.cut.whole:
+                raise unit.cut.error or errors.QueryCanceled
+            return walk.result(connection, unit.cut, self.facts, limit)
         joined = len(unit.checks) > 1 and not unit.hits
         at_most = min(TOGETHER, self.limits.left / 4) if joined else math.inf
         self.limits.grant(connection, at_most)

@@ -81,12 +81,14 @@ def find_again(
     connection: Connection, check: Check, facts: Facts, found: Sequence[dict[str, Any]]
 ) -> set[str]:
     """The identities of those rows that are findings still."""
-    if check.reference is None:
+    if not (check.reference or check.where):
         unit = plan_alone(check, facts, recheck=True)
         known = [row["_identity"] for row in found]
         again = fetch(connection, unit, len(found), {check.name: known})
         return {row["_identity"] for row in again[check.name].rows}
-    query = references.query(check, "anti-join", facts.references[check.name])
+    query = check.rows
+    if check.reference:
+        query = references.query(check, "anti-join", facts.references[check.name])
     names = [identifier(name) for name in check.key]
     same = " and ".join(f"found.{name} = wanted.{name}" for name in names)
     wanted = json.dumps([{name: row[name] for name in check.key} for row in found])
@@ -107,6 +109,11 @@ def find_again(
     """  # noqa: S608 - the check's own query
     answer = _asked(connection, again_query, (wanted,))
     return {_row(check, line["row"], known=False)["_identity"] for line in answer}
+
+
+def exposed(query: str, tables: Mapping[str, str]) -> str:
+    """A query on its own, in which names stand for the queries of tables."""
+    return f"{_with(tables, {})} {query}"
 
 
 def _with(tables: Mapping[str, str], once: Mapping[str, str]) -> str:

@@ -99,6 +99,7 @@ class Report:
             "truncated": outcome.truncated,
             "elapsed_ms": outcome.elapsed_ms,
             "repair": outcome.check.repair is not None,
+            **_coverage(outcome),
         }
 
     def _finding(self, finding: Finding) -> dict[str, Any]:
@@ -109,3 +110,12 @@ class Report:
             "values": finding.values if self.values else {},
             "fingerprint": finding.fingerprint,
         }
+
+
+def _coverage(outcome: Outcome) -> dict[str, Any]:
+    """How far a scan with a cursor has come; nothing for all others."""
+    if outcome.covered is None:
+        return {}
+    last = outcome.last_full_pass
+    covered = {"covered": round(outcome.covered, 4), "last_full_pass": last}
+    return {"coverage": covered}

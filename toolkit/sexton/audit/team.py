@@ -51,7 +51,6 @@ def share(
     waiting: queue.SimpleQueue[Unit] = queue.SimpleQueue()
     for unit in units:
         waiting.put(unit)
-    ended: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
     def take_all(connection: Connection) -> None:
         with contextlib.suppress(queue.Empty):
@@ -59,25 +58,47 @@ def share(
                 take(connection, waiting.get_nowait())
 
     def work(connection: Connection) -> None:
+        if connection is leader:
+            take_all(connection)
+            return
+        with snapshot(connection):
+            adopt: Any = f"set transaction snapshot '{exported}'"
+            connection.execute(adopt)
+            prepare(connection)
+            take_all(connection)
+
+    together(leader, connect, min(limits.options.jobs, len(units)), limits, work)
+
+
+def together(
+    leader: Connection,
+    connect: Connect | None,
+    jobs: int,
+    limits: Limits,
+    work: Callable[[Connection], None],
+) -> None:
+    """Do `work` on so many connections at the same time, the leader's among them.
+
+    An error of one leaves here when all have ended.
+    """
+    if jobs == 1 or connect is None:
+        work(leader)
+        return
+    ended: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def until_its_end(connection: Connection) -> None:
         try:
-            if connection is leader:
-                take_all(connection)
-            else:
-                with snapshot(connection):
-                    adopt: Any = f"set transaction snapshot '{exported}'"
-                    connection.execute(adopt)
-                    prepare(connection)
-                    take_all(connection)
+            work(connection)
             ended.put(None)
         except Exception as error:
             ended.put(error)
 
     with contextlib.ExitStack() as stack:
         team = [leader]
-        for _ in range(min(limits.options.jobs, len(units)) - 1):
+        for _ in range(jobs - 1):
             team.append(connect())
             stack.callback(team[-1].close)
-        threads = [threading.Thread(target=work, args=(c,)) for c in team]
+        threads = [threading.Thread(target=until_its_end, args=(c,)) for c in team]
         for thread in threads:
             thread.start()
         try:

@@ -5,8 +5,8 @@ small tables share one statement, for there the way to the server is what costs.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from sexton.audit import references
 from sexton.audit.facts import Facts, read_facts
@@ -14,6 +14,9 @@ from sexton.check import Check, Reference
 from sexton.database import Connection
 from sexton.identifiers import identifier
 from sexton.relations import bind
+
+if TYPE_CHECKING:
+    from sexton.audit.ranges import Cut
 
 LARGE = 1_000  # pages, 8 MB: below that, sharing a scan gains nothing
 
@@ -23,7 +26,8 @@ class Unit:
     """Checks that one statement answers; or why there is nothing to ask.
 
     `queries` has one query for each check; they may read from the common `hits`. In them,
-    names of tables stand for the queries of `tables`.
+    names of tables stand for the queries of `tables`. With `cut`, it is asked piece by
+    piece.
     """
 
     checks: tuple[Check, ...]
@@ -35,6 +39,7 @@ class Unit:
     skipped: str | None = None
     barred: str | None = None
     enforced: str | None = None
+    cut: "Cut | None" = None
 
     @property
     def asks(self) -> bool:
@@ -53,10 +58,12 @@ def plan(
     *,
     recheck: bool = False,
     together: Collection[str] = (),
+    lookups: Collection[str] = (),
 ) -> list[Unit]:
     """Units for the checks: scans of a large table are shared, and come first.
 
-    Those named in `together`, whose tables are small, share one statement.
+    Those named in `together`, whose tables are small, share one statement; those in
+    `lookups` are answered by an index, and share no scan.
     """
     units: list[Unit] = []
     small: list[Unit] = []
@@ -64,7 +71,9 @@ def plan(
     scans: dict[str, list[Check]] = {}
     for check in selected:
         unit = plan_alone(check, facts, recheck=recheck)
-        if _scans(unit, check) and facts.tables[check.table].pages >= LARGE:
+        if check.name in lookups:
+            units.append(replace(unit, strategies=("look-up",)))
+        elif _scans(unit, check) and facts.tables[check.table].pages >= LARGE:
             scans.setdefault(check.table, []).append(check)
         elif (
             check.name in together
@@ -207,7 +216,11 @@ def examine(connection: Connection, check: Check) -> dict[str, Any]:
         said["facts"] = asdict(known)
         said["costs_ms"] = {s: round(cost, 3) for s, cost in choice.costs.items()}
         said["advice"] = choice.advice
-    elif check.where and not check.joins and facts.tables[check.table].pages >= LARGE:
+    elif check.joins:
+        from sexton.audit.lookups import advice
+
+        said["advice"] = advice(check, facts)
+    elif check.where and facts.tables[check.table].pages >= LARGE:
         keys = ", ".join(identifier(name) for name in check.key)
         condition = " ".join(check.where.replace("this.", "").split())
         said["advice"] = (

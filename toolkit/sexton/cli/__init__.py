@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from sexton import __version__
-from sexton.cli import audit, fleet, grants, guard, repair, schema
+from sexton.cli import audit, fleet, grants, guard, repair, report, schema
 from sexton.errors import BUG, INCOMPLETE, USAGE, SextonError
 from sexton.project import current
 
@@ -69,6 +69,7 @@ for command in (
     repair.history,
     fleet.fleet,
     grants.grants,
+    report.report,
     *current().commands(),
 ):
     sexton.add_command(command)

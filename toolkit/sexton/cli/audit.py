@@ -2,13 +2,13 @@
 
 import contextlib
 import datetime
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from sexton import durations
 from sexton.cli.options import FORMAT, URL, show
 from sexton.errors import UsageError
 
@@ -27,10 +27,9 @@ ENDINGS = {
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]
-    """A time: 30, 30s, 500ms or 5m; in seconds where no unit is said."""
+    """A time, as every option takes it: 500ms, 30s, 10min; in seconds."""
 
     name = "time"
-    UNITS: ClassVar = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -38,15 +37,10 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         """The number of seconds."""
         if isinstance(value, (int, float)):
             return float(value)
-        number = value.strip().rstrip("hms")
-        unit = value.strip().removeprefix(number) or "s"
         try:
-            seconds = float(number) * self.UNITS[unit]
-        except (ValueError, KeyError):
-            seconds = math.nan
-        if not 0 <= seconds < math.inf:
-            self.fail(f"{value!r} is no time, such as 30s or 500ms", param, ctx)
-        return seconds
+            return durations.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 CHECKS = click.option(
@@ -178,6 +172,25 @@ def explain(check: str, directory: Path | None, url: str | None, style: str) -> 
     help="How long between two looks at a soft reference with findings; 0 is one look.",
 )
 @click.option(
+    "--budget",
+    type=Duration(),
+    metavar="TIME",
+    help="How long scans of very large tables may take tonight; with --cursor.",
+)
+@click.option(
+    "--cursor",
+    "cursor_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where the next run finds how far those scans have come.",
+)
+@click.option(
+    "--max-age",
+    type=Duration(),
+    metavar="TIME",
+    help="How old the last full pass of such a scan may be; older is incomplete.",
+)
+@click.option(
     "--recheck",
     is_flag=True,
     help="Look also where a valid foreign key enforces the reference.",
@@ -224,7 +237,7 @@ def audit(
 
     Only SELECT is needed, and a hot standby will do.
     """
-    from sexton.audit import baseline
+    from sexton.audit import baseline, cursor
     from sexton.audit.auditor import run_checks
     from sexton.audit.outcome import Options
     from sexton.audit.own_checks import known_checks
@@ -238,6 +251,13 @@ def audit(
         raise UsageError(
             "--baseline and --write-baseline name two files",
             hint="--write-baseline alone reads and writes its FILE",
+        )
+    if bool(how["budget"]) != bool(how["cursor_file"]) or (
+        how["max_age"] and not how["cursor_file"]
+    ):
+        raise UsageError(
+            "--budget, --cursor and --max-age go together",
+            hint="sexton audit --budget 20min --cursor FILE --max-age 14d",
         )
     wanted = [_output(output) for output in outputs]
     available = known_checks(directory)
@@ -264,6 +284,9 @@ def audit(
             *(connection, selected, options),
             connect=lambda: connect(address, name="sexton audit", read_only=True),
             watch=progress.watch,
+            cursor=cursor.load(how["cursor_file"], how["budget"], how["max_age"])
+            if how["cursor_file"]
+            else None,
         )
     threshold = None if how["fail_on"] == "never" else Severity(how["fail_on"])
     report = Report(

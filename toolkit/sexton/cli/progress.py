@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from sexton.audit.outcome import Outcome
+from sexton.audit.walk import Covered
 
 PATIENCE = 0.5  # seconds; a quick audit needs no bar, nor the time to import one
 EVERY = 30.0  # seconds between plain lines
@@ -22,6 +23,7 @@ class Progress:
         self.began = time.monotonic()
         self.running: dict[str, None] = {}  # a set that keeps its order
         self.done: set[str] = set()
+        self.covered: dict[str, str] = {}  # how far a large scan has come, in words
         self.ended = threading.Event()
         terminal = sys.stderr.isatty()
         self.thread = threading.Thread(target=self._bar if terminal else self._lines)
@@ -36,16 +38,19 @@ class Progress:
         self.ended.set()
         self.thread.join()
 
-    def watch(self, what: str | Outcome) -> None:
+    def watch(self, what: str | Outcome | Covered) -> None:
         """Take note of a check that begins, by its name, or ends, by its outcome."""
         if isinstance(what, Outcome):
             self.running.pop(what.check.name, None)
             self.done.add(what.check.name)
+        elif isinstance(what, Covered):
+            for name in what.checks:
+                self.covered[name] = f"{name} {what.part:.0%}"
         else:
             self.running[what] = None
 
     def _now(self) -> str:
-        running = list(self.running)
+        running = [self.covered.get(name, name) for name in list(self.running)]
         more = ", …" if len(running) > 3 else ""
         return ", ".join(running[:3]) + more or "between two looks"
 

@@ -235,5 +235,5 @@ def test_what_loses_every_time_ends_as_busy(connection, monkeypatch, error):
 
     with pytest.raises(error) as lost:
         transact(connection, lose)
-    assert isinstance(database.plain(lost.value), Busy)
+    assert isinstance(database.to_sexton_error(lost.value), Busy)
     assert len(tries) == database.ATTEMPTS

@@ -14,8 +14,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sexton.chat import models, providers
-from sexton.database import Connection, connect, snapshot, transact
+from sexton.chat import models
+from sexton.chat.deletion import DeleteProvider
+from sexton.chat.effect import Effect
+from sexton.chat.operation import preview, run
+from sexton.database import Connection, connect, transact
 from sexton.embedded import Server
 from sexton.upgrade.run import upgrade
 from tests.support import product_server
@@ -25,6 +28,7 @@ DELETIONS = 100
 MESSAGES = 1_000_000
 CLIENTS = 8
 ROUNDS = 25
+DELETE = DeleteProvider("openai")
 
 WORLD = """
     truncate chat_messages, chats, user_chat_provider_keys, chat_model_configs,
@@ -108,21 +112,17 @@ def bench_deletions(connection: Connection) -> None:
     )
     for chats in CHATS:
         fill(connection, chats, 0)
-        seen = providers.preview_deletion(connection, "openai")
+        seen = preview(connection, DELETE)
 
-        def delete(seen: providers.Deletion = seen) -> object:
-            return transact(
-                connection,
-                lambda: providers.delete_provider(connection, "openai", counted=seen),
-            )
+        def delete(seen: Effect = seen) -> object:
+            return run(connection, DELETE, seen=seen)
 
         ours, rival = (
             deletions(connection, delete),
             deletions(connection, lambda: theirs(connection)),
         )
         start = time.perf_counter()
-        with snapshot(connection):
-            providers.preview_deletion(connection, "openai")
+        preview(connection, DELETE)
         counting = time.perf_counter() - start
         print(
             f"{chats:>10,} {rival * 1000:>11.2f} ms {ours * 1000:>11.2f} ms"
@@ -136,8 +136,7 @@ def bench_preview(connection: Connection) -> None:
     taken = []
     for _ in range(5):
         start = time.perf_counter()
-        with snapshot(connection):
-            seen = providers.preview_deletion(connection, "openai")
+        seen = preview(connection, DELETE)
         taken.append(time.perf_counter() - start)
     print(
         f"\npreview over {seen.references.messages:,} messages, no index: "
@@ -166,9 +165,8 @@ def round_trip(connection: Connection, name: str) -> None:
     id: uuid.UUID = made["id"]
     transact(connection, lambda: models.update_model(connection, id, {"display_name": "x"}))
     transact(connection, lambda: models.promote(connection, id))
-    with snapshot(connection):
-        seen = models.preview_removal(connection, id)
-    transact(connection, lambda: models.delete_model(connection, id, counted=seen))
+    removal = models.DeleteModel(id)
+    run(connection, removal, seen=preview(connection, removal))
 
 
 def bench_clients(url: str, connection: Connection) -> None:

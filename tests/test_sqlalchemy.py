@@ -6,7 +6,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from sexton.chat.providers import delete_provider, preview_deletion
+from sexton.chat.deletion import DeleteProvider
+from sexton.chat.operation import preview, run
 from sexton.chat.tables import chat_model_configs, metadata
 from sexton.engine import engine
 from tests.support.tools import add_chat, add_model, add_provider
@@ -22,8 +23,9 @@ def test_a_deletion_runs_in_the_sessions_transaction(session, connection):
     add_provider(connection, "openai")
     add_chat(connection, add_model(connection, "openai", is_default=True))
     driver = session.connection().connection.driver_connection
-    preview = preview_deletion(driver, "openai")
-    assert delete_provider(driver, "openai").document() == preview.document()
+    operation = DeleteProvider("openai")
+    seen = preview(driver, operation)
+    assert run(driver, operation).document() == seen.document()
     deleted = select(chat_model_configs.c.deleted)
     assert session.scalars(deleted).all() == [True]
     session.rollback()

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from sexton.chat import models, providers
+from sexton.chat.deletion import DeleteProvider, RestoreProvider
 from sexton.database import connect, rows
 from sexton.errors import SextonError
 from tests.support.collations import sorted_database
@@ -101,7 +102,7 @@ class Rules:
             return min(candidates, key=self.order, default=None)
         config = self.configs.get(uuid.UUID(heir))
         if config is None:
-            raise No("NotFound", NOT_FOUND)
+            raise No("Missing", NOT_FOUND)
         self.require_usable(config)
         if config.id in leaving:
             raise No("Refused")
@@ -133,13 +134,13 @@ class Rules:
 
     def find_provider(self, name):
         if name not in self.providers:
-            raise No("NotFound", NOT_FOUND)
+            raise No("Missing", NOT_FOUND)
         return self.providers[name]
 
     def find_live(self, id):
         config = self.configs.get(id)
         if config is None:
-            raise No("NotFound", NOT_FOUND)
+            raise No("Missing", NOT_FOUND)
         if config.deleted is not None:
             raise No("Deleted", NOT_FOUND)
         return config
@@ -297,7 +298,7 @@ class Comparison(RuleBasedStateMachine):
         kind = type(error).__name__ if error else None
         assert kind == (refusal.kind if refusal else None), repr(error)
         if error and refusal and refusal.message:
-            assert error.message == refusal.message
+            assert error.upstream == refusal.message
 
     @rule(name=st.sampled_from(PROVIDERS), enabled=st.booleans() | st.just(True))
     def add_provider(self, name, enabled):
@@ -313,7 +314,7 @@ class Comparison(RuleBasedStateMachine):
     def delete_provider(self, name, heir):
         heir = self.heir(heir)
         self.both(
-            providers.delete_provider,
+            DeleteProvider,
             name,
             heir=heir,
             rules=lambda _: self.world.delete_provider(name, heir),
@@ -323,7 +324,7 @@ class Comparison(RuleBasedStateMachine):
     def switch_provider(self, name, enabled, heir):
         heir = self.heir(heir)
         self.both(
-            providers.switch_provider,
+            providers.SwitchProvider,
             name,
             enabled=enabled,
             heir=heir,
@@ -333,7 +334,7 @@ class Comparison(RuleBasedStateMachine):
     @rule(name=st.sampled_from(PROVIDERS))
     def restore_provider(self, name):
         self.both(
-            providers.restore_provider,
+            RestoreProvider,
             name,
             rules=lambda _: self.world.restore_provider(name),
         )
@@ -384,7 +385,7 @@ class Comparison(RuleBasedStateMachine):
     def delete(self, place, heir):
         id, heir = self.pick(place), self.heir(heir)
         self.both(
-            models.delete_model,
+            models.DeleteModel,
             id,
             heir=heir,
             rules=lambda _: self.world.delete(id, heir),

@@ -82,7 +82,7 @@ def test_no_option_takes_a_key(sexton, option):
 
 
 @pytest.mark.parametrize("reading", [["delete", "openai"], ["disable", "openai"]])
-def test_the_dry_run_prints_the_deeds_document(sexton, connection, reading):
+def test_the_dry_run_prints_the_document_of_the_run(sexton, connection, reading):
     add_provider(connection, "anthropic")
     add_provider(connection, "openai")
     add_model(connection, "anthropic")
@@ -118,7 +118,7 @@ def test_a_change_from_outside_warns_of_the_products_caches(sexton, connection):
         (["model", "promote", "x"], (2, 400, "Invalid chat model config ID.")),
         (["model", "delete", str(uuid.UUID(int=0))], (2, 404, MISSING)),
         (["provider", "delete", "openai"], (2, 404, MISSING)),
-        (["provider", "add", "OpenAI"], (5, 400, "Invalid provider.")),
+        (["provider", "add", "Open AI"], (5, 400, "Invalid provider.")),
         (
             ["provider", "add", "openai"],
             (5, 400, "API key is required when central API key is enabled."),
@@ -165,7 +165,7 @@ def test_who_cannot_have_the_lock_tries_a_bounded_number_of_times(
         attempts.append(connection)
         lock(connection)
 
-    monkeypatch.setattr("sexton.chat.operations.lock_election", counting)
+    monkeypatch.setattr("sexton.chat.transaction.lock_election", counting)
     with (
         contextlib.closing(second_connection(url)) as other,
         other.transaction(),

@@ -9,7 +9,9 @@ import uuid
 
 import pytest
 
-from sexton.chat import keys, models, providers, reassign
+from sexton.chat import keys, models, providers
+from sexton.chat.deletion import DeleteProvider, RestoreProvider
+from sexton.chat.reassign import Reassign
 from sexton.database import connect, rows
 from tests.support import product_server
 from tests.support.interleaving import Actor, gated, lockstep, ours, outcome, preempt
@@ -39,14 +41,14 @@ WORLDS = {
     ],
 }
 MINE = {
-    "delete openai": ours(providers.delete_provider, "openai"),
-    "delete anthropic": ours(providers.delete_provider, "anthropic"),
-    "disable openai": ours(providers.switch_provider, "openai", enabled=False),
-    "enable azure": ours(providers.switch_provider, "azure", enabled=True),
+    "delete openai": ours(DeleteProvider, "openai"),
+    "delete anthropic": ours(DeleteProvider, "anthropic"),
+    "disable openai": ours(providers.SwitchProvider, "openai", enabled=False),
+    "enable azure": ours(providers.SwitchProvider, "azure", enabled=True),
     "rotate openai": ours(providers.update_provider, "openai", {"api_key": "new"}),
     "add vercel": ours(providers.add_provider, "vercel", api_key="sk"),
-    "delete the default": ours(models.delete_model, id_of("openai first")),
-    "delete the heir": ours(models.delete_model, id_of("anthropic first")),
+    "delete the default": ours(models.DeleteModel, id_of("openai first")),
+    "delete the heir": ours(models.DeleteModel, id_of("anthropic first")),
     "promote the sibling": ours(models.promote, id_of("openai second")),
     "promote the stranger": ours(models.promote, id_of("anthropic second")),
     "create under openai": ours(
@@ -63,8 +65,8 @@ MINE = {
         models.update_model, id_of("openai first"), {"display_name": "x"}
     ),
     "step down": ours(models.update_model, id_of("openai first"), {"is_default": False}),
-    "restore azure": ours(providers.restore_provider, "azure"),
-    "reassign": ours(reassign.reassign, id_of("openai second"), id_of("anthropic second")),
+    "restore azure": ours(RestoreProvider, "azure"),
+    "reassign": ours(Reassign, id_of("openai second"), id_of("anthropic second")),
     "user key": ours(keys.set_user_key, "openai", USER, "sk"),
 }
 THEIRS = {
@@ -370,7 +372,7 @@ def test_a_crowd_of_both_kinds_leaves_one_default(stage):
 
 def said(result):
     """Whether this is a rule's refusal, and not the neighbours' doing."""
-    kinds = ("NotFound", "Deleted", "ProviderMissing", "ProviderDisabled", "Disabled")
+    kinds = ("Missing", "Deleted", "ProviderMissing", "ProviderDisabled", "Disabled")
     return result[0] in (*kinds, "Refused", "UsageError")
 
 

@@ -1,6 +1,7 @@
-"""What a preview says is what the deed does, over generated databases."""
+"""What a preview says is what is done, over generated databases."""
 
 import contextlib
+import functools
 from typing import Any
 
 import psycopg
@@ -8,8 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sexton.chat import models, providers, reassign
-from sexton.database import connect, rows, snapshot, transact
+from sexton.chat import operation, queries
+from sexton.chat.deletion import DeleteProvider, RestoreProvider
+from sexton.chat.models import DeleteModel
+from sexton.chat.providers import SwitchProvider
+from sexton.chat.reassign import Reassign
+from sexton.chat.transaction import reading
+from sexton.database import connect, rows, snapshot
 from sexton.errors import SextonError
 from sexton.reporters import json
 from tests.support.tools import add_chat, add_model, add_provider, table
@@ -32,16 +38,21 @@ def ended(work):
         return type(error).__name__, error.message
 
 
-DEEDS: dict[str, Any] = {
-    "delete": (providers.preview_deletion, providers.delete_provider, {}),
-    "disable": (providers.preview_switch, providers.switch_provider, {"enabled": False}),
-    "enable": (providers.preview_switch, providers.switch_provider, {"enabled": True}),
-    "restore": (providers.preview_restoration, providers.restore_provider, {}),
-    "delete a model": (models.preview_removal, models.delete_model, {}),
+OPERATIONS: dict[str, Any] = {
+    "delete": DeleteProvider,
+    "disable": functools.partial(SwitchProvider, enabled=False),
+    "enable": functools.partial(SwitchProvider, enabled=True),
+    "restore": RestoreProvider,
+    "delete a model": DeleteModel,
 }
 
 
-@pytest.mark.parametrize("deed", DEEDS)
+def default_of(connection):
+    with reading(connection) as tx:
+        return queries.get_default_model(tx)
+
+
+@pytest.mark.parametrize("kind", OPERATIONS)
 @settings(
     max_examples=25,
     deadline=None,
@@ -49,25 +60,22 @@ DEEDS: dict[str, Any] = {
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(world=worlds, place=st.integers(0, 6), heir=HEIRS)
-def test_the_preview_is_the_deed(world_connection, deed, world, place, heir):
+def test_the_preview_is_what_is_done(world_connection, kind, world, place, heir):
     connection = world_connection
     ids = build(connection, world)
-    preview, act, options = DEEDS[deed]
     if isinstance(heir, int):
         heir = str(ids[heir % len(ids)]) if ids else "nobody"
-    if deed == "delete a model":
+    if kind == "delete a model":
         if not ids:
             return
         subject = ids[place % len(ids)]
     else:
         subject = world["providers"][place % len(world["providers"])][0]
-    with snapshot(connection):
-        promised = ended(lambda: preview(connection, subject, heir=heir, **options))
+    wanted = OPERATIONS[kind](subject, heir=heir)
+    promised = ended(lambda: operation.preview(connection, wanted))
     before = {row["id"]: row for row in table(connection, "chat_model_configs")}
-    default = models.get_default(connection)
-    made = ended(
-        lambda: transact(connection, lambda: act(connection, subject, heir=heir, **options))
-    )
+    default = default_of(connection)
+    made = ended(lambda: operation.run(connection, wanted))
     assert promised == made
     if isinstance(made, str):
         check_rows(connection, made, before, default)
@@ -85,7 +93,7 @@ def check_rows(connection, made, before, default):
     gone = [document["model"]["id"]] if gone is None and "model" in document else gone
     assert died == set(gone or [])
     assert rose == set(document.get("restored", []))
-    now = models.get_default(connection)
+    now = default_of(connection)
     if document["heir"]:
         assert now
         assert str(now["id"]) == document["heir"]["id"]
@@ -101,30 +109,25 @@ def check_rows(connection, made, before, default):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(world=worlds, source=st.integers(0, 6), target=st.integers(0, 6))
-def test_the_preview_of_reassigning_is_the_deed(world_connection, world, source, target):
+def test_the_preview_of_reassigning_is_what_is_done(
+    world_connection, world, source, target
+):
     ids = build(world_connection, world)
     if not ids:
         return
     one, other = ids[source % len(ids)], ids[target % len(ids)]
-    with snapshot(world_connection):
-        promised = ended(
-            lambda: reassign.preview_reassignment(world_connection, one, other)
-        )
-    made = ended(
-        lambda: transact(
-            world_connection, lambda: reassign.reassign(world_connection, one, other)
-        )
-    )
+    wanted = Reassign(one, other)
+    promised = ended(lambda: operation.preview(world_connection, wanted))
+    made = ended(lambda: operation.run(world_connection, wanted))
     assert promised == made
     if isinstance(made, str):
-        with snapshot(world_connection):
-            left = reassign.preview_reassignment(world_connection, one, other)
-        assert (left.chats, left.overrides, left.queued_messages) == (0, 0, 0)
+        left = operation.preview(world_connection, wanted)
+        assert (left.chats, left.moving, left.queued_messages) == (0, [], 0)
 
 
-@pytest.mark.parametrize("deed", ["delete", "disable", "delete a model"])
+@pytest.mark.parametrize("kind", ["delete", "disable", "delete a model"])
 def test_a_preview_needs_select_alone_and_takes_no_row_lock(
-    url, connection, administrator, deed
+    url, connection, administrator, kind
 ):
     connection.execute(SETTINGS)
     add_provider(connection, "openai")
@@ -137,15 +140,14 @@ def test_a_preview_needs_select_alone_and_takes_no_row_lock(
     try:
         parameters = psycopg.conninfo.make_conninfo(url, user=role)
         with contextlib.closing(connect(parameters, name="reader")) as reader:
-            preview, _, options = DEEDS[deed]
-            subject = model if deed == "delete a model" else "openai"
+            wanted = OPERATIONS[kind](model if kind == "delete a model" else "openai")
             with connection.transaction():
                 # The other one holds every row, and waits for nobody.
                 connection.execute("select from chat_model_configs for update")
                 connection.execute("select from chat_providers for update")
                 with snapshot(reader):
                     reader.execute("set local lock_timeout = '100ms'")
-                    seen = preview(reader, subject, **options)
+                    seen = operation.preview(reader, wanted)
                     held = rows(
                         connection,
                         """
@@ -166,10 +168,8 @@ def test_counts_are_taken_over_only_for_the_same_models(connection):
     add_provider(connection, "openai")
     model = add_model(connection, "openai")
     add_chat(connection, model)
-    seen = providers.preview_deletion(connection, "openai")
+    seen = operation.preview(connection, DeleteProvider("openai"))
     late = add_model(connection, "openai", "late")
     add_chat(connection, late)
-    deletion = transact(
-        connection, lambda: providers.delete_provider(connection, "openai", counted=seen)
-    )
+    deletion = operation.run(connection, DeleteProvider("openai"), seen=seen)
     assert deletion.references.chats == 2

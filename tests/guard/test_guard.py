@@ -13,8 +13,9 @@ import pytest
 from alembic import command
 from psycopg import IsolationLevel, errors
 
-from sexton.chat import providers
+from sexton.chat.deletion import DeleteProvider
 from sexton.chat.models import promote
+from sexton.chat.operation import run
 from sexton.database import Connection, connect, rows, scalar, transact
 from sexton.ddl import steps
 from sexton.embedded.programs import wheel
@@ -570,7 +571,7 @@ def test_sextons_life_cycle_works_under_it(guarded):
     gone = add_model(guarded, "openai", is_default=True)
     heir = add_model(guarded, "azure")
     add_chat(guarded, gone)
-    deletion = transact(guarded, lambda: providers.delete_provider(guarded, "openai"))
+    deletion = run(guarded, DeleteProvider("openai"))
     assert deletion.heir
     assert deletion.heir["id"] == heir
     other = add_model(guarded, "azure", "n")

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from sexton import schema
-from sexton.chat import providers
+from sexton.chat.deletion import DeleteProvider
+from sexton.chat.operation import run
 from sexton.database import Connection, connect, scalar
 from sexton.embedded import Server
 from sexton.errors import SextonError
@@ -33,8 +34,7 @@ def populate(connection: Connection) -> None:
         add_model(connection, name, "a")
     default = add_model(connection, "openai", "b", is_default=True)
     add_chat(connection, default)
-    with connection.transaction():
-        providers.delete_provider(connection, "openai")
+    run(connection, DeleteProvider("openai"))
 
 
 def move(connection: Connection, url: str, revision: str) -> list[str]:

@@ -6,7 +6,9 @@ import itertools
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sexton.chat import models, providers
+from sexton.chat import models
+from sexton.chat.deletion import DeleteProvider
+from sexton.chat.operation import run
 from sexton.database import Connection, connect, rows, transact
 from sexton.errors import SextonError
 from sexton.upgrade.drift import drift
@@ -36,7 +38,7 @@ def operate(connection: Connection, operation: tuple[str, object]) -> None:
     kind, what = operation
     with contextlib.suppress(SextonError):
         if kind == "delete":
-            transact(connection, lambda: providers.delete_provider(connection, str(what)))
+            run(connection, DeleteProvider(str(what)))
         elif kind == "promote":
             found = rows(
                 connection, "select id from chat_model_configs order by provider, model"

@@ -3,27 +3,32 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg.rows import dict_row
 
-from sexton.database import Connection, transact
+from sexton.database import Connection
 from sexton.errors import SextonError
+from tests.support.tools import do
 
 POLL_SECONDS = 0.001
 Work = Callable[[Connection], Any]
+
+
+class GatedCursor(psycopg.Cursor[Any]):
+    """A cursor that stops at its connection's `gate` before each statement."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait for the turn, then execute."""
+        cast(Gated, self.connection).gate()
+        return super().execute(*args, **kwargs)
 
 
 class Gated(psycopg.Connection[Any]):
     """A connection that stops at `gate` before each statement, COMMIT included."""
 
     gate: Callable[[], None] = staticmethod(lambda: None)
-
-    def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Wait for the turn, then execute."""
-        self.gate()
-        return super().execute(*args, **kwargs)
 
     @contextlib.contextmanager
     def transaction(self, *args: Any, **kwargs: Any) -> Iterator[psycopg.Transaction]:
@@ -36,7 +41,11 @@ class Gated(psycopg.Connection[Any]):
 def gated(url: str) -> Gated:
     """Open such a connection; a deadlock is found after 20 ms."""
     return Gated.connect(
-        url, row_factory=dict_row, autocommit=True, options="-c deadlock_timeout=20ms"
+        url,
+        row_factory=dict_row,
+        cursor_factory=GatedCursor,
+        autocommit=True,
+        options="-c deadlock_timeout=20ms",
     )
 
 
@@ -98,7 +107,7 @@ def outcome(connection: Connection, work: Work) -> Any:
     try:
         work(connection)
     except SextonError as error:
-        return type(error).__name__, error.message
+        return type(error).__name__, error.upstream or error.message
     except psycopg.Error as error:
         return type(error).__name__, ""
     return "done"
@@ -123,8 +132,6 @@ def preempt(first: Actor, second: Actor, after: int) -> None:
     lockstep([first, second])
 
 
-def ours(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Work:
-    """A function of Sexton's life cycle, in its transaction."""
-    return lambda connection: transact(
-        connection, lambda: function(connection, *args, **kwargs)
-    )
+def ours(what: Any, *args: Any, **kwargs: Any) -> Work:
+    """An operation, or a function, of Sexton's life cycle, in its transaction."""
+    return lambda connection: do(connection, what, *args, **kwargs)

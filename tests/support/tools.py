@@ -10,8 +10,10 @@ import pytest
 from sexton.audit.auditor import run_checks
 from sexton.audit.outcome import Options, Outcome
 from sexton.audit.selection import select_checks
+from sexton.chat import operation, queries
+from sexton.chat.transaction import reading
 from sexton.cli import run
-from sexton.database import Connection, connect, rows, scalar
+from sexton.database import Connection, connect, rows, scalar, transact
 
 
 @dataclass
@@ -83,6 +85,21 @@ def table(connection: Connection, name: str) -> list[dict[str, Any]]:
     """All rows of a table, by id."""
     query: Any = f"select * from {name} order by id"
     return rows(connection, query)
+
+
+def model(connection: Connection, id: uuid.UUID) -> Any:
+    """A model config, live or tombstone, with what its provider makes of it."""
+    with reading(connection) as tx:
+        return queries.get_any_model(tx, id)
+
+
+def do(connection: Connection, what: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run one of the product's operations, or a function of it, in its transaction."""
+    if not hasattr(what, "plan"):
+        return transact(connection, lambda: what(connection, *args, **kwargs))
+    own = ("actor", "recorded", "seen")
+    who = {name: kwargs.pop(name) for name in own if name in kwargs}
+    return operation.run(connection, what(*args, **kwargs), **who)
 
 
 def second_connection(url: str) -> Connection:

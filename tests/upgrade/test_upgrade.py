@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from sexton import schema
-from sexton.chat import providers
 from sexton.chat import schema as chat_schema
+from sexton.chat.deletion import DeleteProvider
+from sexton.chat.operation import run
 from sexton.database import connect, rows, scalar
 from sexton.embedded.programs import wheel
 from sexton.errors import Refused
@@ -28,8 +29,7 @@ def history(connection):
     add_model(connection, "anthropic", "a")
     old = add_model(connection, "openai", "b", is_default=True)
     add_chat(connection, old)
-    with connection.transaction():
-        providers.delete_provider(connection, "openai")
+    run(connection, DeleteProvider("openai"))
     return old
 
 

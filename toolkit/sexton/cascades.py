@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
-from sexton.database import Connection, rows, scalar
+from psycopg.rows import tuple_row
+
+from sexton.database import Connection
 from sexton.relations import quoted
 
 DOES = {"c": "deleted", "n": "set to null", "d": "set to their default"}
@@ -16,7 +18,7 @@ class Key:
 
     oid: int
     name: str
-    child: str  # its whole name, quoted
+    child: str  # its whole name, quoted, as in a statement with parameters
     child_oid: int
     columns: tuple[str, ...]
     parent: str  # its whole name, quoted
@@ -79,16 +81,11 @@ KEYS: LiteralString = """
 """
 
 
-def read_keys(connection: Connection, relations: Iterable[int]) -> list[Key]:
-    """The keys that a deletion from these relations (oids) may follow, by name."""
-    query = KEYS.replace("%(relations)s", "%s")
-    return [key_of(row) for row in rows(connection, query, list(relations))]
-
-
 def key_of(row: Mapping[str, Any]) -> Key:
     """A row of `KEYS` as a key."""
-    sides = {side: tuple(row[side]) for side in ("columns", "target")}
-    return Key(**{**row, **sides})
+    lists = {name: tuple(row[name]) for name in ("columns", "target")}
+    names = {name: row[name].replace("%", "%%") for name in ("child", "parent")}
+    return Key(**{**row, **lists, **names})
 
 
 def count_reached(
@@ -103,11 +100,14 @@ def count_reached(
     `where` says which rows, in SQL over the alias `this`. A key is followed once, so rows
     that two paths reach are counted for the first. Reads only.
     """
-    found, seen = [], set()
-    paths = [(key, f"select this.* from {key.parent} this where {where}") for key in keys
-             if key.parent_oid == relation]  # fmt: skip
-    while paths:
-        key, parents = paths.pop(0)
+    found: list[tuple[Key, int]] = []
+    seen: set[int] = set()
+    paths = [
+        (key, f"select this.* from {key.parent} this where {where}")  # noqa: S608
+        for key in keys
+        if key.parent_oid == relation
+    ]
+    for key, parents in paths:
         if key.oid in seen:
             continue
         seen.add(key.oid)
@@ -116,11 +116,10 @@ def count_reached(
             where ({_list("this", key.columns)}) in (
                 select {_list("gone", key.target)} from ({parents}) gone
             )
-        """
+        """  # noqa: S608 - names from the catalogs
         query: Any = f"select pg_catalog.count(*) from ({children}) reached"  # noqa: S608
-        with connection.cursor() as cursor:
-            del cursor
-        count = int(scalar(connection, query, parameters))
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            [count] = cursor.execute(query, parameters).fetchone() or [0]
         if count:
             found.append((key, count))
             if key.action == "c":

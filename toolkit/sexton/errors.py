@@ -21,6 +21,7 @@ class SextonError(Exception):
 
     code = REFUSED
     status: int | None = None  # the HTTP status upstream answers with, where it has one
+    upstream: str | None = None  # its sentence, which documents carry as the message
     hint: str | None = None
 
     def __init__(
@@ -29,10 +30,12 @@ class SextonError(Exception):
         *,
         hint: str | None = None,
         status: int | None = None,
+        upstream: str | None = None,
     ) -> None:
         self.message = message or inspect.cleandoc(self.__doc__ or "")
         self.hint = hint or self.hint
         self.status = status or self.status
+        self.upstream = upstream or self.upstream
         super().__init__(self.message)
 
 
@@ -43,7 +46,7 @@ class UsageError(SextonError):
 
 
 class NotFound(SextonError):
-    """Resource not found or you do not have access to this resource"""
+    """There is no such thing here."""
 
     code = USAGE
     status = 404
@@ -90,26 +93,6 @@ class Busy(SextonError):
 
     code = BUSY
     hint = "nothing was changed; run the same command again"
-
-
-class Deleted(NotFound):
-    """Resource not found or you do not have access to this resource"""
-
-
-class Disabled(Refused):
-    """The model config is disabled."""
-
-
-class ProviderDisabled(Refused):
-    """Provider is disabled."""
-
-    status = 400
-
-
-class ProviderMissing(Refused):
-    """Chat provider is not configured."""
-
-    status = 400
 
 
 class RepairIncomplete(SextonError):

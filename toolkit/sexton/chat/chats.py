@@ -3,10 +3,12 @@
 import uuid
 from typing import Any
 
-from sexton.chat import models
-from sexton.chat.schema import require_tombstones
-from sexton.database import Connection, rows
-from sexton.errors import NotFound, Refused, UsageError
+from sexton.chat import queries
+from sexton.chat.election import brief
+from sexton.chat.errors import Missing
+from sexton.chat.transaction import reading
+from sexton.database import Connection
+from sexton.errors import Refused, UsageError, WrongSchema
 
 
 def chat_id(text: str) -> uuid.UUID:
@@ -14,31 +16,44 @@ def chat_id(text: str) -> uuid.UUID:
     try:
         return uuid.UUID(text)
     except ValueError:
-        raise UsageError(f"{text!r} is not a chat's id: not a UUID", status=400) from None
+        raise UsageError(
+            f"{text!r} is not a chat's id: not a UUID",
+            status=400,
+            hint="the id stands in the chat's address",
+        ) from None
 
 
 def resolve(connection: Connection, id: uuid.UUID) -> dict[str, Any]:
     """Which config the chat's next turn uses, and why: the rule of upstream's server.
 
-    The chat's own config while it lives, else the default. Raises NotFound for an
-    unknown chat, Refused (with upstream's message) where neither exists.
+    The chat's own config while it lives, else the default. Raises Missing for an
+    unknown chat, Refused where neither exists.
     """
-    require_tombstones(connection)
-    chats = rows(
-        connection, "select last_model_config_id as model from chats where id = %s", id
-    )
-    if not chats:
-        raise NotFound(hint=f"no chat has the id {id}")
-    own = models.get_model(connection, chats[0]["model"])
-    used = own if own and not own["deleted"] else models.get_default(connection)
+    with reading(connection) as tx:
+        tx.product.require_tombstones()
+        if not tx.has("chats", "last_model_config_id"):
+            raise WrongSchema(
+                "this database has no chats", hint="check the database's name"
+            )
+        chat = tx.one(
+            f"select last_model_config_id as model from {tx.sql('chats')} "  # noqa: S608
+            "where id = %(id)s",
+            id=id,
+        )
+        if chat is None:
+            raise Missing(f"no chat has the id {id}", hint="is it this database?")
+        own = queries.get_any_model(tx, chat["model"])
+        lives = own is not None and not own["deleted"]
+        used = own if lives else queries.get_default_model(tx)
     if used is None:
         raise Refused(
-            "no default chat model config is available",
+            "the chat's own model is gone, and no model is the default",
+            upstream="no default chat model config is available",
             hint="promote one: sexton model promote ID",
         )
     return {
         "chat": id,
-        "model": {key: used[key] for key in ("id", "provider", "model")},
+        "model": brief(used),
         "fallback": used is not own,
         "reason": _reason(own, used),
     }

@@ -5,162 +5,201 @@ The order is the database's: provider, model, the one updated last, the larger i
 config; Sexton the first usable one, unless it is told `first`.
 """
 
+import shlex
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from sexton.chat import queries
-from sexton.chat.operations import Act
-from sexton.database import Connection, rows
-from sexton.errors import (
-    Deleted,
-    Disabled,
-    NotFound,
-    ProviderDisabled,
-    ProviderMissing,
-    Refused,
-    UsageError,
-)
-
-Row = dict[str, Any]
+from sexton.chat.errors import Deleted, Disabled, Missing, ProviderDisabled, ProviderMissing
+from sexton.chat.transaction import Row, Transaction, insist
+from sexton.errors import Refused, UsageError
 
 USABLE = "usable"  # the first enabled one under an enabled provider
 FIRST = "first"  # upstream's way: the first live one, usable or not
 NONE = "none"  # leave the database without a default
 
 
-def model_id(text: str, message: str = "Invalid chat model config ID.") -> uuid.UUID:
-    """Read a config's id; raises UsageError with upstream's message."""
+def model_id(text: str) -> uuid.UUID:
+    """Read a config's id; raises UsageError."""
     try:
         return uuid.UUID(text)
     except ValueError:
         raise UsageError(
-            message, status=400, hint=f"{text!r} is not a UUID: sexton model list"
+            f"{text!r} is not a model config's id: not a UUID",
+            upstream="Invalid chat model config ID.",
+            status=400,
+            hint="sexton model list",
         ) from None
 
 
-def first_heir(
-    connection: Connection,
+@dataclass(frozen=True)
+class Standing:
+    """How things stand before an operation: configs in the order of an election."""
+
+    touched: list[Row]  # what the operation touches
+    default: Row | None  # the live default
+    first: Row | None  # who would win an election after it
+
+    @property
+    def ids(self) -> list[uuid.UUID]:
+        """The ids of what the operation touches."""
+        return [row["id"] for row in self.touched]
+
+    @property
+    def default_goes(self) -> bool:
+        """Whether the default is among the configs that it touches."""
+        return self.default is not None and self.default["id"] in self.ids
+
+
+def standing(
+    tx: Transaction,
+    touched: str = "false",
+    parameters: Row | None = None,
     *,
-    leaving: Sequence[uuid.UUID] = (),
     usable: bool = True,
-    returning: Sequence[uuid.UUID] = (),
+    leaving: bool = True,
     enabling: str | None = None,
-) -> Row | None:
-    """Who would win an election among the live configs that are not `leaving`.
+) -> Standing:
+    """What an operation touches, the default, and who would win an election after it.
 
-    A preview asks as if the tombstones `returning` were alive, written just now, and as
-    if the provider `enabling` were enabled.
+    `touched` is SQL over the config `c`. If they are `leaving`, they cannot win; tombstones
+    among them count as alive, written just now. The provider `enabling` counts as enabled.
     """
-    query: Any = f"""{queries.MODEL}
-        where (not c.deleted or c.id = any (%(returning)s))
-          and c.id <> all (%(leaving)s)
-          and (
-              not %(usable)s
-              or (c.enabled and (p.enabled or p.provider = %(enabling)s))
-          )
-        order by
-            c.provider, c.model,
-            case when c.id = any (%(returning)s) then 'infinity' else c.updated_at end
-                desc,
-            c.id desc
-        limit 1
-    """
-    asked = {
-        "leaving": list(leaving),
-        "usable": usable,
-        "returning": list(returning),
-        "enabling": enabling,
-    }
-    return connection.execute(query, asked).fetchone()
+    found = tx.rows(
+        f"""
+        with candidates as materialized (
+            select
+                c.*, ({touched}) as touched,
+                case when c.deleted then 'infinity'::pg_catalog.timestamptz
+                     else c.updated_at end as moment
+            from ({queries.model_query(tx)}) c
+            where not c.deleted or ({touched})
+        ),
+        winner as (
+            select c.id from candidates c
+            where not (c.touched and %(leaving)s)
+              and (
+                  not %(usable)s or c.enabled
+                  and (c.provider_enabled or c.provider = %(enabling)s)
+              )
+            order by c.provider, c.model, c.moment desc, c.id desc
+            limit 1
+        )
+        select c.*, w.id is not null as wins
+        from candidates c
+        left join winner w on w.id = c.id
+        where c.touched or w.id is not null or c.is_default and not c.deleted
+        order by c.provider, c.model, c.updated_at desc, c.id desc
+        """,  # noqa: S608 - conditions of ours
+        **(parameters or {}),
+        leaving=leaving,
+        usable=usable,
+        enabling=enabling,
+    )
+    defaults = [row for row in found if row["is_default"] and not row["deleted"]]
+    return Standing(
+        touched=[row for row in found if row["touched"]],
+        default=defaults[0] if defaults else None,
+        first=next((row for row in found if row["wins"]), None),
+    )
 
 
-def choose_heir(
-    connection: Connection, heir: str, leaving: Sequence[uuid.UUID], **asif: Any
+def elect(
+    tx: Transaction, heir: str, stands: Standing, leaving: Collection[uuid.UUID] = ()
 ) -> Row | None:
     """Who inherits: by `usable` or `first` order, nobody for `none`, or the id given.
 
-    Raises UsageError for a malformed id, NotFound for an unknown one, Refused for one
+    Raises UsageError for a malformed id, Missing for an unknown one, Refused for one
     that is not usable or is `leaving`.
     """
     if heir == NONE:
         return None
     if heir in (USABLE, FIRST):
-        return first_heir(connection, leaving=leaving, usable=heir == USABLE, **asif)
+        return stands.first
     id = model_id(heir)
-    model = queries.get_any_model(connection, id)
+    model = queries.get_any_model(tx, id)
     if model is None:
-        raise NotFound(hint=f"no model config has the id {id}: sexton model list")
+        raise _unknown(id)
     require_usable(model)
     if id in leaving:
         raise Refused(
-            f"the heir {id} ({model['model']} of {model['provider']}) is among those "
-            "that go",
+            f"the heir {name(model)} is among those that go",
             hint="choose another: sexton model list",
         )
     return model
 
 
+def name(model: Row) -> str:
+    """A config as sentences mention it."""
+    return f"{model['model']} of {model['provider']} ({model['id']})"
+
+
+def _unknown(id: uuid.UUID) -> Missing:
+    return Missing(f"no model config has the id {id}", hint="sexton model list")
+
+
+def require_live(tx: Transaction, id: uuid.UUID) -> Row:
+    """A live config; raises Missing, or Deleted for a tombstone."""
+    model = queries.get_any_model(tx, id)
+    if model is None:
+        raise _unknown(id)
+    if model["deleted"]:
+        raise _deleted(model)
+    return model
+
+
+def _deleted(model: Row) -> Deleted:
+    return Deleted(
+        f"{name(model)} was deleted at {model['deleted_at']}",
+        hint="sexton model list --all",
+    )
+
+
 def require_usable(model: Row) -> None:
     """Refuse a config that cannot serve as the default; each reason has its error."""
-    name = f"{model['id']} ({model['model']} of {model['provider']})"
+    provider = shlex.quote(model["provider"])
     if model["deleted"]:
-        raise Deleted(
-            hint=f"{name} was deleted at {model['deleted_at']}: sexton model list"
-        )
+        raise _deleted(model)
     if not model["provider_exists"]:
         raise ProviderMissing(
-            hint=f"{name} is an orphan; add its provider: "
-            f"sexton provider add {model['provider']}"
+            f"{name(model)} is an orphan: its provider has no row",
+            hint=f"sexton provider add {provider}",
         )
     if not model["enabled"]:
-        raise Disabled(hint=f"{name}; to enable it: sexton model update ID --enable")
+        raise Disabled(
+            f"{name(model)} is disabled", hint=f"sexton model update {model['id']} --enable"
+        )
     if not model["provider_enabled"]:
-        raise ProviderDisabled(hint=f"{name}; sexton provider enable {model['provider']}")
+        raise ProviderDisabled(
+            f"{name(model)} cannot be used: its provider is disabled",
+            hint=f"sexton provider enable {provider}",
+        )
 
 
-def make_default(act: Act, id: uuid.UUID, why: str) -> Row:
-    """Move the flag to a live config, and return its row.
+def make_default(tx: Transaction, id: uuid.UUID, why: str, default: Row | None) -> None:
+    """Move the flag to a live config, from the live `default` where it stays alive.
 
     updated_by says who, where the actor is a user of the product; upstream leaves NULL.
     """
     # The unique index is checked row by row and cannot be deferred: demote first.
-    demote(act, f"{id} becomes the default", but=id)
-    before = raw(act.connection, id)
-    after = queries.update_model(
-        act.connection, id, {"is_default": True, "updated_by": act.user}
-    )
-    if after is None:
-        raise Refused(f"model {id} was deleted while it was being promoted")
-    act.record("chat_model_configs", {"id": id}, before, after, why)
-    return after
+    if default and default["id"] != id:
+        demoted = queries.unset_defaults(tx, f"{id} becomes the default", id)
+        insist([default["id"]], set(demoted) & {default["id"]}, "chat_model_configs")
+    insist(queries.promote_model(tx, id, tx.user, why), [id], "chat_model_configs")
 
 
-def demote(act: Act, why: str, *, but: uuid.UUID | None = None) -> None:
-    """Take the flag from the live default."""
-    before = {
-        row["id"]: row
-        for row in rows(
-            act.connection,
-            "select * from chat_model_configs where is_default and not deleted",
-        )
-    }
-    for row in queries.unset_defaults(act.connection, but):
-        id = row["id"]
-        act.record("chat_model_configs", {"id": id}, before[id], row, why)
+def ensure_default(tx: Transaction, heir: str, why: str) -> None:
+    """Elect a default if there is none."""
+    if heir == NONE:
+        return
+    stands = standing(tx, usable=heir != FIRST)
+    chosen = None if stands.default else elect(tx, heir, stands)
+    if chosen:
+        make_default(tx, chosen["id"], why, None)
 
 
-def ensure_default(
-    act: Act, heir: str, why: str, *, leaving: Sequence[uuid.UUID] = ()
-) -> Row | None:
-    """Elect a default if there is none; return the one elected."""
-    if heir == NONE or queries.get_default_model(act.connection):
-        return None
-    found = choose_heir(act.connection, heir, leaving)
-    return make_default(act, found["id"], why) if found else None
-
-
-def raw(connection: Connection, id: uuid.UUID) -> Row | None:
-    """A config's row as it stands in its table, for the journal."""
-    found = rows(connection, "select * from chat_model_configs where id = %s", id)
-    return found[0] if found else None
+def brief(model: Row | None) -> Any:
+    """A config as documents mention it: id, provider and model."""
+    return model and {key: model[key] for key in ("id", "provider", "model")}

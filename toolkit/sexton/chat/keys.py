@@ -1,18 +1,15 @@
 """Users' own keys for a provider. A key enters here and never leaves its column."""
 
 import uuid
-from typing import Any
 
 from sexton.chat import queries
-from sexton.chat.locks import lock_provider
-from sexton.chat.operations import begin
+from sexton.chat.errors import Missing, ProviderDisabled
 from sexton.chat.providers import find_provider
-from sexton.chat.schema import require_models
-from sexton.chat.validation import check_key, refuse
-from sexton.database import Connection, rows
-from sexton.errors import NotFound, ProviderDisabled
-
-Row = dict[str, Any]
+from sexton.chat.schema import USER_KEYS
+from sexton.chat.transaction import Row, Transaction, insist, writing
+from sexton.chat.validation import check_unencrypted, provider_values, refuse
+from sexton.database import Connection
+from sexton.errors import Refused
 
 
 def set_user_key(
@@ -26,35 +23,40 @@ def set_user_key(
 ) -> Row:
     """Store or replace a user's key for a provider; return the row without the key.
 
-    Raises NotFound, ProviderDisabled, or Refused in upstream's words.
+    Raises Missing, ProviderDisabled, or Refused.
     """
-    require_models(connection)
-    if not api_key:
-        raise refuse("API key is required.", "give one with --key-file or --key-env")
-    check_key(connection, api_key)
-    act = begin(connection, "provider user-key", actor=actor, recorded=recorded)
-    found = _hold(connection, provider)
-    if not found["enabled"]:
-        raise ProviderDisabled(hint=f"sexton provider enable {found['provider']}")
-    if not found["allow_user_api_key"]:
+    key = provider_values({"api_key": api_key})["api_key"]
+    if not key:
         raise refuse(
-            "Provider does not allow user API keys.",
-            f"sexton provider update {found['provider']} --user-keys",
+            "no key was given",
+            "give one with --key-file or --key-env",
+            "API key is required.",
         )
-    before = _key(connection, user, found["id"])
-    connection.execute(
-        """
-        insert into user_chat_provider_keys (user_id, chat_provider_id, api_key)
-        values (%s, %s, %s)
-        on conflict (user_id, chat_provider_id) do update
-        set api_key = excluded.api_key, api_key_key_id = null, updated_at = now()
-        """,
-        (user, found["id"], api_key),
-    )
-    after = _key(connection, user, found["id"])
-    assert after is not None
-    act.record("user_chat_provider_keys", {"id": after["id"]}, before, after, "asked for")
-    return _printable(found, after)
+    with writing(connection, "provider user-key", actor=actor, recorded=recorded) as tx:
+        check_unencrypted(tx)
+        found = find_provider(tx, provider, "key share")
+        name = found["provider"]
+        if not found["enabled"]:
+            raise ProviderDisabled(
+                f"the provider {name} is disabled", hint=f"sexton provider enable {name}"
+            )
+        if not found["allow_user_api_key"]:
+            raise refuse(
+                f"the provider {name} does not take users' own keys",
+                f"sexton provider update {name} --user-keys",
+                "Provider does not allow user API keys.",
+            )
+        values = {"user_id": user, "chat_provider_id": found["id"], "api_key": key}
+        if row := _key(tx, user, found["id"]):
+            changes = {"api_key": "%(api_key)s", "api_key_key_id": "null"}
+            changes["updated_at"] = queries.NOW
+            where = "this.id = %(id)s"
+            values["id"] = row["id"]
+            written = tx.update(USER_KEYS, changes, where, "asked for", values)
+            insist(written, [row["id"]], USER_KEYS)
+        else:
+            tx.insert(USER_KEYS, values, "asked for")
+        return _shown(name, _key(tx, user, found["id"]))
 
 
 def remove_user_key(
@@ -65,37 +67,44 @@ def remove_user_key(
     actor: str | None = None,
     recorded: bool = True,
 ) -> Row:
-    """Delete a user's key for a provider; raises NotFound where there is none."""
-    require_models(connection)
-    act = begin(connection, "provider user-key", actor=actor, recorded=recorded)
-    found = _hold(connection, provider)
-    gone = queries.delete_user_key(connection, user, found["id"])
-    if gone is None:
-        raise NotFound(hint=f"user {user} has no key for {found['provider']}")
-    act.record("user_chat_provider_keys", {"id": gone["id"]}, gone, None, "asked for")
-    return _printable(found, gone)
+    """Delete a user's key for a provider; raises Missing where there is none.
+
+    Raises Refused where another table's rows would go with it.
+    """
+    with writing(connection, "provider user-key", actor=actor, recorded=recorded) as tx:
+        found = find_provider(tx, provider, "key share")
+        table = tx.product.tables[USER_KEYS].relation.oid
+        for key in tx.product.keys:
+            if key.parent_oid == table:
+                raise Refused(
+                    f"the foreign key {key.name} would follow the deletion into "
+                    f"{key.child}",
+                    hint="delete the key in the product",
+                )
+        row = _key(tx, user, found["id"])
+        if row is None:
+            raise Missing(
+                f"user {user} has no key for {found['provider']}",
+                hint="sexton provider list",
+            )
+        gone = queries.delete_user_key(tx, user, found["id"], "asked for")
+        insist(gone, [row["id"]], USER_KEYS)
+        return _shown(found["provider"], row)
 
 
-def _hold(connection: Connection, provider: str) -> Row:
-    found = find_provider(connection, provider)
-    if not lock_provider(connection, found["id"], "key share"):
-        raise NotFound(hint=f"{provider} was deleted by somebody else just now")
-    return find_provider(connection, str(found["id"]))
-
-
-def _key(connection: Connection, user: uuid.UUID, provider: uuid.UUID) -> Row | None:
-    found = rows(
-        connection,
-        """
-        select * from user_chat_provider_keys
-        where user_id = %s and chat_provider_id = %s
-        """,
-        user,
-        provider,
+def _key(tx: Transaction, user: uuid.UUID, provider: uuid.UUID) -> Row | None:
+    return tx.hold(
+        f"""
+        select k.id, k.user_id, k.chat_provider_id, k.created_at, k.updated_at
+        from {tx.sql(USER_KEYS)} k
+        where k.user_id = %(user)s and k.chat_provider_id = %(provider)s
+        """,  # noqa: S608 - of ours
+        "no key update",
+        user=user,
+        provider=provider,
     )
-    return found[0] if found else None
 
 
-def _printable(provider: Row, key: Row) -> Row:
-    names = ("id", "user_id", "chat_provider_id", "created_at", "updated_at")
-    return {"provider": provider["provider"], **{name: key[name] for name in names}}
+def _shown(provider: str, key: Row | None) -> Row:
+    assert key
+    return {"provider": provider, **key}

@@ -4,10 +4,8 @@ Upstream's server knows nothing of the first. It locks a provider's row, then wr
 configs; the same order here means that neither ever waits for the other in a circle.
 """
 
-import uuid
-from typing import Any
-
-from sexton.database import Connection, require_transaction, rows
+from sexton.database import Connection, require_transaction, rows, scalar
+from sexton.printable import printable
 
 # Any constant will do, as long as nobody else uses it: "sexton" as a number, twice.
 ELECTION = 0x736578746F6E01  # whoever may move the default
@@ -21,24 +19,62 @@ def lock_election(connection: Connection) -> None:
     deadlock between tombstoning and promotion (domain facts 2.25 to 2.30).
     """
     require_transaction(connection)
-    connection.execute("select pg_advisory_xact_lock(%s)", (ELECTION,))
+    scalar(
+        connection,
+        "select pg_catalog.pg_advisory_xact_lock(%s::pg_catalog.int8)",
+        ELECTION,
+    )
 
 
-def lock_provider(connection: Connection, id: uuid.UUID, strength: str) -> bool:
-    """Lock a provider's row; false where it has gone.
+# Sessions that hold the election lock, or one of these tables against our changes.
+HOLDERS = """
+    select distinct
+        a.pid, a.usename::pg_catalog.text as role, a.application_name as application,
+        coalesce(a.state, 'state hidden'::pg_catalog.text) as state,
+        pg_catalog.date_part(
+            'epoch'::pg_catalog.text, pg_catalog.clock_timestamp() - a.xact_start
+        ) as seconds,
+        l.locktype = 'advisory'::pg_catalog.text as election
+    from pg_catalog.pg_locks l
+    join pg_catalog.pg_stat_activity a on a.pid = l.pid
+    where l.granted
+      and a.pid <> pg_catalog.pg_backend_pid()
+      and l.database = (
+          select d.oid from pg_catalog.pg_database d
+          where d.datname = pg_catalog.current_database()
+      )
+      and case
+            when l.locktype = 'advisory'::pg_catalog.text then
+                l.classid::pg_catalog.int8 = %s::pg_catalog.int8
+                and l.objid::pg_catalog.int8 = %s::pg_catalog.int8
+                and l.objsubid = 1::pg_catalog.int2
+            when l.locktype = 'relation'::pg_catalog.text then
+                l.mode <> 'AccessShareLock'::pg_catalog.text
+                and exists (
+                    select from pg_catalog.pg_class c
+                    where c.oid = l.relation
+                      and c.relname = any (
+                          array['chat_providers', 'chat_model_configs']
+                              ::pg_catalog.name[]
+                      )
+                )
+            else false
+      end
+    order by election desc, seconds desc nulls last, a.pid
+    limit 5
+"""
 
-    `strength` is `update` for whoever deletes it, `no key update` for whoever changes
-    it, `key share` for whoever only needs it to stay: that one lets a key rotation pass.
+
+def holders(connection: Connection) -> str:
+    """Who may be in the way of a change, in words; empty where nobody is seen.
+
+    Anybody may take an advisory lock, also one who has no right on any table.
     """
-    query: Any = f"select id from chat_providers where id = %s for {strength}"  # noqa: S608
-    return bool(rows(connection, query, id))
-
-
-def lock_models(connection: Connection) -> None:
-    """Keep every other writer from the model configs until the end of the transaction.
-
-    It waits for the server's transactions that have written one, and they wait for
-    ours, so what is read from here on cannot move. Readers, new chats and new messages
-    are not held up. Take it after the provider's row, as the server does.
-    """
-    connection.execute("lock table chat_model_configs in share row exclusive mode")
+    found = rows(connection, HOLDERS, ELECTION >> 32, ELECTION & 0xFFFFFFFF)
+    return "; ".join(
+        f"pid {row['pid']}, {printable(row['role'] or 'role hidden')} "
+        f"({printable(row['application'] or 'no name')}), {printable(row['state'])}"
+        + (f", {row['seconds']:.0f} s old" if row["seconds"] is not None else "")
+        + (", holds the election lock" if row["election"] else "")
+        for row in found
+    )

@@ -37,6 +37,34 @@ def _commands() -> Sequence[Any]:
     return demo, provider, model, chat
 
 
+# What the commands write, beside what the checks repair.
+WRITABLE = {
+    "chat_providers": frozenset(
+        {
+            *("id", "provider", "display_name", "api_key", "api_key_key_id", "base_url"),
+            *("enabled", "central_api_key_enabled", "allow_user_api_key"),
+            *("allow_central_api_key_fallback", "created_by", "created_at", "updated_at"),
+        }
+    ),
+    "chat_model_configs": frozenset(
+        {
+            *("id", "provider", "model", "display_name", "enabled", "is_default"),
+            *("context_limit", "compression_threshold", "options", "deleted"),
+            *("deleted_at", "created_by", "updated_by", "created_at", "updated_at"),
+        }
+    ),
+    "user_chat_provider_keys": frozenset(
+        {
+            *("id", "user_id", "chat_provider_id", "api_key", "api_key_key_id"),
+            *("created_at", "updated_at"),
+        }
+    ),
+    "chats": frozenset({"last_model_config_id"}),
+    "chat_queued_messages": frozenset({"model_config_id"}),
+    "site_configs": frozenset({"key", "value"}),
+    "user_configs": frozenset({"user_id", "key", "value"}),
+}
+
 PROJECT = Project(
     name="chat",
     checks_folder=_folder("checks"),
@@ -44,6 +72,7 @@ PROJECT = Project(
     secrets=frozenset({"api_key"}),
     # Credentials before the host, or in the query.
     sensitive={"base_url": r"^[^/?#]*//[^/?#]*@|[?]"},
+    writable=WRITABLE,
     require=_require,
     before_write=_before_write,
     commands=_commands,

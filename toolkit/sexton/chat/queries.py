@@ -1,236 +1,241 @@
-"""The single statements behind the life cycle, with upstream's semantics and orderings.
+"""The queries of the life cycle, with upstream's semantics and orderings.
 
-Ten for model configs and eight for providers. They lock nothing and decide nothing: the
-rules are in `models` and `providers`. Names are sorted by the database's collation.
+Ten for model configs and eight for providers. They lock nothing that they do not write
+and decide nothing: the rules are in `models`, `providers` and `deletion`. Names are sorted
+by the database's collation. Who writes gives the reason, for the journal, and gets the ids
+of the rows that are as they were meant to be.
 """
+
+# ruff: noqa: S608 - names of ours, and of tables that the catalogs know
 
 import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from sexton.database import Connection, rows
+from sexton.chat.schema import MODELS, PROVIDERS, USER_KEYS
+from sexton.chat.transaction import Row, Transaction
 
-Row = dict[str, Any]
-
-# A config's columns, with what its provider makes of it.
-MODEL = """
-    select
-        c.*,
-        p.provider is not null as provider_exists,
-        coalesce(p.enabled, false) as provider_enabled,
-        not c.deleted and c.enabled and coalesce(p.enabled, false) as usable
-    from chat_model_configs c
-    left join chat_providers p on p.provider = c.provider
-"""
 ELECTION_ORDER = "order by c.provider, c.model, c.updated_at desc, c.id desc"
-
-# A provider's columns but for its key.
-PROVIDER = """
-    select
-        p.id, p.provider, p.display_name, p.enabled, p.base_url,
-        p.api_key <> '' as has_api_key,
-        p.central_api_key_enabled, p.allow_user_api_key,
-        p.allow_central_api_key_fallback, p.created_by, p.created_at, p.updated_at
-    from chat_providers p
-"""
+NOW = "pg_catalog.now()"
 
 
-def _one(found: list[Row]) -> Row | None:
-    return found[0] if found else None
+def model_query(tx: Transaction) -> str:
+    """A query, without WHERE, for configs `c` and what their provider `p` makes of them."""
+    # The provider first: that is the order in which a change of the schema locks them.
+    return f"""
+        select
+            c.*,
+            p.id as provider_id,
+            p.provider is not null as provider_exists,
+            coalesce(p.enabled, false) as provider_enabled,
+            not c.deleted and c.enabled and coalesce(p.enabled, false) as usable
+        from {tx.sql(PROVIDERS)} p
+        right join {tx.sql(MODELS)} c on p.provider = c.provider
+    """
+
+
+def provider_query(tx: Transaction) -> str:
+    """A query, without WHERE, for providers `p` but for their keys."""
+    return f"""
+        select
+            p.id, p.provider, p.display_name, p.enabled, p.base_url,
+            p.api_key <> ''::pg_catalog.text as has_api_key,
+            p.central_api_key_enabled, p.allow_user_api_key,
+            p.allow_central_api_key_fallback, p.created_by, p.created_at, p.updated_at
+        from {tx.sql(PROVIDERS)} p
+    """
 
 
 # -- model configs ---------------------------------------------------------------------
 
 
-def get_model(connection: Connection, id: uuid.UUID) -> Row | None:
+def get_model(tx: Transaction, id: uuid.UUID) -> Row | None:
     """A live config by id, or None."""
-    return _one(rows(connection, f"{MODEL} where c.id = %s and not c.deleted", id))
+    return tx.one(f"{model_query(tx)} where c.id = %(id)s and not c.deleted", id=id)
 
 
-def get_any_model(connection: Connection, id: uuid.UUID) -> Row | None:
+def get_any_model(tx: Transaction, id: uuid.UUID) -> Row | None:
     """A config by id, live or tombstone, or None: what history mentions resolves."""
-    return _one(rows(connection, f"{MODEL} where c.id = %s", id))
+    return tx.one(f"{model_query(tx)} where c.id = %(id)s", id=id)
 
 
-def get_default_model(connection: Connection) -> Row | None:
+def get_default_model(tx: Transaction) -> Row | None:
     """The default: the live config with is_default, or None."""
-    return _one(
-        rows(connection, f"{MODEL} where c.is_default and not c.deleted {ELECTION_ORDER}")
+    return tx.one(
+        f"{model_query(tx)} where c.is_default and not c.deleted {ELECTION_ORDER}"
     )
 
 
-def list_models(connection: Connection) -> list[Row]:
-    """All live configs in election order, the disabled and the orphaned too."""
-    return rows(connection, f"{MODEL} where not c.deleted {ELECTION_ORDER}")
+def list_models(tx: Transaction, *, deleted: bool = False) -> list[Row]:
+    """All live configs in election order, the disabled and the orphaned too.
+
+    With `deleted`, the tombstones among them.
+    """
+    condition = "" if deleted else "where not c.deleted"
+    return tx.rows(f"{model_query(tx)} {condition} {ELECTION_ORDER}")
 
 
-def list_enabled_models(connection: Connection) -> list[Row]:
+def list_enabled_models(tx: Transaction) -> list[Row]:
     """The live, enabled configs whose provider exists and is enabled."""
-    return rows(
-        connection,
-        f"{MODEL} where not c.deleted and c.enabled and p.enabled {ELECTION_ORDER}",
+    return tx.rows(
+        f"{model_query(tx)} where not c.deleted and c.enabled and p.enabled "
+        f"{ELECTION_ORDER}"
     )
 
 
-def get_enabled_model(connection: Connection, id: uuid.UUID) -> Row | None:
+def get_enabled_model(tx: Transaction, id: uuid.UUID) -> Row | None:
     """A live, enabled config by id whose provider exists and is enabled, or None."""
-    return _one(
-        rows(
-            connection,
-            f"{MODEL} where c.id = %s and not c.deleted and c.enabled and p.enabled",
-            id,
-        )
+    return tx.one(
+        f"{model_query(tx)} where c.id = %(id)s and not c.deleted and c.enabled "
+        "and p.enabled",
+        id=id,
     )
 
 
-def insert_model(connection: Connection, values: Mapping[str, Any]) -> Row:
-    """Insert a config and return its row; what `values` lacks takes its default."""
-    return _insert(connection, "chat_model_configs", values)
+def insert_model(tx: Transaction, values: Row, why: str) -> Any:
+    """Insert a config and return its id; what `values` lacks takes its default."""
+    return tx.insert(MODELS, _adapted(values), why)
 
 
-def update_model(
-    connection: Connection, id: uuid.UUID, values: Mapping[str, Any]
-) -> Row | None:
-    """Change columns of a live config, and return its row; None where there is none."""
-    return _update(connection, "chat_model_configs", id, values, "and not deleted")
+def update_model(tx: Transaction, id: uuid.UUID, values: Row, why: str) -> list[uuid.UUID]:
+    """Change columns of a live config."""
+    return tx.update(
+        MODELS, _set(values), "this.id = %(id)s and not this.deleted", why,
+        {**_adapted(values), "id": id},
+    )  # fmt: skip
 
 
-def unset_defaults(connection: Connection, but: uuid.UUID | None = None) -> list[Row]:
-    """Take the flag from every live default (but one), and return their rows."""
-    return rows(
-        connection,
-        """
-        update chat_model_configs
-        set is_default = false, updated_at = now()
-        where is_default and not deleted and id is distinct from %s
-        returning *
-        """,
-        but,
+def promote_model(
+    tx: Transaction, id: uuid.UUID, user: uuid.UUID | None, why: str
+) -> list[uuid.UUID]:
+    """Give the flag of the default to a live config; `user` goes into updated_by."""
+    return tx.update(
+        MODELS,
+        {"is_default": "true", "updated_at": NOW, "updated_by": "%(user)s"},
+        "this.id = %(id)s and not this.deleted",
+        why,
+        {"id": id, "user": user},
+        done="this.is_default and not this.deleted",
     )
 
 
-def tombstone_model(
-    connection: Connection, id: uuid.UUID, user: uuid.UUID | None = None
-) -> Row | None:
-    """Make a live config a tombstone, and return it; a tombstone is never written."""
-    return _one(
-        rows(
-            connection,
-            """
-            update chat_model_configs
-            set deleted = true, deleted_at = now(), updated_at = now(),
-                updated_by = coalesce(%s, updated_by)
-            where id = %s and not deleted
-            returning *
-            """,
-            user,
-            id,
-        )
+def unset_defaults(
+    tx: Transaction, why: str, but: uuid.UUID | None = None
+) -> list[uuid.UUID]:
+    """Take the flag from every live default (but one)."""
+    return tx.update(
+        MODELS,
+        {"is_default": "false", "updated_at": NOW},
+        "this.is_default and not this.deleted "
+        "and this.id is distinct from %(but)s::pg_catalog.uuid",
+        why,
+        {"but": but},
+        done="not this.is_default",
     )
 
 
-def tombstone_models_of(
-    connection: Connection, provider: str, user: uuid.UUID | None = None
-) -> list[Row]:
-    """Make a provider's live configs tombstones, and return them by id."""
-    return rows(
-        connection,
-        """
-        with dead as (
-            update chat_model_configs
-            set deleted = true, deleted_at = now(), updated_at = now(),
-                updated_by = coalesce(%s, updated_by)
-            where provider = %s and not deleted
-            returning *
-        )
-        select * from dead order by id
-        """,
-        user,
-        provider,
+def tombstone_model(tx: Transaction, id: uuid.UUID, why: str) -> list[uuid.UUID]:
+    """Make a live config a tombstone; a tombstone is never written."""
+    return _tombstone(tx, "this.id = %(id)s", {"id": id}, why)
+
+
+def tombstone_models_of(tx: Transaction, provider: str, why: str) -> list[uuid.UUID]:
+    """Make a provider's live configs tombstones."""
+    return _tombstone(tx, "this.provider = %(provider)s", {"provider": provider}, why)
+
+
+def _tombstone(tx: Transaction, which: str, parameters: Row, why: str) -> list[uuid.UUID]:
+    return tx.update(
+        MODELS,
+        {
+            "deleted": "true",
+            "deleted_at": NOW,
+            "updated_at": NOW,
+            "updated_by": "coalesce(%(user)s::pg_catalog.uuid, this.updated_by)",
+        },
+        f"{which} and not this.deleted",
+        why,
+        {**parameters, "user": tx.user},
+        done="this.deleted and this.deleted_at is not null",
+    )
+
+
+def revive_models(
+    tx: Transaction, ids: list[uuid.UUID], user: uuid.UUID | None, why: str
+) -> list[uuid.UUID]:
+    """Bring tombstones back to life, without the flag of the default."""
+    return tx.update(
+        MODELS,
+        {
+            **{"deleted": "false", "deleted_at": "null", "is_default": "false"},
+            **{"updated_at": NOW, "updated_by": "%(user)s"},
+        },
+        "this.id = any (%(ids)s) and this.deleted",
+        why,
+        {"ids": ids, "user": user},
+        done="not this.deleted",
     )
 
 
 # -- providers -------------------------------------------------------------------------
 
 
-def get_provider(connection: Connection, id: uuid.UUID) -> Row | None:
+def get_provider(tx: Transaction, id: uuid.UUID) -> Row | None:
     """A provider by id, or None."""
-    return _one(rows(connection, f"{PROVIDER} where p.id = %s", id))
+    return tx.one(f"{provider_query(tx)} where p.id = %(id)s", id=id)
 
 
-def get_provider_named(connection: Connection, name: str) -> Row | None:
+def get_provider_named(tx: Transaction, name: str) -> Row | None:
     """A provider by its exact name, or None."""
-    return _one(rows(connection, f"{PROVIDER} where p.provider = %s", name))
+    return tx.one(f"{provider_query(tx)} where p.provider = %(name)s", name=name)
 
 
-def list_providers(connection: Connection) -> list[Row]:
+def list_providers(tx: Transaction) -> list[Row]:
     """All providers by name."""
-    return rows(connection, f"{PROVIDER} order by p.provider")
+    return tx.rows(f"{provider_query(tx)} order by p.provider")
 
 
-def list_enabled_providers(connection: Connection) -> list[Row]:
+def list_enabled_providers(tx: Transaction) -> list[Row]:
     """The enabled providers by name."""
-    return rows(connection, f"{PROVIDER} where p.enabled order by p.provider")
+    return tx.rows(f"{provider_query(tx)} where p.enabled order by p.provider")
 
 
-def insert_provider(connection: Connection, values: Mapping[str, Any]) -> Row:
-    """Insert a provider and return its whole row."""
-    return _insert(connection, "chat_providers", values)
+def insert_provider(tx: Transaction, values: Row, why: str) -> Any:
+    """Insert a provider and return its id."""
+    return tx.insert(PROVIDERS, values, why)
 
 
 def update_provider(
-    connection: Connection, id: uuid.UUID, values: Mapping[str, Any]
-) -> Row | None:
-    """Change columns of a provider, and return its whole row; None where it has gone."""
-    return _update(connection, "chat_providers", id, values)
+    tx: Transaction, id: uuid.UUID, values: Row, why: str
+) -> list[uuid.UUID]:
+    """Change columns of a provider."""
+    return tx.update(PROVIDERS, _set(values), "this.id = %(id)s", why, {**values, "id": id})
 
 
-def delete_provider(connection: Connection, id: uuid.UUID) -> Row | None:
-    """Delete a provider's row, its users' keys with it, and return it."""
-    return _one(
-        rows(connection, "delete from chat_providers where id = %s returning *", id)
-    )
+def delete_provider(tx: Transaction, id: uuid.UUID, why: str) -> list[uuid.UUID]:
+    """Delete a provider's row, its users' keys with it."""
+    return tx.delete(PROVIDERS, "this.id = %(id)s", why, {"id": id})
 
 
 def delete_user_key(
-    connection: Connection, user: uuid.UUID, provider: uuid.UUID
-) -> Row | None:
-    """Delete a user's key for a provider, and return its row."""
-    return _one(
-        rows(
-            connection,
-            """
-            delete from user_chat_provider_keys
-            where user_id = %s and chat_provider_id = %s returning *
-            """,
-            user,
-            provider,
-        )
+    tx: Transaction, user: uuid.UUID, provider: uuid.UUID, why: str
+) -> list[uuid.UUID]:
+    """Delete a user's key for a provider."""
+    return tx.delete(
+        USER_KEYS,
+        "this.user_id = %(user)s and this.chat_provider_id = %(provider)s",
+        why,
+        {"user": user, "provider": provider},
     )
 
 
-def _insert(connection: Connection, table: str, values: Mapping[str, Any]) -> Row:
-    names = ", ".join(values)
-    places = ", ".join(["%s"] * len(values))
-    query: Any = f"insert into {table} ({names}) values ({places}) returning *"  # noqa: S608
-    return rows(connection, query, *map(_adapt, values.values()))[0]
+def _set(values: Row) -> dict[str, str]:
+    return {"updated_at": NOW} | {name: f"%({name})s" for name in values}
 
 
-def _update(
-    connection: Connection,
-    table: str,
-    id: uuid.UUID,
-    values: Mapping[str, Any],
-    condition: str = "",
-) -> Row | None:
-    assignments = "".join(f", {name} = %s" for name in values)
-    query: Any = f"""
-        update {table} set updated_at = now(){assignments}
-        where id = %s {condition} returning *
-    """  # noqa: S608 - names of ours
-    return _one(rows(connection, query, *map(_adapt, values.values()), id))
-
-
-def _adapt(value: object) -> object:
-    return json.dumps(value) if isinstance(value, dict) else value
+def _adapted(values: Mapping[str, Any]) -> Row:
+    return {
+        name: json.dumps(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+    }

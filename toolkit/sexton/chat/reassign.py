@@ -4,177 +4,143 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import errors
+
 from sexton.chat import queries
-from sexton.chat.election import require_usable
-from sexton.chat.models import brief, require_live
-from sexton.chat.operations import Act, begin
-from sexton.chat.schema import require_tombstones
-from sexton.chat.settings import (
-    count_overrides,
-    find_overrides,
-    lock_overrides,
-    move_override,
-)
+from sexton.chat.election import brief, require_live, require_usable
+from sexton.chat.errors import Missing
+from sexton.chat.schema import MODELS
+from sexton.chat.settings import hold_overrides, move_override, swap
+from sexton.chat.transaction import Row, Transaction
 from sexton.chat.usage import IN_FLIGHT
-from sexton.database import Connection, rows
-from sexton.errors import NotFound, UsageError
-from sexton.schema import has
+from sexton.errors import UsageError
 
-Row = dict[str, Any]
-
-OPEN = "last_model_config_id = %s and not archived"
+QUEUE = "chat_queued_messages"
 
 
 @dataclass(frozen=True)
 class Reassignment:
-    """What reassigning does: the same document before and after the deed."""
+    """What reassigning does: the same document before and after it."""
 
     source: Row
     target: Row
-    overrides: int
+    moving: list[Row]  # settings
     kept: int  # thresholds that stay: the user has one for the target already
     chats: int  # open ones; archived chats and messages are history
     in_flight_chats: int
     queued_messages: int
+    run: int | None = None
 
     def document(self) -> Row:
         """The document that `model reassign --format json` prints."""
         return {
             "from": brief(self.source),
             "to": brief(self.target),
-            "overrides": self.overrides,
+            "overrides": len(self.moving),
             "overrides_kept": self.kept,
             "chats": self.chats,
             "in_flight_chats": self.in_flight_chats,
             "queued_messages": self.queued_messages,
         }
 
-
-def preview_reassignment(
-    connection: Connection, source: uuid.UUID, target: uuid.UUID
-) -> Reassignment:
-    """What `reassign` would do now. Reads only, takes no lock."""
-    require_tombstones(connection)
-    return _plan(connection, source, target)
+    def counted(self, tx: Transaction, seen: Any) -> "Reassignment":
+        """As it is: its counts are part of the plan, for each row is written."""
+        del tx, seen
+        return self
 
 
-def reassign(
-    connection: Connection,
-    source: uuid.UUID,
-    target: uuid.UUID,
-    *,
-    actor: str | None = None,
-    recorded: bool = True,
-) -> Reassignment:
+@dataclass(frozen=True)
+class Reassign:
     """Make overrides, open chats and queued messages of one config name another.
 
-    `source` may be a tombstone; `target` must be usable. The journal names each override
-    and says the rest in one record each. Its cost grows with the open chats.
+    `source` may be a tombstone; `target` must be usable. Its cost, and that of its record,
+    grows with the open chats.
     """
-    require_tombstones(connection)
-    act = begin(connection, "model reassign", actor=actor, recorded=recorded)
-    # Neither the server nor anybody else may delete the target until we are done.
-    rows(connection, "select from chat_model_configs where id = %s for share", target)
-    lock_overrides(connection, find_overrides(connection, source))
-    plan = _plan(connection, source, target)
-    why = f"reassigned from {source} to {target}"
-    for setting in find_overrides(connection, source):
-        after = move_override(connection, setting, source, target)
-        if after is None:
-            continue
-        before = {name: setting[name] for name in after}
-        names = ("key",) if setting["user_id"] is None else ("user_id", "key")
-        if setting["user_id"] is None:
-            before.pop("user_id"), after.pop("user_id")
-        key = {name: after[name] for name in names}
-        act.record(setting["table_name"], key, before, after, why)
-    query: Any = f"update chats set last_model_config_id = %s where {OPEN}"  # noqa: S608
-    chats = connection.execute(query, (target, source)).rowcount
-    _summary(act, "chats", "last_model_config_id", source, target, chats)
-    queued = 0
-    if _queues(connection):
-        queued = connection.execute(
-            "update chat_queued_messages set model_config_id = %s "
-            "where model_config_id = %s",
-            (target, source),
-        ).rowcount
-        _summary(act, "chat_queued_messages", "model_config_id", source, target, queued)
-    return Reassignment(
-        source=plan.source,
-        target=plan.target,
-        overrides=plan.overrides,
-        kept=plan.kept,
-        chats=chats,
-        in_flight_chats=plan.in_flight_chats,
-        queued_messages=queued,
-    )
 
+    source: uuid.UUID
+    target: uuid.UUID
 
-def _summary(
-    act: Act, table: str, column: str, source: uuid.UUID, target: uuid.UUID, count: int
-) -> None:
-    if count:
-        why = f"{count} rows reassigned from {source} to {target}, in one record"
-        act.record(table, {column: source}, {column: source}, {column: target}, why)
+    kind = "model reassign"
 
-
-def _queues(connection: Connection) -> bool:
-    return has(connection, "chat_queued_messages", "model_config_id")
-
-
-def _plan(connection: Connection, source: uuid.UUID, target: uuid.UUID) -> Reassignment:
-    if source == target:
-        raise UsageError("the two model configs are the same", hint="sexton model list")
-    old = queries.get_any_model(connection, source)
-    if old is None:
-        raise NotFound(hint=f"no model config has the id {source}: sexton model list --all")
-    new = require_live(connection, target)
-    require_usable(new)
-    [chats] = rows(
-        connection,
-        f"""
-        select count(*) as n,
-               count(*) filter (where status::text = any (%s)) as in_flight
-        from chats where {OPEN}
-        """,  # noqa: S608 - a condition of ours
-        IN_FLIGHT,
-        source,
-    )
-    queued = 0
-    if _queues(connection):
-        [found] = rows(
-            connection,
-            "select count(*) as n from chat_queued_messages where model_config_id = %s",
-            source,
+    def plan(self, tx: Transaction) -> Reassignment:
+        """Raises Missing, UsageError for one and the same, Refused for an unusable one."""
+        tx.product.require_tombstones()
+        if self.source == self.target:
+            raise UsageError("a model cannot take over from itself", hint="--to another ID")
+        # Neither the server nor anybody else may delete the target until we are done.
+        held = f"select c.id from {tx.sql(MODELS)} c where c.id = %(id)s"  # noqa: S608
+        tx.hold(held, "share", id=self.target)
+        source = queries.get_any_model(tx, self.source)
+        if source is None:
+            raise Missing(
+                f"no model config has the id {self.source}", hint="sexton model list --all"
+            )
+        target = require_live(tx, self.target)
+        require_usable(target)
+        named = hold_overrides(tx, self.source)
+        theirs = self._thresholds(tx, named)
+        chats = self._chats(tx)
+        return Reassignment(
+            source=source,
+            target=target,
+            moving=[row for row in named if self._moved(row) not in theirs],
+            kept=sum(self._moved(row) in theirs for row in named),
+            chats=chats["chats"],
+            in_flight_chats=chats["in_flight"],
+            queued_messages=chats["queued"],
         )
-        queued = found["n"]
-    named = count_overrides(connection, [source])
-    kept = _kept(connection, source, target)
-    return Reassignment(
-        source=old,
-        target=new,
-        overrides=named - kept,
-        kept=kept,
-        chats=chats["n"],
-        in_flight_chats=chats["in_flight"],
-        queued_messages=queued,
-    )
 
+    def _moved(self, setting: Row) -> tuple[Any, str] | None:
+        key = swap(setting["key"], self.source, self.target)
+        return None if key == setting["key"] else (setting["user_id"], key)
 
-def _kept(connection: Connection, source: uuid.UUID, target: uuid.UUID) -> int:
-    """How many users have a threshold for both configs: theirs for the target stays."""
-    if not has(connection, "user_configs", "user_id", "key"):
-        return 0
-    [found] = rows(
-        connection,
-        """
-        select count(*) as n
-        from user_configs o
-        join user_configs t on t.user_id = o.user_id
-        where lower(o.key) = 'chat_compaction_threshold_pct:' || %s
-          and t.key = 'chat_compaction_threshold_pct:' || %s
-        """,
-        str(source),
-        str(target),
-    )
-    return int(found["n"])
+    def _thresholds(self, tx: Transaction, named: list[Row]) -> set[tuple[Any, str]]:
+        """Those settings that would be in the way of a key that moves."""
+        keys = sorted({moved[1] for row in named if (moved := self._moved(row))})
+        if not keys:
+            return set()
+        found = tx.rows(
+            f"select s.user_id, s.key from {tx.sql('user_configs')} s "  # noqa: S608
+            "where s.key = any (%(keys)s::pg_catalog.text[])",
+            keys=keys,
+        )
+        return {(row["user_id"], row["key"]) for row in found}
+
+    def _chats(self, tx: Transaction) -> Row:
+        counts = {"chats": "0", "in_flight": "0", "queued": "0"}
+        if tx.has("chats", "last_model_config_id", "status", "archived"):
+            count = f"""(
+                select pg_catalog.count(*) from {tx.sql("chats")}
+                where last_model_config_id = %(id)s and not archived
+            """  # noqa: S608 - of ours
+            counts["chats"] = f"{count})"
+            live = "status::pg_catalog.text = any (%(live)s::pg_catalog.text[])"
+            counts["in_flight"] = f"{count} and {live})"
+        if tx.has(QUEUE, "model_config_id"):
+            counts["queued"] = (
+                f"(select pg_catalog.count(*) from {tx.sql(QUEUE)} "  # noqa: S608 - of ours
+                "where model_config_id = %(id)s)"
+            )
+        selected = ", ".join(f"{count} as {name}" for name, count in counts.items())
+        found = tx.one(f"select {selected}", id=self.source, live=IN_FLIGHT)
+        assert found
+        return found
+
+    def execute(self, tx: Transaction, effect: Reassignment) -> None:
+        """Move the settings, the open chats and the queue."""
+        why = f"reassigned from {self.source} to {self.target}"
+        for setting in effect.moving:
+            move_override(tx, setting, self.source, self.target, why)
+        ids = {"old": self.source, "new": self.target}
+        moved = [0, 0]
+        if tx.has("chats", "last_model_config_id", "status", "archived"):
+            where = "this.last_model_config_id = %(old)s and not this.archived"
+            new = {"last_model_config_id": "%(new)s"}
+            moved[0] = len(tx.update("chats", new, where, why, ids))
+        if tx.has(QUEUE, "model_config_id"):
+            where = "this.model_config_id = %(old)s"
+            new = {"model_config_id": "%(new)s"}
+            moved[1] = len(tx.update(QUEUE, new, where, why, ids))
+        if moved != [effect.chats, effect.queued_messages]:
+            # Somebody began a chat or queued a message meanwhile: once more, from the plan.
+            raise errors.SerializationFailure("chats on the model moved meanwhile")

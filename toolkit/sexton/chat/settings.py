@@ -1,131 +1,178 @@
 """Settings, of the site and of users, that name a model config or a provider.
 
-Nothing in the database ties them to what they name (domain facts, section 1).
+Nothing in the database ties them to what they name (domain facts, section 1). What they
+look like is said once, here: for counting, for moving, and for the checks.
 """
 
+# ruff: noqa: S608 - patterns and names of ours
+
+import re
 import uuid
-from collections.abc import Sequence
-from typing import Any
+from typing import LiteralString
 
-from sexton.database import Connection, rows, scalar
-from sexton.schema import has
+from sexton.chat.transaction import Row, Transaction, insist
 
-Row = dict[str, Any]
+UUID: LiteralString = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+ZERO: LiteralString = "00000000-0000-0000-0000-000000000000"
+ADVISOR: LiteralString = "agents_advisor_config"
+COMPUTER_USE: LiteralString = "agents_computer_use_provider"
+TITLE: LiteralString = "agents_chat_title_generation_model_override"
 
-UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+# Each setting `s` that may name a config, with the id that it names as text: null where it
+# names none, be it malformed. One whose value is blank, a word for a default or the zero
+# uuid is unset, and left out.
+SITE: LiteralString = f"""
+    select s.key, s.value,
+        pg_catalog.lower(
+            pg_catalog.substring(s.value, '^\\s*({UUID})(?::.+)?\\s*$'::pg_catalog.text)
+        ) as named
+    from site_configs s
+    where s.key like 'agents\\_chat\\_%_model\\_override'
+      and pg_catalog.btrim(s.value) <> ''
+      and pg_catalog.btrim(s.value) !~ '^{ZERO}(:|$)'
+"""
+PERSONAL: LiteralString = f"""
+    select s.user_id, s.key, s.value,
+        pg_catalog.lower(
+            pg_catalog.substring(
+                s.value, '^\\s*model:({UUID})(?::.+)?\\s*$'::pg_catalog.text
+            )
+        ) as named
+    from user_configs s
+    where s.key like 'chat\\_personal\\_model\\_override:%'
+      and pg_catalog.btrim(s.value) not in ('', 'chat_default', 'deployment_default')
+      and pg_catalog.btrim(s.value) !~ '^model:{ZERO}(:|$)'
+"""
+THRESHOLDS: LiteralString = f"""
+    select s.user_id, s.key, s.value,
+        pg_catalog.lower(
+            pg_catalog.substring(s.key, '^[^:]+:({UUID})$'::pg_catalog.text)
+        ) as named
+    from user_configs s
+    where s.key like 'chat\\_compaction\\_threshold\\_pct:%'
+"""
+# The advisor's is JSON in a text column; before PostgreSQL 16 SQL cannot try a cast.
+ADVISORS: LiteralString = f"""
+    select s.key, s.value,
+        pg_catalog.lower(
+            pg_catalog.substring(
+                s.value, '"model_config_id"\\s*:\\s*"({UUID})"'::pg_catalog.text
+            )
+        ) as named
+    from site_configs s
+    where s.key = '{ADVISOR}'
+"""
 
-SITE = f"""
-    select 'site_configs' as table_name, key, null::uuid as user_id, value
-    from site_configs
-    where lower(
-        case
-            when key like 'agents\\_%%\\_model\\_override'
-                then substring(value from '^\\s*({UUID})(?::.*)?$')
-            when key = 'agents_advisor_config'
-                then substring(value from '"model_config_id"\\s*:\\s*"({UUID})"')
-        end
-    ) = any (%(models)s)
-    or (key = 'agents_computer_use_provider' and value = %(provider)s)
-"""  # noqa: S608 - a pattern of ours
 
-USER = f"""
-    select 'user_configs' as table_name, key, user_id, value
-    from user_configs
-    where lower(
-        case
-            when key like 'chat\\_personal\\_model\\_override:%%'
-                then substring(value from '^model:({UUID})(?::.*)?$')
-            when key like 'chat\\_compaction\\_threshold\\_pct:%%'
-                then substring(key from ':({UUID})$')
-        end
-    ) = any (%(models)s)
-"""  # noqa: S608 - a pattern of ours
+def judged(settings: LiteralString) -> LiteralString:
+    """Those of the settings whose config cannot be used: with `problem`, and `gone`.
 
-
-def count_overrides(
-    connection: Connection, models: Sequence[uuid.UUID], provider: str | None = None
-) -> int:
-    """How many settings name one of these configs, or this provider."""
-    total = 0
-    for query, parameters in _queries(connection, models, provider):
-        counted: Any = f"select count(*) as n from ({query}) found"  # noqa: S608
-        row = connection.execute(counted, parameters).fetchone()
-        total += row["n"] if row else 0
-    return total
+    `gone` is false where the config, or its provider, is merely disabled.
+    """
+    return f"""
+        select j.*
+        from (
+            select
+                s.*,
+                c.id is null or c.deleted or p.provider is null as gone,
+                s.named is not null and (c.id is null or c.deleted) as absent,
+                case
+                    when s.named is null then 'holds no model id'
+                    when c.id is null
+                        then 'names model ' || s.named || ', which does not exist'
+                    when c.deleted then 'names model ' || s.named || ', a tombstone'
+                    when p.provider is null
+                        then 'names model ' || s.named || ', whose provider is gone'
+                    when not c.enabled
+                        then 'names model ' || s.named || ', which is disabled'
+                    when not p.enabled
+                        then 'names model ' || s.named || ', whose provider is disabled'
+                end as problem
+            from ({settings}) s
+            left join chat_model_configs c on c.id = s.named::uuid
+            left join chat_providers p on p.provider = c.provider
+        ) j
+        where j.problem is not null
+    """
 
 
-def find_overrides(connection: Connection, model: uuid.UUID) -> list[Row]:
-    """The settings that name a config: table_name, key, user_id, value; in order."""
+def _queries(tx: Transaction) -> list[tuple[str, str]]:
+    """Each query for settings that name a config, with its table, where it is there."""
+    return [
+        (
+            table,
+            query.replace("%", "%%").replace(f"from {table} ", f"from {tx.sql(table)} "),
+        )
+        for table, query in (
+            ("site_configs", SITE),
+            ("site_configs", ADVISORS),
+            ("user_configs", PERSONAL),
+            ("user_configs", THRESHOLDS),
+        )
+        if tx.has(table, "key", "value")
+    ]
+
+
+def _from(tx: Transaction, table: str) -> str:
+    return f"from {tx.sql(table)} s"
+
+
+def overrides_query(tx: Transaction) -> str:
+    """A query for the settings that name configs or a provider; empty without tables.
+
+    Its parameters are `names`, the configs' ids as text, and `provider_name`.
+    """
+    queries = [
+        f"select s.key from ({query}) s where s.named = any (%(names)s::pg_catalog.text[])"
+        for _, query in _queries(tx)
+    ]
+    if tx.has("site_configs", "key", "value"):
+        queries.append(
+            f"select s.key from {tx.sql('site_configs')} s where s.key = '{COMPUTER_USE}' "
+            "and pg_catalog.btrim(s.value) = %(provider_name)s::pg_catalog.text"
+        )
+    return " union all ".join(queries)
+
+
+def hold_overrides(tx: Transaction, model: uuid.UUID) -> list[Row]:
+    """The settings that name a config: table, key, user_id, value; in order, and locked."""
     found = []
-    for query, parameters in _queries(connection, [model], None):
-        ordered: Any = f"{query} order by key, user_id"
-        found += connection.execute(ordered, parameters).fetchall()
+    for table, query in _queries(tx):
+        order = "s.key, s.user_id" if table == "user_configs" else "s.key"
+        named = f"""
+            select '{table}' as "table", s.* from ({query}) s
+            where s.named = %(named)s::pg_catalog.text order by {order}
+        """
+        # In the order of their keys; a preview locks nothing.
+        found += tx.rows(f"{named} for update" if tx.recorder else named, named=str(model))
     return found
 
 
 def move_override(
-    connection: Connection, setting: Row, old: uuid.UUID, new: uuid.UUID
-) -> Row | None:
-    """Make a setting name another config, and return its row.
+    tx: Transaction, setting: Row, old: uuid.UUID, new: uuid.UUID, why: str
+) -> None:
+    """Make a setting name another config.
 
-    What stands beside the id stays: the effort, the advisor's other fields. None where
-    the user already has a threshold of their own for the other config.
+    What stands beside the id stays: the effort, the advisor's other fields.
     """
-    row = {name: setting[name] for name in ("key", "user_id", "value")}
-    if setting["table_name"] == "site_configs":
-        row["value"] = _swap(row["value"], old, new)
-        query: Any = "update site_configs set value = %(value)s where key = %(key)s"
-        connection.execute(query, row)
-        return row
-    row["value"] = _swap(row["value"], old, new)
-    row["key"] = _swap(row["key"], old, new)
-    if row["key"] != setting["key"] and scalar(
-        connection,
-        "select exists (select from user_configs where user_id = %s and key = %s)",
-        row["user_id"],
-        row["key"],
-    ):
-        return None
-    connection.execute(
-        """
-        update user_configs set key = %(key)s, value = %(value)s
-        where user_id = %(user_id)s and key = %(old)s
-        """,
-        {**row, "old": setting["key"]},
-    )
-    return row
+    value, key = swap(setting["value"], old, new), swap(setting["key"], old, new)
+    table = setting["table"]
+    parameters = {"key": setting["key"], "user": setting.get("user_id"), "value": value}
+    where = "this.key = %(key)s"
+    if table == "user_configs":
+        where += " and this.user_id = %(user)s"
+    if key == setting["key"]:
+        new_value = {"value": "%(value)s"}
+        done = tx.update(table, new_value, where, why, parameters, id="this.key")
+        insist(done, [key], table)
+        return
+    # Another key is another row: so that it can be taken back by its key.
+    gone = tx.delete(table, where, why, parameters, id="this.key")
+    insist(gone, [setting["key"]], table)
+    moved = {"user_id": setting["user_id"], "key": key, "value": value}
+    tx.insert(table, moved, why, id="this.key")
 
 
-def _queries(
-    connection: Connection, models: Sequence[uuid.UUID], provider: str | None
-) -> list[tuple[str, Row]]:
-    parameters = {"models": [str(id) for id in models], "provider": provider}
-    return [
-        (query, parameters)
-        for table, query in (("site_configs", SITE), ("user_configs", USER))
-        if (models or provider) and has(connection, table, "key", "value")
-    ]
-
-
-def _swap(text: str, old: uuid.UUID, new: uuid.UUID) -> str:
-    import re
-
-    return re.sub(str(old), str(new), text, flags=re.IGNORECASE)
-
-
-def lock_overrides(connection: Connection, settings: Sequence[Row]) -> None:
-    """Lock the settings' rows, in their order, until the end of the transaction."""
-    for setting in settings:
-        if setting["table_name"] == "site_configs":
-            rows(
-                connection,
-                "select from site_configs where key = %s for update",
-                setting["key"],
-            )
-        else:
-            rows(
-                connection,
-                "select from user_configs where user_id = %s and key = %s for update",
-                setting["user_id"],
-                setting["key"],
-            )
+def swap(text: str, old: uuid.UUID, new: uuid.UUID) -> str:
+    """The text with one id in the place of another, however it is spelt."""
+    return re.sub(re.escape(str(old)), str(new), text, flags=re.IGNORECASE)

@@ -1,63 +1,48 @@
-"""Status: where the database stands, in one look."""
+"""The product's part of `status`: how its rows stand."""
 
 from typing import Any
 
-from sexton import schema
-from sexton.chat import schema as chat
-from sexton.database import Connection, rows, scalar
-from sexton.upgrade.drift import drift
+from sexton.chat.queries import ELECTION_ORDER
+from sexton.chat.schema import MODELS, PROVIDERS
+from sexton.chat.transaction import Transaction, reading
+from sexton.database import Connection
 
 
-def status(connection: Connection, head: str) -> dict[str, Any]:
-    """The document that `status --format json` prints. Reads only.
+def status(connection: Connection) -> dict[str, Any]:
+    """Counts, and the default with whether it is usable. Reads only.
 
-    `head` is the newest revision this code knows. Raises WrongSchema where the tables
-    are not there.
+    Raises WrongSchema where the tables are not there.
     """
-    chat.require_models(connection)
-    tombstones = schema.has(connection, chat.MODELS, "deleted", "deleted_at")
-    live = "not c.deleted" if tombstones else "true"
-    return {
-        "revision": schema.visible_revision(connection),
-        "head": head,
-        "drift": drift(connection),
-        "providers": scalar(connection, "select count(*) from chat_providers"),
-        "live": _models(connection, live),
-        "tombstones": _models(connection, f"not ({live})"),
-        "chats_on_tombstones": _chats(connection) if tombstones else 0,
-        "default": _default(connection, live),
-    }
-
-
-def _default(connection: Connection, live: str) -> dict[str, Any] | None:
-    query: Any = f"""
-        select
-            c.id, c.provider, c.model,
-            c.enabled and coalesce(p.enabled, false) as usable
-        from chat_model_configs c
-        left join chat_providers p on p.provider = c.provider
-        where c.is_default and {live}
-        order by c.provider, c.model, c.updated_at desc, c.id desc
-    """  # noqa: S608 - a literal of ours
-    found = rows(connection, query)
-    return found[0] if found else None
-
-
-def _models(connection: Connection, condition: str) -> int:
-    query: Any = f"select count(*) from chat_model_configs c where {condition}"  # noqa: S608
-    return int(scalar(connection, query))
-
-
-def _chats(connection: Connection) -> int:
-    if not schema.has(connection, "chats", "last_model_config_id"):
-        return 0
-    return int(
-        scalar(
-            connection,
-            """
-            select count(*) from chats h
-            join chat_model_configs c on c.id = h.last_model_config_id
-            where c.deleted
-            """,
+    with reading(connection) as tx:
+        deleted = "c.deleted" if tx.has(MODELS, "deleted", "deleted_at") else "false"
+        models = f"(select pg_catalog.count(*) from {tx.sql(MODELS)} c where "  # noqa: S608
+        counts = tx.one(
+            f"""
+            select
+                (select pg_catalog.count(*) from {tx.sql(PROVIDERS)}) as providers,
+                {models} not {deleted}) as live,
+                {models} {deleted}) as tombstones,
+                {_chats(tx, deleted)} as chats_on_tombstones
+            """  # noqa: S608 - of ours
         )
-    )
+        default = tx.one(
+            f"""
+            select c.id, c.provider, c.model,
+                c.enabled and coalesce(p.enabled, false) as usable
+            from {tx.sql(PROVIDERS)} p
+            right join {tx.sql(MODELS)} c on p.provider = c.provider
+            where c.is_default and not {deleted} {ELECTION_ORDER}
+            """  # noqa: S608 - of ours
+        )
+    return {**(counts or {}), "default": default}
+
+
+def _chats(tx: Transaction, deleted: str) -> str:
+    if deleted == "false" or not tx.has("chats", "last_model_config_id"):
+        return "0"
+    return f"""(
+        select pg_catalog.count(*)
+        from {tx.sql(MODELS)} c
+        join {tx.sql("chats")} h on h.last_model_config_id = c.id
+        where {deleted}
+    )"""  # noqa: S608 - of ours

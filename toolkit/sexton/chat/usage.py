@@ -3,11 +3,10 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from sexton.chat.settings import count_overrides
-from sexton.database import Connection, rows, scalar
-from sexton.schema import has
+from sexton.chat.schema import USER_KEYS
+from sexton.chat.settings import overrides_query
+from sexton.chat.transaction import Row, Transaction
 
 IN_FLIGHT = ["pending", "running"]  # a turn of the chat is under way, or waits for one
 
@@ -29,52 +28,36 @@ class References:
 
 
 def count_references(
-    connection: Connection,
-    models: Sequence[uuid.UUID],
-    provider: dict[str, Any] | None = None,
+    tx: Transaction, models: Sequence[uuid.UUID], provider: Row | None = None
 ) -> References:
     """Count what names these configs, and the keys and settings of their provider.
 
-    One pass each over chats and messages: there is no index from a message to its
-    config. Reads only. Tables the database does not have count nothing.
+    One statement, and one pass each over chats and messages: there is no index from a
+    message to its config. Reads only. Tables the database does not have count nothing.
     """
-    ids = list(models)
-    chats, in_flight = _chats(connection, ids)
-    return References(
-        chats=chats,
-        in_flight_chats=in_flight,
-        messages=_count(connection, "chat_messages", "model_config_id", ids),
-        queued_messages=_count(connection, "chat_queued_messages", "model_config_id", ids),
-        user_keys=_count(
-            connection,
-            "user_chat_provider_keys",
-            "chat_provider_id",
-            [provider["id"]] if provider else [],
-        ),
-        overrides=count_overrides(
-            connection, ids, provider["provider"] if provider else None
-        ),
+    counts = {}
+    if models and tx.has("chats", "last_model_config_id", "status"):
+        chats = f"{tx.sql('chats')} where last_model_config_id = any (%(models)s)"
+        counts["chats"] = chats
+        counts["in_flight_chats"] = f"{chats} and status::pg_catalog.text = any (%(live)s)"
+    for name in ("chat_messages", "chat_queued_messages"):
+        if models and tx.has(name, "model_config_id"):
+            table = f"{tx.sql(name)} where model_config_id = any (%(models)s)"
+            counts[name.removeprefix("chat_")] = table
+    if provider and tx.has(USER_KEYS, "chat_provider_id"):
+        counts["user_keys"] = f"{tx.sql(USER_KEYS)} where chat_provider_id = %(provider)s"
+    if overrides := overrides_query(tx):
+        counts["overrides"] = f"({overrides}) found"
+    selected = ", ".join(
+        f"(select pg_catalog.count(*) from {source}) as {name}"  # noqa: S608 - of ours
+        for name, source in counts.items()
     )
-
-
-def _chats(connection: Connection, ids: list[uuid.UUID]) -> tuple[int, int]:
-    if not ids or not has(connection, "chats", "last_model_config_id", "status"):
-        return 0, 0
-    [found] = rows(
-        connection,
-        """
-        select count(*) as n,
-               count(*) filter (where status::text = any (%s)) as in_flight
-        from chats where last_model_config_id = any (%s)
-        """,
-        IN_FLIGHT,
-        ids,
+    found = tx.one(
+        f"select {selected}",
+        models=list(models),
+        live=IN_FLIGHT,
+        provider=provider and provider["id"],
+        names=[str(id) for id in models],
+        provider_name=provider and provider["provider"],
     )
-    return found["n"], found["in_flight"]
-
-
-def _count(connection: Connection, table: str, column: str, ids: list[uuid.UUID]) -> int:
-    if not ids or not has(connection, table, column):
-        return 0
-    query: Any = f"select count(*) from {table} where {column} = any (%s)"  # noqa: S608
-    return int(scalar(connection, query, ids))
+    return References(**(found or {}))

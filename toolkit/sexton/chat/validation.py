@@ -1,97 +1,187 @@
-"""What may be written into a provider and a model config: upstream's words for no.
+"""What may be written into a provider and a model config, as upstream has it.
 
-Every message is upstream's own sentence, with its HTTP status; what to type instead is in
-the hint (domain facts 2.9, 2.10 and 2.17).
+A refusal says what is wrong in our words and what to type instead; upstream's own sentence
+and HTTP status go with it, for documents (domain facts 2.9, 2.10 and 2.17).
 """
 
+import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from sexton.database import Connection, scalar
+from sexton.chat.transaction import Row, Transaction
 from sexton.errors import Refused
-from sexton.schema import has
 
 PROVIDERS = (
     *("anthropic", "azure", "bedrock", "google", "openai", "openai-compat"),
     *("openrouter", "vercel"),
 )
+KEYLESS = ("bedrock",)  # it may sign with the credentials of its surroundings
 KEY_BYTES = 10240
 LARGEST = 2**63 - 1  # of a bigint
 DEFAULT_THRESHOLD = 70  # percent of the context at which a chat is compacted
 
 
-def refuse(message: str, hint: str, status: int = 400) -> Refused:
-    """A refusal in upstream's words."""
-    return Refused(message, hint=hint, status=status)
+def refuse(message: str, hint: str, upstream: str, status: int = 400) -> Refused:
+    """A refusal, with upstream's words for it."""
+    return Refused(message, hint=hint, upstream=upstream, status=status)
 
 
-def check_provider_name(name: str) -> None:
-    """Insist on one of the names that chat_providers allows; raises Refused."""
-    if name not in PROVIDERS:
-        raise refuse("Invalid provider.", f"one of: {', '.join(PROVIDERS)}")
+def provider_name(name: str) -> str:
+    """The name as upstream stores it; raises Refused for one it does not know."""
+    known = name.strip().lower()
+    if known not in PROVIDERS:
+        raise refuse(
+            f"the product knows no provider {name!r}",
+            f"one of: {', '.join(PROVIDERS)}",
+            "Invalid provider.",
+        )
+    return known
 
 
-def check_model(values: Mapping[str, Any]) -> None:
-    """Insist on sound values for the columns given; raises Refused."""
-    if "provider" in values:
-        check_provider_name(values["provider"])
-    if "model" in values and not values["model"].strip():
-        raise refuse("Model is required.", "name the model as its provider does")
-    limit = values.get("context_limit", 1)
+def model_values(values: Mapping[str, Any], *, new: bool) -> Row:
+    """A config's columns as they are to be written; raises Refused."""
+    found = dict(values)
+    if "provider" in found:
+        found["provider"] = provider_name(found["provider"])
+    for name in {"model", "display_name"} & found.keys():
+        found[name] = _text(found[name], name)
+    if not found.get("model", "m"):
+        raise refuse(
+            "the model's name is empty",
+            "name the model as its provider does",
+            "Model is required.",
+        )
+    limit = found.get("context_limit", 1)
     if limit is None or not 0 < limit <= LARGEST:
+        said = "is required" if new else "must be greater than zero"
         raise refuse(
-            "Context limit is required.", "context_limit must be greater than zero"
+            f"the context limit is {limit}: it is a number of tokens, greater than zero",
+            "--context-limit TOKENS",
+            f"Context limit {said}.",
         )
-    if not 0 <= values.get("compression_threshold", 0) <= 100:
-        raise refuse("Invalid compression threshold.", "a percentage: 0 to 100")
-    if "options" in values and not _sound(values["options"]):
+    if not 0 <= found.get("compression_threshold", 0) <= 100:
         raise refuse(
-            "Invalid model config.", "a JSON object, in which no price is negative"
+            f"the compression threshold is {found['compression_threshold']}: "
+            "it is a percentage, 0 to 100",
+            "--compression-threshold PERCENT",
+            "Invalid compression threshold.",
         )
+    if "options" in found and (wrong := _wrong_options(found["options"])):
+        raise refuse(
+            f"the options {wrong}",
+            "a JSON object, in which no price is negative",
+            "Invalid model config.",
+        )
+    return found
 
 
-def _sound(options: object) -> bool:
-    return isinstance(options, dict) and not _negative_price(options)
-
-
-def _negative_price(part: object, name: str = "") -> bool:
-    if isinstance(part, dict):
-        return any(_negative_price(value, key) for key, value in part.items())
-    if isinstance(part, list):
-        return any(_negative_price(value, name) for value in part)
+def _wrong_options(options: object) -> str:
+    if not isinstance(options, dict):
+        return "are no JSON object"
     try:
-        return "price" in name and float(part) < 0  # type: ignore[arg-type]
+        return _wrong(options)
+    except RecursionError:
+        return "are nested too deep"
+
+
+def _wrong(part: object, name: str = "") -> str:
+    if isinstance(part, dict):
+        parts = [(key, key) for key in part] + [(v, k) for k, v in part.items()]
+        return next(filter(None, (_wrong(value, key) for value, key in parts)), "")
+    if isinstance(part, list):
+        return next(filter(None, (_wrong(value, name) for value in part)), "")
+    if isinstance(part, str) and re.search("[\x00\ud800-\udfff]", part):
+        return "hold a character that PostgreSQL's JSON cannot"
+    if isinstance(part, float) and not abs(part) < float("inf"):
+        return f"hold {part}, which is no JSON number"
+    try:
+        negative = "price" in name and float(part) < 0  # type: ignore[arg-type]
     except (TypeError, ValueError):
+        return ""
+    return f"hold a negative price: {name}" if negative else ""
+
+
+def provider_values(values: Mapping[str, Any]) -> Row:
+    """A provider's columns as they are to be written; raises Refused."""
+    found = dict(values)
+    if "provider" in found:
+        found["provider"] = provider_name(found["provider"])
+    for name in {"display_name", "api_key", "base_url"} & found.keys():
+        found[name] = _text(found[name], name)
+    if found.get("base_url") and not _absolute(found["base_url"]):
+        raise refuse(
+            f"the base URL {without_secrets(found['base_url'])!r} is no absolute address",
+            "it looks like https://host/path",
+            "Invalid provider base URL.",
+        )
+    if len(found.get("api_key", "").encode()) > KEY_BYTES:
+        raise refuse(
+            f"the API key is longer than {KEY_BYTES} bytes",
+            "is it the right file?",
+            "API key too large.",
+        )
+    return found
+
+
+def _text(value: str, name: str) -> str:
+    if re.search("[\x00\ud800-\udfff]", value):
+        raise Refused(
+            f"{name.replace('_', ' ')} is not a text: it has characters that PostgreSQL "
+            "does not store",
+            hint="is it the right file?",
+        )
+    return value.strip()
+
+
+def _absolute(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
         return False
 
 
-def check_policy(row: Mapping[str, Any]) -> None:
+def without_secrets(url: str) -> str:
+    """A URL without what may be a secret: user and password, and the query's values."""
+    start, query, rest = url.partition("?")
+    start = re.sub(r"^([^/?#]*//)[^/?#]*@", r"\1***@", start)
+    return start + query + re.sub(r"=[^&#]*", "=***", rest) if query else start
+
+
+def check_policy(row: Mapping[str, Any], *, has_key: bool) -> None:
     """Insist on a credential policy that can work; raises Refused."""
     central, user = row["central_api_key_enabled"], row["allow_user_api_key"]
     fallback = row["allow_central_api_key_fallback"]
     if not (central or user) or (fallback and not (central and user)):
         raise refuse(
-            "Invalid credential policy.",
+            "the provider's credential policy cannot work",
             "the central key or users' keys, or both; the fallback needs both",
+            "Invalid credential policy.",
         )
-    if central and not row["api_key"]:
+    if central and not has_key and row["provider"] not in KEYLESS:
         raise refuse(
-            "API key is required when central API key is enabled.",
+            "the central API key is to be used, and there is none",
             "give one with --key-file or --key-env, or use --no-central-key",
+            "API key is required when central API key is enabled.",
         )
 
 
-def check_key(connection: Connection, key: str) -> None:
-    """Insist on a key that the product could use; raises Refused."""
-    if len(key.encode()) > KEY_BYTES:
-        raise refuse(f"API key is longer than {KEY_BYTES} bytes.", "is it the right file?")
-    if "\x00" in key:
-        raise refuse("API key is not a text.", "is it the right file?")
-    if has(connection, "dbcrypt_keys", "active_key_digest") and scalar(
-        connection,
-        "select exists (select from dbcrypt_keys where active_key_digest is not null)",
+def check_unencrypted(tx: Transaction) -> None:
+    """Refuse a plain key where the product encrypts its own."""
+    if not tx.has("dbcrypt_keys", "active_key_digest"):
+        return
+    if tx.one(
+        f"select 1 as found from {tx.sql('dbcrypt_keys')} "  # noqa: S608 - of ours
+        "where active_key_digest is not null limit 1"
     ):
         raise Refused(
             "this database's keys are encrypted by the product, and Sexton cannot do that",
             hint="set the key in the product; leave it out here",
         )
+
+
+def add_command(provider: str) -> str:
+    """What to type for a provider that is not there."""
+    return f"sexton provider add {shlex.quote(provider)}"

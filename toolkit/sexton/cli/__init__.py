@@ -91,7 +91,7 @@ def run(arguments: list[str]) -> int:
         code = sexton.main(arguments, prog_name="sexton", standalone_mode=False)
         sys.stdout.flush()
     except SextonError as error:
-        return _say(arguments, error.code, error.message, error.hint, error.status)
+        return _say(arguments, error.code, *told(error, arguments), error.status)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         return USAGE
@@ -118,6 +118,13 @@ def run(arguments: list[str]) -> int:
             "please report it, with the command and this line",
         )
     return code if isinstance(code, int) else 0
+
+
+def told(error: SextonError, arguments: list[str]) -> tuple[str, str | None]:
+    """Message and hint: a document has upstream's sentence, where it has one, first."""
+    if error.upstream is None or not _wants_json(arguments):
+        return error.message, error.hint
+    return error.upstream, f"{error.message}; {error.hint}" if error.hint else error.message
 
 
 def _say(

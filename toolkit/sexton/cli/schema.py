@@ -91,11 +91,18 @@ def status(connection: Any, style: str) -> int:
 
     Exit 1 where the schema has drifted from its revision.
     """
+    from sexton import schema
     from sexton.chat.status import status
     from sexton.reporters import text
+    from sexton.upgrade.drift import drift
     from sexton.upgrade.run import head
 
-    document = status(connection, head())
+    document = {
+        "revision": schema.visible_revision(connection),
+        "head": head(),
+        "drift": drift(connection),
+        **status(connection),
+    }
     show(style, document, lambda: text.status(document))
     return FINDINGS if document["drift"] else DONE
 

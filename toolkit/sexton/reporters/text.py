@@ -1,15 +1,11 @@
 """Results as text: one line a thing, worst first, plain in a pipe as on a terminal."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from sexton.audit.baseline import Comparison
 from sexton.audit.outcome import Outcome, Status
 from sexton.audit.report import Report
-from sexton.chat.models import Removal
-from sexton.chat.providers import Deletion, Restoration, Switch
-from sexton.chat.reassign import Reassignment
-from sexton.chat.usage import References
 from sexton.check import Check, Severity
 
 ORDER: tuple[Status, ...] = ("pass", "fail", "incomplete", "skipped")
@@ -100,143 +96,6 @@ def _comparison(comparison: Comparison) -> Iterable[str]:
             yield f"{word:<10}  {entry.check:<33}{entry.table} {key}{owner}"
     if comparison.stale:
         yield f"{'':<12}to drop them: sexton audit --write-baseline {comparison.file}"
-
-
-def deletion(what: Deletion, *, done: bool) -> str:
-    """What deleting a provider does, or did, in sentences."""
-    tense = _Tense(done)
-    return "\n".join(
-        [
-            f"{'deleted' if done else 'would delete'} provider {what.provider}",
-            f"  {count(len(what.models), 'model')} {tense('became')} tombstones; "
-            f"{_history(what.references)} stay on them",
-            *_pending(what.references),
-            f"  {count(what.references.user_keys, 'user key')} {tense('went')} with it",
-            *_settings(what.references),
-            *_succession(what.heir, what.previous_default, what.default_goes, tense),
-        ]
-    )
-
-
-def switch(what: Switch, *, done: bool) -> str:
-    """What enabling or disabling a provider does, or did."""
-    tense = _Tense(done)
-    verb = "enable" if what.enabled else "disable"
-    effect = "usable if enabled" if what.enabled else "unusable"
-    lines = [
-        f"{verb + 'd' if done else 'would ' + verb} provider {what.provider}",
-        f"  {count(len(what.models), 'live model')} {tense('became')} {effect}; "
-        f"{_history(what.references)} belong to them, "
-        f"{count(what.references.user_keys, 'user key')} to the provider",
-        *_pending(what.references),
-    ]
-    if not what.enabled:
-        lines += _settings(what.references)
-    stays = what.heir is None and what.previous_default is not None
-    if stays and what.default_goes and not what.enabled:
-        lines.append("  warning: the default stays here, unusable; nobody can inherit")
-    else:
-        goes = what.default_goes and not what.enabled
-        enabling = what.provider if what.enabled else None
-        lines += _succession(what.heir, what.previous_default, goes, tense, enabling)
-    return "\n".join(lines)
-
-
-def restoration(what: Restoration, *, done: bool) -> str:
-    """What restoring a provider's models does, or did."""
-    tense = _Tense(done)
-    return "\n".join(
-        [
-            f"{'restored' if done else 'would restore'} "
-            f"{count(len(what.models), 'model')} of {what.provider}",
-            f"  {_history(what.references)} {tense('were')} on them",
-            *(f"    {id}" for id in what.models),
-            *_succession(what.heir, what.previous_default, False, tense),
-        ]
-    )
-
-
-def removal(what: Removal, *, done: bool) -> str:
-    """What deleting a model config does, or did."""
-    tense = _Tense(done)
-    model, before = what.model, what.previous_default
-    goes = before is not None and before["id"] == model["id"]
-    return "\n".join(
-        [
-            f"{'deleted' if done else 'would delete'} {_name(model)}",
-            f"  {_history(what.references)} stay on its tombstone",
-            *_pending(what.references),
-            *_settings(what.references),
-            *_succession(what.heir, before, goes, tense),
-        ]
-    )
-
-
-def reassignment(what: Reassignment, *, done: bool) -> str:
-    """What reassigning does, or did."""
-    lines = [
-        f"{'reassigned' if done else 'would reassign'} from {_name(what.source)}",
-        f"  to {_name(what.target)}",
-        f"  {count(what.chats, 'open chat')} ({what.in_flight_chats:,} in flight), "
-        f"{count(what.overrides, 'setting')}, "
-        f"{count(what.queued_messages, 'queued message')}",
-    ]
-    if what.kept:
-        kept = count(what.kept, "threshold")
-        lines.append(f"  {kept} kept: the user has one for the other model too")
-    return "\n".join(lines)
-
-
-class _Tense:
-    """Picks the verb for what is done, or would be."""
-
-    FUTURE: ClassVar = {"became": "become", "went": "go", "were": "be"}
-
-    def __init__(self, done: bool) -> None:
-        self.done = done
-
-    def __call__(self, verb: str) -> str:
-        return verb if self.done else f"would {self.FUTURE[verb]}"
-
-
-def _name(model: dict[str, Any]) -> str:
-    return f"{model['model']} of {model['provider']} ({model['id']})"
-
-
-def _history(counts: References) -> str:
-    return f"{count(counts.chats, 'chat')} and {count(counts.messages, 'message')}"
-
-
-def _pending(counts: References) -> Iterable[str]:
-    if counts.in_flight_chats:
-        yield f"  {count(counts.in_flight_chats, 'of the chats', 'of the chats')} in flight"
-    if counts.queued_messages:
-        yield f"  {count(counts.queued_messages, 'queued message')} for them"
-
-
-def _settings(counts: References) -> Iterable[str]:
-    if counts.overrides:
-        verb = "names" if counts.overrides == 1 else "name"
-        yield f"  {count(counts.overrides, 'setting')} still {verb} what goes"
-
-
-def _succession(
-    heir: dict[str, Any] | None,
-    before: dict[str, Any] | None,
-    goes: bool,
-    tense: _Tense,
-    enabling: str | None = None,
-) -> Iterable[str]:
-    if heir:
-        yield f"  {_name(heir)} {tense('became')} the default"
-        if not heir["enabled"] or not (
-            heir["provider_enabled"] or heir["provider"] == enabling
-        ):
-            yield "  warning: it is not usable: it, or its provider, is disabled"
-    elif before and not goes:
-        yield f"  the default stays: {before['model']} of {before['provider']}"
-    else:
-        yield "  warning: no default is left; sexton model promote ID"
 
 
 def status(document: dict[str, Any]) -> str:

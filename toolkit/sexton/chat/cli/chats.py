@@ -21,8 +21,9 @@ def chat() -> None:
 def resolve(connection: "Connection", id: str, style: str) -> None:
     """Say which model config the next turn of chat ID uses, and why."""
     from sexton.chat import chats
+    from sexton.printable import printable
 
     found = chats.resolve(connection, chats.chat_id(id))
     model = found["model"]
     said = f"{model['model']} of {model['provider']} ({model['id']}): {found['reason']}"
-    show(style, found, lambda: said)
+    show(style, found, lambda: printable(said))

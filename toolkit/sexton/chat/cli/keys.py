@@ -23,7 +23,7 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_key(key_file: str | None, key_env: str | None) -> str | None:
-    """The key, without the line's end; None where none was given. Raises UsageError."""
+    """The key, without blanks around it; None where none was given. Raises UsageError."""
     if key_file and key_env:
         raise UsageError("--key-file and --key-env exclude each other")
     if key_env:
@@ -34,13 +34,13 @@ def read_key(key_file: str | None, key_env: str | None) -> str | None:
         key = sys.stdin.read()
     elif key_file:
         try:
-            key = Path(key_file).read_text()
+            key = Path(key_file).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not a text"
             raise UsageError(f"the key file {key_file} cannot be read: {reason}") from None
     else:
         return None
-    key = key.rstrip("\r\n")
+    key = key.removeprefix("\ufeff").strip()  # an editor's mark is no part of a key
     if not key:
         raise UsageError("the key is empty")
     return key

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sexton.chat.cli.providers import DRY_RUN, HEIR
-from sexton.cli.options import acting, deed, reading, show, tell_caches
+from sexton.chat.cli.run import acting, change, preview_or_run
+from sexton.cli.options import reading, show
 
 if TYPE_CHECKING:
     from sexton.database import Connection
@@ -22,7 +23,7 @@ THRESHOLD = click.option(
     "--compression-threshold",
     type=int,
     metavar="PERCENT",
-    help="How full the context is when a chat is compacted. [default: 70]",
+    help="How full the context is when a chat is compacted. [default of a new model: 70]",
 )
 OPTIONS = click.option(
     "--options",
@@ -80,12 +81,12 @@ def create(
 ) -> None:
     """Create a config for MODEL under PROVIDER, which must exist."""
     from sexton.chat import models
-    from sexton.database import transact
 
     given = {column: value for column, value in columns.items() if value is not None}
     options = _options(options_file)
-    made = transact(
+    change(
         connection,
+        style,
         lambda: models.create_model(
             connection,
             provider=provider,
@@ -99,11 +100,8 @@ def create(
             recorded=recorded,
             **given,
         ),
+        lambda made: f"created {_said(made)}",
     )
-    default = ", the default" if made["is_default"] else ""
-    said = f"created {made['model']} of {made['provider']} ({made['id']}){default}"
-    show(style, made, lambda: said)
-    tell_caches()
 
 
 @model.command()
@@ -129,24 +127,21 @@ def update(
     **columns: Any,
 ) -> None:
     """Change the config ID: what is given, and nothing else."""
-    from sexton.chat import models
-    from sexton.database import transact
+    from sexton.chat import election, models
 
-    wanted = models.model_id(id)
+    wanted = election.model_id(id)
     changes = {column: value for column, value in columns.items() if value is not None}
     options = _options(options_file)
     if options is not None:
         changes["options"] = options
-    made = transact(
+    change(
         connection,
+        style,
         lambda: models.update_model(
             connection, wanted, changes, heir=heir, actor=actor, recorded=recorded
         ),
+        lambda made: f"updated {_said(made)}",
     )
-    default = ", the default" if made["is_default"] else ""
-    said = f"updated {made['model']} of {made['provider']} ({made['id']}){default}"
-    show(style, made, lambda: said)
-    tell_caches()
 
 
 @model.command()
@@ -154,24 +149,13 @@ def update(
 @HEIR
 @DRY_RUN
 @acting
-def delete(
-    connection: "Connection", id: str, heir: str, dry_run: bool, style: str, **who: Any
-) -> None:
+def delete(connection: "Connection", id: str, heir: str, **options: Any) -> None:
     """Make the config ID a tombstone; old chats keep it."""
-    from sexton.chat import models
-    from sexton.reporters import text
+    from sexton.chat import election, text
+    from sexton.chat.models import DeleteModel
 
-    wanted = models.model_id(id)
-    deed(
-        connection,
-        lambda: models.preview_removal(connection, wanted, heir=heir),
-        lambda seen: models.delete_model(
-            connection, wanted, heir=heir, counted=seen, **who
-        ),
-        text.removal,
-        dry_run=dry_run,
-        style=style,
-    )
+    operation = DeleteModel(election.model_id(id), heir=heir)
+    preview_or_run(connection, operation, text.removal, **options)
 
 
 @model.command()
@@ -179,14 +163,15 @@ def delete(
 @acting
 def promote(connection: "Connection", id: str, style: str, **who: Any) -> None:
     """Make the model config ID the default."""
-    from sexton.chat import models
-    from sexton.database import transact
+    from sexton.chat import election, models
 
-    wanted = models.model_id(id)
-    made = transact(connection, lambda: models.promote(connection, wanted, **who))
-    said = f"the default is now {made['model']} of {made['provider']} ({made['id']})"
-    show(style, made, lambda: said)
-    tell_caches()
+    wanted = election.model_id(id)
+    change(
+        connection,
+        style,
+        lambda: models.promote(connection, wanted, **who),
+        lambda made: f"promoted {_said(made)}",
+    )
 
 
 @model.command()
@@ -194,22 +179,18 @@ def promote(connection: "Connection", id: str, style: str, **who: Any) -> None:
 @click.option("--to", "target", required=True, metavar="ID", help="Who takes over.")
 @DRY_RUN
 @acting
-def reassign(
-    connection: "Connection", id: str, target: str, dry_run: bool, style: str, **who: Any
-) -> None:
+def reassign(connection: "Connection", id: str, target: str, **options: Any) -> None:
     """Make the overrides and open chats of config ID use another one."""
-    from sexton.chat import models, reassign
-    from sexton.reporters import text
+    from sexton.chat import election, text
+    from sexton.chat.reassign import Reassign
 
-    source, to = models.model_id(id), models.model_id(target)
-    deed(
-        connection,
-        lambda: reassign.preview_reassignment(connection, source, to),
-        lambda _: reassign.reassign(connection, source, to, **who),
-        text.reassignment,
-        dry_run=dry_run,
-        style=style,
-    )
+    operation = Reassign(election.model_id(id), election.model_id(target))
+    preview_or_run(connection, operation, text.reassignment, **options)
+
+
+def _said(model: Any) -> str:
+    default = ", the default" if model["is_default"] else ""
+    return f"{model['model']} of {model['provider']} ({model['id']}){default}"
 
 
 def _options(file: Any) -> Any:
@@ -219,5 +200,6 @@ def _options(file: Any) -> Any:
         return None
     try:
         return json.load(file)
-    except ValueError as error:
-        raise click.UsageError(f"--options is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        said = "nested too deep" if isinstance(error, RecursionError) else error
+        raise click.UsageError(f"--options is not JSON: {said}") from None

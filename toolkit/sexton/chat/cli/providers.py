@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sexton.chat.cli.keys import key_options, read_key
-from sexton.cli.options import acting, deed, reading, show, tell_caches
+from sexton.chat.cli.run import acting, change, preview_or_run
+from sexton.cli.options import reading, show
 
 if TYPE_CHECKING:
     from sexton.database import Connection
@@ -74,19 +75,19 @@ def add(
     disabled: bool,
     key_file: str | None,
     key_env: str | None,
+    style: str,
     actor: str | None,
     recorded: bool,
-    style: str,
-    **policy: Any,
+    **columns: Any,
 ) -> None:
     """Add provider NAME. Its key comes from a file, standard input or a variable."""
     from sexton.chat import providers
-    from sexton.database import transact
 
-    given = {column: value for column, value in policy.items() if value is not None}
+    given = {column: value for column, value in columns.items() if value is not None}
     key = read_key(key_file, key_env) or ""
-    made = transact(
+    change(
         connection,
+        style,
         lambda: providers.add_provider(
             connection,
             name,
@@ -96,9 +97,8 @@ def add(
             recorded=recorded,
             **given,
         ),
+        lambda made: f"added provider {made['provider']} ({made['id']})",
     )
-    show(style, made, lambda: f"added provider {made['provider']} ({made['id']})")
-    tell_caches()
 
 
 @provider.command()
@@ -124,7 +124,6 @@ def update(
 ) -> None:
     """Change provider NAME (or id): what is given, and nothing else."""
     from sexton.chat import providers
-    from sexton.database import transact
 
     changes = {column: value for column, value in columns.items() if value is not None}
     key = read_key(key_file, key_env)
@@ -132,38 +131,24 @@ def update(
         raise click.UsageError("--clear-key and a key exclude each other")
     if key is not None or clear_key:
         changes["api_key"] = key or ""
-    made = transact(
+    change(
         connection,
+        style,
         lambda: providers.update_provider(
             connection, name, changes, actor=actor, recorded=recorded
         ),
+        lambda made: f"updated provider {made['provider']} ({made['id']})",
     )
-    show(style, made, lambda: f"updated provider {made['provider']} ({made['id']})")
-    tell_caches()
 
 
 def _switch(
-    connection: "Connection",
-    name: str,
-    enabled: bool,
-    heir: str,
-    dry_run: bool,
-    style: str,
-    **who: Any,
+    connection: "Connection", name: str, heir: str, *, enabled: bool, **options: Any
 ) -> None:
-    from sexton.chat import providers
-    from sexton.reporters import text
+    from sexton.chat import text
+    from sexton.chat.providers import SwitchProvider
 
-    deed(
-        connection,
-        lambda: providers.preview_switch(connection, name, enabled=enabled, heir=heir),
-        lambda seen: providers.switch_provider(
-            connection, name, enabled=enabled, heir=heir, counted=seen, **who
-        ),
-        text.switch,
-        dry_run=dry_run,
-        style=style,
-    )
+    operation = SwitchProvider(name, enabled=enabled, heir=heir)
+    preview_or_run(connection, operation, text.switch, **options)
 
 
 @provider.command()
@@ -171,9 +156,9 @@ def _switch(
 @HEIR
 @DRY_RUN
 @acting
-def disable(connection: "Connection", name: str, **options: Any) -> None:
+def disable(connection: "Connection", name: str, heir: str, **options: Any) -> None:
     """Switch provider NAME off; a default under it moves to the heir."""
-    _switch(connection, name, enabled=False, **options)
+    _switch(connection, name, heir, enabled=False, **options)
 
 
 @provider.command()
@@ -181,36 +166,44 @@ def disable(connection: "Connection", name: str, **options: Any) -> None:
 @HEIR
 @DRY_RUN
 @acting
-def enable(connection: "Connection", name: str, **options: Any) -> None:
+def enable(connection: "Connection", name: str, heir: str, **options: Any) -> None:
     """Switch provider NAME on; if there is no default, one is elected."""
-    _switch(connection, name, enabled=True, **options)
+    _switch(connection, name, heir, enabled=True, **options)
 
 
 @provider.command()
 @click.argument("name")
 @HEIR
 @DRY_RUN
+@click.option(
+    "--allow-cascades",
+    is_flag=True,
+    help="Also where rows of other tables go for good, by their foreign keys.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask, on a terminal.")
 @acting
 def delete(
-    connection: "Connection", name: str, heir: str, dry_run: bool, style: str, **who: Any
+    connection: "Connection",
+    name: str,
+    heir: str,
+    allow_cascades: bool,
+    yes: bool,
+    **options: Any,
 ) -> None:
     """Delete provider NAME; its models become tombstones.
 
-    Old chats keep them. --dry-run prints the same document and changes nothing.
-    """
-    from sexton.chat import providers
-    from sexton.reporters import text
+    Old chats keep them. --dry-run prints the same document and changes nothing. What goes
+    for good is said, and asked for on a terminal.
 
-    deed(
-        connection,
-        lambda: providers.preview_deletion(connection, name, heir=heir),
-        lambda seen: providers.delete_provider(
-            connection, name, heir=heir, counted=seen, **who
-        ),
-        text.deletion,
-        dry_run=dry_run,
-        style=style,
-    )
+    \b
+    sexton provider delete openai --dry-run
+    sexton provider delete openai --heir usable
+    """
+    from sexton.chat import text
+    from sexton.chat.deletion import DeleteProvider
+
+    operation = DeleteProvider(name, heir=heir, allow_cascades=allow_cascades)
+    preview_or_run(connection, operation, text.deletion, ask=not yes, **options)
 
 
 @provider.command()
@@ -218,26 +211,16 @@ def delete(
 @HEIR
 @DRY_RUN
 @acting
-def restore(
-    connection: "Connection", name: str, heir: str, dry_run: bool, style: str, **who: Any
-) -> None:
+def restore(connection: "Connection", name: str, heir: str, **options: Any) -> None:
     """Bring back the models of NAME's latest deletion.
 
     The provider must have been added again.
     """
-    from sexton.chat import providers
-    from sexton.reporters import text
+    from sexton.chat import text
+    from sexton.chat.deletion import RestoreProvider
 
-    deed(
-        connection,
-        lambda: providers.preview_restoration(connection, name, heir=heir),
-        lambda seen: providers.restore_provider(
-            connection, name, heir=heir, counted=seen, **who
-        ),
-        text.restoration,
-        dry_run=dry_run,
-        style=style,
-    )
+    operation = RestoreProvider(name, heir=heir)
+    preview_or_run(connection, operation, text.restoration, **options)
 
 
 @provider.command("user-key")
@@ -258,18 +241,18 @@ def user_key(
 ) -> None:
     """Store USER's own key for provider NAME, or remove it."""
     from sexton.chat import keys
-    from sexton.database import transact
 
     key = read_key(key_file, key_env)
     if remove and key is not None:
         raise click.UsageError("--remove and a key exclude each other")
-    if remove:
-        done = transact(
-            connection, lambda: keys.remove_user_key(connection, name, user, **who)
-        )
-    else:
-        done = transact(
-            connection, lambda: keys.set_user_key(connection, name, user, key or "", **who)
-        )
     verb = "removed" if remove else "stored"
-    show(style, done, lambda: f"{verb} the key of user {user} for {done['provider']}")
+    change(
+        connection,
+        style,
+        lambda: (
+            keys.remove_user_key(connection, name, user, **who)
+            if remove
+            else keys.set_user_key(connection, name, user, key or "", **who)
+        ),
+        lambda done: f"{verb} the key of user {user} for {done['provider']}",
+    )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sexton.chat import queries
-from sexton.chat.effect import Effect, count_cascades
+from sexton.chat.effect import Effect, count_cascades, refuse_model_keys
 from sexton.chat.election import FIRST, USABLE, elect, make_default, standing
 from sexton.chat.errors import Missing, ProviderMissing
 from sexton.chat.providers import find_provider
@@ -34,6 +34,7 @@ class DeleteProvider:
         would reach a model config by a foreign key.
         """
         tx.product.require_tombstones()
+        refuse_model_keys(tx)
         provider = find_provider(tx, self.name, "update")
         cascades = count_cascades(tx, provider["id"])
         tx.lock_models()

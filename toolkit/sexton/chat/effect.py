@@ -69,13 +69,12 @@ class Effect:
         return replace(self, references=count_references(tx, self.models, self.provider))
 
 
-def count_cascades(tx: Transaction, provider: uuid.UUID) -> tuple[Row, ...]:
-    """What else would go with a provider's row, beside its users' keys.
+def refuse_model_keys(tx: Transaction) -> None:
+    """Refuse a foreign key by which the deletion of a provider reaches model configs.
 
-    Raises Refused where that reaches a model config: its tombstone is history.
+    A tombstone is history: neither may it go, nor may it keep its provider from going.
     """
-    tables = tx.product.tables
-    models = tables[MODELS].relation.oid
+    models = tx.product.tables[MODELS].relation.oid
     for key in tx.product.keys:
         if key.child_oid == models:
             raise Refused(
@@ -89,6 +88,11 @@ def count_cascades(tx: Transaction, provider: uuid.UUID) -> tuple[Row, ...]:
             "while tombstones name it",
             hint="sexton upgrade",
         )
+
+
+def count_cascades(tx: Transaction, provider: uuid.UUID) -> tuple[Row, ...]:
+    """What else would go with a provider's row, beside its users' keys."""
+    tables = tx.product.tables
     known = {tables[USER_KEYS].relation.oid} if USER_KEYS in tables else set()
     if all(key.child_oid in known for key in tx.product.keys):
         return ()

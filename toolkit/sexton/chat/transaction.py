@@ -12,7 +12,7 @@ from sexton import journal
 from sexton.chat.locks import lock_election
 from sexton.chat.schema import MODELS, PROVIDERS, Product, fetch, read_product
 from sexton.database import Connection, require_transaction, snapshot
-from sexton.errors import Refused
+from sexton.errors import Incomplete, Refused
 from sexton.recorder import Recorder
 
 Row = dict[str, Any]
@@ -194,11 +194,13 @@ def writing(
     _refuse(product)
     user = _user(Transaction(connection, product), actor)
     owners = {product.tables[name].relation.owner for name in (PROVIDERS, MODELS)}
-    run = (
-        journal.begin_run(connection, kind, actor=actor, owners=owners)
-        if recorded
-        else None
-    )
+    run = None
+    if recorded:
+        try:
+            run = journal.begin_run(connection, kind, actor=actor, owners=owners)
+        except Incomplete as error:
+            error.hint = f"{error.hint}; or do without a record: --no-journal"
+            raise
     yield Transaction(connection, product, user, Recorder(connection, run))
     _put_back(connection, product)
 

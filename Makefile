@@ -82,6 +82,7 @@ bench-guard: $(VENV)/.dev  ## What the guard costs, beside its rivals (minutes)
 
 bench-scale: $(VENV)/.dev  ## A fleet of databases beside a loop, and giant tables
 	$(BIN)/python -m benchmarks.fleet
+	$(BIN)/python -m benchmarks.giants
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) docs/_site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

@@ -80,7 +80,7 @@ def test_what_the_deadline_leaves_is_incomplete_and_says_how_far_it_came(
     giant, monkeypatch
 ):
     connection, _ = giant
-    slow = check("slow", where="this.flag or pg_catalog.pg_sleep(0.0005) is null")
+    slow = check("slow", where="this.id = 1 or pg_catalog.pg_sleep(0.0005) is null")
     giants.call_small_large(monkeypatch)
     [outcome] = run(connection, slow, deadline=1.5)
     assert outcome.status == "incomplete"

@@ -289,7 +289,8 @@ class Auditor:
             reason = self._why(error)
             if unit.cut:
                 reason = walk.partly(unit.cut, reason)
-        elapsed = round((time.perf_counter() - started) * 1000, 3)
+        seconds = time.perf_counter() - started + (unit.cut.took if unit.cut else 0)
+        elapsed = round(seconds * 1000, 3)
         for check, strategy in zip(unit.checks, unit.strategies, strict=True):
             if doubt := refused.get(check.name, reason):
                 outcome = Outcome(check, "incomplete", doubt)

@@ -102,6 +102,7 @@ class Night:
             count_is="exact" if exact else "at_least",
             strategy=cut.unit.strategies[place],
             scope=self.facts.scope(check),
+            elapsed_ms=round(cut.took * 1000, 3),
         )
 
     def _still(

@@ -93,6 +93,7 @@ class Cut:
     bound: str | None = None
     by_key: bool = False
     error: Exception | None = None
+    took: float = 0.0
     found: list[Any] = field(default_factory=list)
     _helpers: int = 0
     _ended: bool = False
@@ -164,6 +165,7 @@ class Cut:
         """Note what a piece found, and how many seconds it took."""
         with self._lock:
             self.found.append(found)
+            self.took += took
             self._done[piece.low] = piece
             while done := self._done.pop(self.position, None):
                 self.position, self.bound = done.high, done.end

@@ -19,7 +19,8 @@ from sexton.database import Connection, connect, snapshot
 from sexton.embedded import Server
 from sexton.project import all_checks
 from sexton.repair.apply import apply_plan
-from sexton.repair.plan import Options, Plan, read_plan, write_plan
+from sexton.repair.plan import Options, Plan
+from sexton.repair.planfile import read_plan, write_plan
 from sexton.repair.planner import plan_repair
 from sexton.repair.undo import undo_run
 from sexton.upgrade.run import upgrade

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Rewrite, Severity
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 ID = re.compile(r'("model_config_id"\s*:\s*)("[^"\\\\]*"|[^\s,}]+)')
@@ -43,8 +43,8 @@ def _problem(value: str, models: dict[str, str]) -> str | None:
     return f"names model {model_id}, {state}" if state else None
 
 
-def mend(row: dict[str, Any]) -> dict[str, Any] | None:
-    """The repair of a setting whose model is gone: the same text with a null id."""
+def repair_row(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The setting whose model is gone with a null id, else as it was."""
     problem = _problem(row["value"], row["models"])
     if problem is None or problem.startswith("is not JSON") or problem.endswith("disabled"):
         return None
@@ -54,12 +54,7 @@ def mend(row: dict[str, Any]) -> dict[str, Any] | None:
     wanted = {**setting, "model_config_id": None}
     if json.loads(after) != wanted:
         after = json.dumps(wanted, ensure_ascii=False)
-    return {
-        "table": "site_configs",
-        "key": {"key": row["key"]},
-        "change": {"value": [row["value"], after]},
-        "why": f"it {problem}",
-    }
+    return {"value": after, "why": f"it {problem}"}
 
 
 check = Check(
@@ -109,6 +104,7 @@ check = Check(
         order by s.key
     """,
     judge=judge,
-    repair_row=mend,
+    repair=Rewrite(("value",), repair_row),
+    after=("default_missing",),
     manual_action="choose a usable model for the advisor, or set its id to null",
 )

@@ -7,7 +7,7 @@ The repair clears the setting where the provider does not exist; the journal kee
 was. A disabled provider may be enabled again, so a person must decide.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Severity, Update
 
 check = Check(
     __name__,
@@ -33,19 +33,11 @@ check = Check(
           and p.enabled is not true
         order by s.key
     """,
-    repair="""
-        select
-            'site_configs' as "table",
-            jsonb_build_object('key', s.key) as key,
-            jsonb_build_object('value', jsonb_build_array(s.value, '')) as change,
-            'its provider does not exist' as why
-        from site_configs s
-        where s.key = 'agents_computer_use_provider'
-          and btrim(s.value) <> ''
-          and not exists (
-              select from chat_providers p where p.provider = btrim(s.value)
-          )
-        order by s.key
-    """,
+    repair=Update(
+        set={"value": "''"},
+        where="found.state = 'does not exist'",
+        why="its provider does not exist",
+    ),
+    after=("default_missing",),
     manual_action="choose an enabled provider for computer use, or clear the setting",
 )

@@ -9,7 +9,7 @@ and takes the flag from the others. Nothing else is lost; the others are listed.
 must be built again: `sexton upgrade`.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Severity, Update
 
 check = Check(
     __name__,
@@ -34,34 +34,25 @@ check = Check(
         where d.defaults > 1
         order by d.id
     """,
-    repair="""
-        select
-            'chat_model_configs' as "table",
-            jsonb_build_object('id', d.id) as key,
-            jsonb_build_object(
-                'is_default', jsonb_build_array(true, false),
-                'updated_at', jsonb_build_array(d.updated_at, 'now')
-            ) as change,
-            format(
-                'model %s of %s stays the default: the usable one updated last',
-                d.kept_model, d.kept_provider
-            ) as why
-        from (
-            select
-                c.id,
-                c.updated_at,
-                row_number() over best as place,
-                first_value(c.model) over best as kept_model,
-                first_value(c.provider) over best as kept_provider
-            from chat_model_configs c
-            join chat_providers p on p.provider = c.provider
-            where c.is_default and not c.deleted
-            window best as (
+    repair=Update(
+        set={"is_default": "false"},
+        joins="""
+            cross join lateral (
+                select c.id, c.provider, c.model
+                from chat_model_configs c
+                join chat_providers p on p.provider = c.provider
+                where c.is_default and not c.deleted
                 order by (c.enabled and p.enabled) desc, c.updated_at desc, c.id desc
-            )
-        ) d
-        where d.place > 1
-        order by d.id
-    """,
+                limit 1
+            ) kept
+        """,
+        where="""
+            found.id <> kept.id
+            and this.provider in (select p.provider from chat_providers p)
+        """,
+        select={"kept": "kept.model", "owner": "kept.provider"},
+        why="model {kept} of {owner} stays the default: the usable one updated last",
+    ),
+    after=("model_without_provider",),
     followed_by=("orphaned_default",),
 )

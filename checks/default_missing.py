@@ -9,7 +9,7 @@ the database's order of provider and model. Nothing is lost. Where no config is 
 person must enable one, or its provider, first.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Severity, Update
 
 check = Check(
     __name__,
@@ -33,37 +33,37 @@ check = Check(
         where not c.deleted
         having count(*) > 0 and not bool_or(c.is_default)
     """,
-    repair="""
-        select
-            'chat_model_configs' as "table",
-            jsonb_build_object('id', c.id) as key,
-            jsonb_build_object(
-                'is_default', jsonb_build_array(false, true),
-                'updated_at', jsonb_build_array(c.updated_at, 'now')
-            ) as change,
-            format(
-                '%s of %s is the first of %s usable models by provider and model%s',
-                c.model, c.provider, c.many, '; the next are ' || c.runners_up
-            ) as why
-        from (
-            select
-                c.id, c.provider, c.model, c.updated_at,
-                count(*) over () as many,
-                row_number() over election as place,
-                string_agg(format('%s of %s', c.model, c.provider), ', ') over (
-                    election rows between 1 following and 2 following
-                ) as runners_up
-            from chat_model_configs c
-            join chat_providers p on p.provider = c.provider
-            where not c.deleted and c.enabled and p.enabled
-            window election as (
-                order by c.provider, c.model, c.updated_at desc, c.id desc
-            )
-        ) c
-        where c.place = 1
-          and not exists (
-              select from chat_model_configs d where d.is_default and not d.deleted
-          )
-    """,
+    repair=Update(
+        set={"is_default": "true"},
+        joins="""
+            cross join lateral (
+                select e.id, e.others
+                from (
+                    select
+                        c.id,
+                        row_number() over election as place,
+                        string_agg(format('%s of %s', c.model, c.provider), ', ') over (
+                            election rows between 1 following and 2 following
+                        ) as others
+                    from chat_model_configs c
+                    join chat_providers p on p.provider = c.provider
+                    where not c.deleted and c.enabled and p.enabled
+                    window election as (
+                        order by c.provider, c.model, c.updated_at desc, c.id desc
+                    )
+                ) e
+                where e.place = 1
+            ) heir
+        """,
+        where="this.id = heir.id",
+        select={
+            "model": "this.model",
+            "provider": "this.provider",
+            "others": "coalesce('; the next are ' || heir.others, '')",
+        },
+        why="{model} of {provider} is the first of {usable} usable models by provider and "
+        "model{others}",
+    ),
+    after=("default_ambiguous", "orphaned_default"),
     manual_action="no config is usable: enable one, or its provider, and run repair again",
 )

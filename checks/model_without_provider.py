@@ -10,7 +10,7 @@ instead, create the provider again before repairing. A config whose provider is 
 misspelt is left alone; `provider_name_unknown` mends it.
 """
 
-from sexton.check import Check, Reference, Severity
+from sexton.check import Check, Reference, Severity, Update
 from sexton.guard.facts import ENFORCED
 
 check = Check(
@@ -23,29 +23,19 @@ check = Check(
     reference=Reference("provider", "chat_providers", "provider", enforced_by=ENFORCED),
     where="not this.deleted",
     select={"model": "this.model"},
-    repair="""
-        select
-            'chat_model_configs' as "table",
-            jsonb_build_object('id', c.id) as key,
-            jsonb_build_object(
-                'deleted', jsonb_build_array(false, true),
-                'deleted_at', jsonb_build_array(c.deleted_at, 'now'),
-                'updated_at', jsonb_build_array(c.updated_at, 'now')
-            ) as change,
-            format(
-                'provider %s has no row; as a tombstone, model %s stays in old chats',
-                c.provider, c.model
-            ) as why
-        from chat_model_configs c
-        where not c.deleted
-          and not exists (
-              select from chat_providers p
-              where p.provider in (
-                  c.provider, lower(btrim(c.provider, E' \\t\\r\\n'))
-              )
-          )
-        order by c.is_default, c.id
-    """,
+    repair=Update(
+        set={"deleted": "true", "deleted_at": "now()"},
+        where="""
+            not exists (
+                select from chat_providers p
+                where p.provider = lower(btrim(found.provider, E' \\t\\r\\n'))
+            )
+        """,
+        why="provider {provider} has no row; as a tombstone, model {model} stays in old "
+        "chats",
+        order="this.is_default",
+    ),
+    after=("message_without_model", "provider_name_unknown", "tombstone_half_set"),
     manual_action="the name is misspelt; to mend it: sexton repair provider_name_unknown",
     followed_by=("default_missing",),
 )

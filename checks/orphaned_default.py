@@ -9,7 +9,7 @@ database's order of provider and model. The orphan stays; `model_without_provide
 it. Nothing is lost.
 """
 
-from sexton.check import Check, Reference, Severity
+from sexton.check import Check, Reference, Severity, Update
 from sexton.guard.facts import ENFORCED
 
 check = Check(
@@ -22,25 +22,10 @@ check = Check(
     reference=Reference("provider", "chat_providers", "provider", enforced_by=ENFORCED),
     where="this.is_default and not this.deleted",
     select={"model": "this.model"},
-    repair="""
-        select
-            'chat_model_configs' as "table",
-            jsonb_build_object('id', c.id) as key,
-            jsonb_build_object(
-                'is_default', jsonb_build_array(true, false),
-                'updated_at', jsonb_build_array(c.updated_at, 'now')
-            ) as change,
-            format(
-                'provider %s has no row, so model %s cannot serve as the default',
-                c.provider, c.model
-            ) as why
-        from chat_model_configs c
-        where not c.deleted
-          and c.is_default
-          and not exists (
-              select from chat_providers p where p.provider = c.provider
-          )
-        order by c.id
-    """,
+    repair=Update(
+        set={"is_default": "false"},
+        why="provider {provider} has no row, so model {model} cannot serve as the default",
+    ),
+    after=("model_without_provider",),
     followed_by=("default_missing",),
 )

@@ -8,7 +8,7 @@ The repair clears the setting, which means the default; the journal keeps what i
 model or provider that is merely disabled may be enabled again, so a person must decide.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Severity, Update
 
 check = Check(
     __name__,
@@ -63,39 +63,11 @@ check = Check(
         where judged.problem is not null
         order by judged.key
     """,
-    repair="""
-        select
-            'site_configs' as "table",
-            jsonb_build_object('key', s.key) as key,
-            jsonb_build_object('value', jsonb_build_array(s.value, '')) as change,
-            case
-                when s.model_id is null then 'it holds no model id'
-                when c.id is null then 'its model does not exist'
-                when c.deleted then 'its model is a tombstone'
-                else 'the provider of its model is gone'
-            end || ', so it already counts as unset' as why
-        from (
-            select
-                o.key,
-                o.value,
-                case
-                    when btrim(o.value)
-                        ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(:.+)?$'
-                    then left(btrim(o.value), 36)::uuid
-                end as model_id
-            from site_configs o
-            where o.key in (
-                'agents_chat_explore_model_override',
-                'agents_chat_general_model_override',
-                'agents_chat_title_generation_model_override',
-                'agents_chat_compaction_model_override'
-            )
-              and btrim(o.value) <> ''
-        ) s
-        left join chat_model_configs c on c.id = s.model_id
-        left join chat_providers p on p.provider = c.provider
-        where c.id is null or c.deleted or p.provider is null
-        order by s.key
-    """,
+    repair=Update(
+        set={"value": "''"},
+        where="found.problem not like '%disabled'",
+        why="it {problem}, so it already counts as unset",
+    ),
+    after=("default_missing",),
     manual_action="choose a usable model for the setting, or clear it",
 )

@@ -8,7 +8,7 @@ keeps what it was. A model or provider that is merely disabled may be enabled ag
 person must decide.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Severity, Update
 
 check = Check(
     __name__,
@@ -64,40 +64,11 @@ check = Check(
         where judged.problem is not null
         order by judged.user_id, judged.key
     """,
-    repair="""
-        select
-            'user_configs' as "table",
-            jsonb_build_object('user_id', s.user_id, 'key', s.key) as key,
-            jsonb_build_object('value', jsonb_build_array(s.value, 'chat_default'))
-                as change,
-            case
-                when s.model_id is null then 'it holds no model id'
-                when c.id is null then 'its model does not exist'
-                when c.deleted then 'its model is a tombstone'
-                else 'the provider of its model is gone'
-            end || ', so the chat uses the default anyway' as why
-        from (
-            select
-                o.user_id,
-                o.key,
-                o.value,
-                case
-                    when btrim(o.value)
-                        ~* '^model:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(:.+)?$'
-                    then substr(btrim(o.value), 7, 36)::uuid
-                end as model_id
-            from user_configs o
-            where o.key in (
-                'chat_personal_model_override:root',
-                'chat_personal_model_override:general',
-                'chat_personal_model_override:explore'
-            )
-              and btrim(o.value) not in ('', 'chat_default', 'deployment_default')
-        ) s
-        left join chat_model_configs c on c.id = s.model_id
-        left join chat_providers p on p.provider = c.provider
-        where c.id is null or c.deleted or p.provider is null
-        order by s.user_id, s.key
-    """,
+    repair=Update(
+        set={"value": "'chat_default'"},
+        where="found.problem not like '%disabled'",
+        why="it {problem}, so the chat uses the default anyway",
+    ),
+    after=("default_missing",),
     manual_action="set the choice to chat_default, or let the user choose again",
 )

@@ -8,7 +8,7 @@ The repair is made only when the check is named: it writes the known name that t
 once blanks and case are set right. What is no known name even then, a person must rename.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Severity, Update
 
 check = Check(
     __name__,
@@ -26,33 +26,18 @@ check = Check(
             ]) as name
         )
         select c.id, c.provider, c.model,
-            coalesce(
-                (select format(' (%s?)', k.name) from known k
-                 where k.name = lower(btrim(c.provider, E' \\t\\r\\n'))),
-                ''
-            ) as meant
+            meant.name as known, coalesce(format(' (%s?)', meant.name), '') as meant
         from chat_model_configs c
+        left join known meant on meant.name = lower(btrim(c.provider, E' \\t\\r\\n'))
         where not exists (select from known k where k.name = c.provider)
         order by c.id
     """,
-    repair="""
-        select
-            'chat_model_configs' as "table",
-            jsonb_build_object('id', c.id) as key,
-            jsonb_build_object(
-                'provider', jsonb_build_array(c.provider, k.name),
-                'updated_at', jsonb_build_array(c.updated_at, 'now')
-            ) as change,
-            format('without blanks and in lower case ''%s'' is %s', c.provider, k.name)
-                as why
-        from chat_model_configs c
-        join unnest(array[
-            'anthropic', 'azure', 'bedrock', 'google', 'openai', 'openai-compat',
-            'openrouter', 'vercel'
-        ]) as k (name) on k.name = lower(btrim(c.provider, E' \\t\\r\\n'))
-        where c.provider <> k.name
-        order by c.id
-    """,
+    repair=Update(
+        set={"provider": "found.known"},
+        where="found.known is not null",
+        why="without blanks and in lower case '{provider}' is {known}",
+    ),
+    after=("message_without_model",),
     opt_in=True,
     manual_action="rename the provider of the config to the name that was meant",
 )

@@ -8,7 +8,7 @@ foreign key stands it does not, for that would delete the tombstones for good. I
 provider is wanted, fill the row in instead.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Delete, Severity
 
 check = Check(
     __name__,
@@ -32,34 +32,22 @@ check = Check(
           and p.created_at = p.updated_at
         order by p.id
     """,
-    repair="""
-        select
-            'chat_providers' as "table",
-            'delete' as kind,
-            jsonb_build_object('id', p.id) as key,
-            (
-                select jsonb_object_agg(v.name, jsonb_build_array(v.value, null))
-                from jsonb_each(to_jsonb(p) - 'api_key') as v (name, value)
-            ) as change,
-            format('%s was never filled in, and no live config needs it', p.provider)
-                as why
-        from chat_providers p
-        where not p.enabled
-          and p.api_key = '' and p.base_url = '' and p.display_name = ''
-          and p.created_by is null
-          and p.created_at = p.updated_at
-          and not exists (
-              select from chat_model_configs c
-              where c.provider = p.provider and not c.deleted
-          )
-          and not exists (
-              select from pg_catalog.pg_constraint k
-              where k.contype = 'f'
-                and k.conrelid = to_regclass('chat_model_configs')
-                and k.confrelid = to_regclass('chat_providers')
-          )
-        order by p.id
-    """,
+    repair=Delete(
+        where="""
+            not exists (
+                select from chat_model_configs c
+                where c.provider = found.provider and not c.deleted
+            )
+            and not exists (
+                select from pg_catalog.pg_constraint k
+                where k.contype = 'f'
+                  and k.conrelid = to_regclass('chat_model_configs')
+                  and k.confrelid = to_regclass('chat_providers')
+            )
+        """,
+        why="{provider} was never filled in, and no live config needs it",
+    ),
+    after=("default_missing",),
     data_loss="a provider's row, though one that was never filled in",
     manual_action="fill the provider in, or delete it: sexton provider delete NAME",
 )

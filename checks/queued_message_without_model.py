@@ -8,7 +8,7 @@ The repair clears the reference: the message then uses the chat's own model, or 
 default. The journal keeps which model was asked for.
 """
 
-from sexton.check import Check, Reference, Severity
+from sexton.check import Check, Reference, Severity, Update
 
 check = Check(
     __name__,
@@ -29,20 +29,9 @@ check = Check(
             end
         """,
     },
-    repair="""
-        select
-            'chat_queued_messages' as "table",
-            jsonb_build_object('id', q.id) as key,
-            jsonb_build_object(
-                'model_config_id', jsonb_build_array(q.model_config_id, null)
-            ) as change,
-            'without a model of its own it uses the chat''s, or the default' as why
-        from chat_queued_messages q
-        where q.model_config_id is not null
-          and not exists (
-              select from chat_model_configs c
-              where c.id = q.model_config_id and not c.deleted
-          )
-        order by q.id
-    """,
+    repair=Update(
+        set={"model_config_id": "null"},
+        why="without a model of its own it uses the chat's, or the default",
+    ),
+    after=("default_missing",),
 )

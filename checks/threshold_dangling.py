@@ -8,7 +8,7 @@ journal then knows the percentage. Where the config is a tombstone, the row migh
 again if the config came back, so a person must decide.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Delete, Severity
 
 check = Check(
     __name__,
@@ -45,32 +45,8 @@ check = Check(
         where c.id is null or c.deleted
         order by s.user_id, s.key
     """,
-    repair="""
-        select
-            'user_configs' as "table",
-            'delete' as kind,
-            jsonb_build_object('user_id', s.user_id, 'key', s.key) as key,
-            (
-                select jsonb_object_agg(v.name, jsonb_build_array(v.value, null))
-                from jsonb_each(to_jsonb(s) - 'model_id') as v (name, value)
-            ) as change,
-            case
-                when s.model_id is null then 'its key holds no model id'
-                else 'its model does not exist'
-            end as why
-        from (
-            select
-                o.*,
-                case
-                    when o.key ~* '^[^:]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-                    then split_part(o.key, ':', 2)::uuid
-                end as model_id
-            from user_configs o
-            where starts_with(o.key, 'chat_compaction_threshold_pct:')
-        ) s
-        where not exists (select from chat_model_configs c where c.id = s.model_id)
-        order by s.user_id, s.key
-    """,
+    repair=Delete(where="found.problem <> 'a tombstone'", why="it belongs to {problem}"),
+    after=("default_missing",),
     data_loss="the percentage a user chose for a model that does not exist",
     manual_action="delete the setting, unless its tombstone is to come back",
 )

@@ -8,7 +8,7 @@ The repair gives a tombstone without a time the time of its last update. A live 
 with a time is left alone: a person must say whether it is deleted.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Severity, Update
 
 check = Check(
     __name__,
@@ -29,17 +29,10 @@ check = Check(
         where c.deleted <> (c.deleted_at is not null)
         order by c.id
     """,
-    repair="""
-        select
-            'chat_model_configs' as "table",
-            jsonb_build_object('id', c.id) as key,
-            jsonb_build_object(
-                'deleted_at', jsonb_build_array(null, c.updated_at)
-            ) as change,
-            'a tombstone''s time is unknown: its last update is the closest' as why
-        from chat_model_configs c
-        where c.deleted and c.deleted_at is null
-        order by c.id
-    """,
+    repair=Update(
+        set={"deleted_at": "this.updated_at", "updated_at": "this.updated_at"},
+        where="this.deleted",
+        why="a tombstone's time is unknown: its last update is the closest",
+    ),
     manual_action="a live config has a deleted_at: delete the config, or clear the column",
 )

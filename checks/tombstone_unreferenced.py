@@ -7,7 +7,7 @@ The repair purges those that no setting, queued message or debug run names eithe
 takes `--unsafe`: only the journal then knows them.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Delete, Severity
 
 check = Check(
     __name__,
@@ -38,38 +38,37 @@ check = Check(
         "site_configs": "select null::text as key, null::text as value where false",
         "user_configs": "select null::text as key, null::text as value where false",
     },
-    repair="""
-        select
-            'chat_model_configs' as "table",
-            'delete' as kind,
-            jsonb_build_object('id', c.id) as key,
-            (
-                select jsonb_object_agg(v.name, jsonb_build_array(v.value, null))
-                from jsonb_each(to_jsonb(c)) as v (name, value)
-            ) as change,
-            'nothing names this tombstone any more' as why
-        from chat_model_configs c
-        where c.deleted
-          and not exists (select from chats h where h.last_model_config_id = c.id)
-          and not exists (select from chat_messages m where m.model_config_id = c.id)
-          and not exists (
-              -- Older versions of the table have no such column.
-              select from chat_queued_messages q
-              where to_jsonb(q) ->> 'model_config_id' = c.id::text
-          )
-          and not exists (select from chat_debug_runs r where r.model_config_id = c.id)
-          and not exists (
-              select from site_configs s
-              where (s.key like 'agents\\_%' or s.key like 'chat\\_%')
-                and position(c.id::text in lower(s.value)) > 0
-          )
-          and not exists (
-              select from user_configs s
-              where s.key like 'chat\\_%'
-                and position(c.id::text in lower(s.key || ' ' || s.value)) > 0
-          )
-        order by c.id
-    """,
+    repair=Delete(
+        where="""
+            not exists (
+                -- Older versions of the table have no such column.
+                select from chat_queued_messages q
+                where to_jsonb(q) ->> 'model_config_id' = found.id::text
+            )
+            and not exists (
+                select from chat_debug_runs r where r.model_config_id = found.id
+            )
+            and not exists (
+                select from site_configs s
+                where (s.key like 'agents\\_%' or s.key like 'chat\\_%')
+                  and position(found.id::text in lower(s.value)) > 0
+            )
+            and not exists (
+                select from user_configs s
+                where s.key like 'chat\\_%'
+                  and position(found.id::text in lower(s.key || ' ' || s.value)) > 0
+            )
+        """,
+        why="nothing names this tombstone any more",
+    ),
+    after=(
+        "advisor_dangling",
+        "override_dangling",
+        "personal_override_dangling",
+        "provider_stub",
+        "queued_message_without_model",
+        "threshold_dangling",
+    ),
     data_loss="the tombstones it purges: only the journal keeps them",
     manual_action="something else names it: a setting, a queued message, a debug run",
 )

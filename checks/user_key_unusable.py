@@ -7,7 +7,7 @@ The repair revokes the key, that is, deletes its row, and takes `--unsafe`: the 
 does not keep keys, so not even `sexton undo` brings it back.
 """
 
-from sexton.check import Check, Severity
+from sexton.check import Check, Delete, Severity
 
 check = Check(
     __name__,
@@ -37,22 +37,8 @@ check = Check(
         where not p.enabled or not p.allow_user_api_key or u.deleted
         order by k.id
     """,
-    repair="""
-        select
-            'user_chat_provider_keys' as "table",
-            'delete' as kind,
-            jsonb_build_object('id', k.id) as key,
-            (
-                select jsonb_object_agg(v.name, jsonb_build_array(v.value, null))
-                from jsonb_each(to_jsonb(k) - 'api_key') as v (name, value)
-            ) as change,
-            'a secret that cannot be used can only leak' as why
-        from user_chat_provider_keys k
-        join chat_providers p on p.id = k.chat_provider_id
-        left join users u on u.id = k.user_id
-        where not p.enabled or not p.allow_user_api_key or u.deleted
-        order by k.id
-    """,
+    repair=Delete(why="a secret that cannot be used can only leak"),
+    after=("default_missing",),
     data_loss="users' API keys, which not even undo brings back",
     manual_action="delete the key, or let the provider allow it again",
 )

@@ -14,7 +14,8 @@ from sexton.database import database, scalar, snapshot
 from sexton.errors import SextonError
 from sexton.project import all_checks
 from sexton.repair.apply import apply_plan
-from sexton.repair.plan import Options, read_plan, write_plan
+from sexton.repair.plan import Options
+from sexton.repair.planfile import read_plan, write_plan
 from sexton.repair.planner import plan_repair
 from sexton.repair.safety import refuse_unlifted
 from sexton.repair.undo import undo_run
@@ -40,7 +41,7 @@ def main() -> int:
                 print(action.check, action.key, action.change, action.why)
             for skip in plan.skipped:
                 print("to decide:", skip.check, skip.key, skip.reason)
-            refuse_unlifted(plan.guards)
+            refuse_unlifted(plan.limits)
             write_plan(plan, PLAN)
             if not arguments.yes:
                 print(f"{len(plan.actions)} rows would change; the plan is in {PLAN}")

@@ -10,9 +10,10 @@ import pytest
 from sexton.audit.facts import read_facts
 from sexton.audit.units import plan_alone
 from sexton.check import Severity
-from sexton.database import connect, rows, snapshot
+from sexton.database import connect, snapshot
 from sexton.project import all_checks
-from sexton.schema import columns
+from sexton.repair.plan import Options
+from sexton.repair.planner import plan_repair
 from tests.conftest import origin
 from tests.support.tools import look
 
@@ -58,12 +59,16 @@ def test_its_name_is_its_files_and_its_tests(check):
 
 
 def test_it_says_what_to_do_or_is_no_fault(check):
-    assert check.repair or check.manual_action or check.severity is Severity.INFO
+    assert check.repairs or check.manual_action or check.severity is Severity.INFO
 
 
 def test_its_repair_plans_nothing_where_nothing_is_wrong(check, empty):
-    if check.repair and all(columns(empty, table) for table in check.reads):
-        assert rows(empty, check.repair) == []
+    if check.repairs:
+        loss = (check.name,) if check.data_loss else ()
+        options = Options(named=(check.name,), unsafe=loss)
+        with snapshot(empty):
+            plan = plan_repair(empty, [check], options)
+        assert (list(plan.actions), plan.skipped) == ([], [])
 
 
 def test_it_finds_nothing_in_an_empty_database_of_ours(check, empty):

@@ -60,4 +60,4 @@ def test_our_tables_without_encryption_are_looked_at(connection):
     add_provider(connection, "openai", api_key_key_id="d1")
     outcome = look(connection, NAME)
     assert outcome.count == 1
-    assert "without dbcrypt_keys, which is absent" in outcome.scope
+    assert "absent: dbcrypt_keys" in outcome.scope

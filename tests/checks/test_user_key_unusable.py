@@ -46,4 +46,4 @@ def test_where_there_are_no_users_the_rest_is_looked_at(connection):
     add_key(connection, provider, uuid.uuid4())
     outcome = look(connection, NAME)
     assert outcome.count == 1
-    assert "without users, which is absent" in outcome.scope
+    assert "absent: users" in outcome.scope

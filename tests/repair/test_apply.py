@@ -5,7 +5,6 @@ import datetime
 import json
 import threading
 
-import psycopg
 import pytest
 
 from sexton import journal
@@ -13,9 +12,10 @@ from sexton.database import rows, scalar
 from sexton.errors import Busy, NotFound, Refused, RepairIncomplete, UsageError
 from sexton.locks import REPAIR
 from sexton.project import all_checks
-from sexton.repair import apply
+from sexton.repair import batches
 from sexton.repair.apply import apply_plan
-from sexton.repair.plan import Options, read_plan, write_plan
+from sexton.repair.plan import Options
+from sexton.repair.planfile import read_plan, write_plan
 from sexton.repair.undo import undo_run
 from tests.repair.test_planning import ALLOW, incident, planned, whole
 from tests.support.tools import add_model, add_provider, second_connection, table
@@ -35,12 +35,8 @@ def other(url):
 @pytest.fixture
 def small_batches(monkeypatch):
     """Make plans of more than 10 rows large, in batches of 10."""
-    from sexton.repair import undo
-
-    for module in (apply, undo):
-        monkeypatch.setattr(module, "SMALL", 10)
-    for name in ("FIRST_BATCH", "SMALLEST_BATCH", "LARGEST_BATCH"):
-        monkeypatch.setattr(apply, name, 10)
+    for name in ("SMALL", "FIRST_BATCH", "SMALLEST_BATCH", "LARGEST_BATCH"):
+        monkeypatch.setattr(batches, name, 10)
 
 
 def saved(connection, path, *names, **given):
@@ -136,7 +132,7 @@ def test_a_plan_for_another_database_is_refused(connection, database, path):
     saved(connection, path)
     with contextlib.closing(second_connection(database("head"))) as elsewhere:
         incident(elsewhere)
-        with pytest.raises(Refused, match="made for another database"):
+        with pytest.raises(Refused, match="made for the database"):
             apply_plan(elsewhere, read_plan(path))
 
 
@@ -232,8 +228,8 @@ def test_a_cure_that_does_not_hold_keeps_nothing(connection):
     plan = planned(
         connection, "model_without_provider", options=Options(allow=("triggers",))
     )
-    assert [(g.guard, g.lifted) for g in plan.guards] == [("triggers", True)]
-    with pytest.raises((RepairIncomplete, psycopg.IntegrityError)):
+    assert [(g.limit, g.lifted) for g in plan.limits] == [("triggers", True)]
+    with pytest.raises((RepairIncomplete, Refused)):
         apply_plan(connection, plan)
     assert whole(connection) == before
     assert journal.list_runs(connection) == []
@@ -276,7 +272,7 @@ def test_most_of_a_table_is_refused_and_the_lifted_guard_is_in_the_plan(connecti
     assert "21 of the 21 rows of chat_model_configs would change" in error.message
     assert "--max-fraction 1" in error.hint
     plan = planned(connection, options=Options(max_fraction=1.0))
-    assert [(g.guard, g.lifted) for g in plan.guards] == [("fraction", True)]
+    assert [(g.limit, g.lifted) for g in plan.limits] == [("fraction", True)]
     apply_plan(connection, plan)
     assert journal.get_run(connection, 1)["options"]["max_fraction"] == 1.0
 
@@ -311,7 +307,7 @@ def test_a_cascade_that_reaches_other_rows_is_refused(connection):
     unsafe = {"named": ("provider_stub",), "unsafe": ("provider_stub",)}
     plan = planned(connection, "provider_stub", options=Options(**unsafe))
     error = refusal(connection, plan)
-    assert "would reach 1 rows of user_chat_provider_keys" in error.message
+    assert "would reach 1 row of user_chat_provider_keys" in error.message
     assert "--allow-cascades" in error.hint
 
 
@@ -364,7 +360,7 @@ def test_a_plan_is_made_once(connection):
     assert (again.run, again.already, again.rows) == (1, True, 3)
     assert whole(connection) == before
     undo_run(connection, 1)
-    with pytest.raises(Refused, match="made in run 1 and taken back in run 2"):
+    with pytest.raises(Refused, match="made in run 1 and undone in run 2"):
         apply_plan(connection, plan)
 
 
@@ -441,7 +437,7 @@ def test_undo_puts_every_row_back_and_can_be_undone(connection):
     assert journal.get_run(connection, 1)["undone_by"] == 2
     assert undo_run(connection, 2).rows == 3
     assert whole(connection) == after
-    with pytest.raises(Refused, match="run 1 was taken back by run 2, and run 3") as error:
+    with pytest.raises(Refused, match="run 1 was undone by run 2, and run 3") as error:
         undo_run(connection, 1)
     assert error.value.hint == "sexton undo 3"
     undo_run(connection, 3)
@@ -511,7 +507,7 @@ def test_a_large_undo_goes_on_where_it_was_broken_off(connection):
 
     with pytest.raises(KeyboardInterrupt):
         undo_run(connection, 1, progress=stop)
-    with pytest.raises(Refused, match="broken off") as error:
+    with pytest.raises(Refused, match="was interrupted") as error:
         undo_run(connection, 2)
     assert error.value.hint == "finish it first: sexton undo 1"
     undone = undo_run(connection, 1)
@@ -549,7 +545,7 @@ def test_the_commands_tell_the_whole_story(sexton, connection, path):
     assert f"sexton apply {path}" in result.stdout
     result = sexton("apply", str(path), "--actor", "ann", "--format", "json")
     assert (result.code, result.json["run"], result.json["rows"]) == (0, 1, 3)
-    assert "made before, in run 1" in sexton("apply", str(path)).stdout
+    assert "applied before, in run 1" in sexton("apply", str(path)).stdout
     assert sexton("repair").stdout == "nothing to repair\n"
     result = sexton("history", "--format", "json")
     [run] = result.json["runs"]
@@ -582,7 +578,7 @@ def test_a_guarded_plan_is_shown_but_not_saved(sexton, connection, path):
     orphans(connection, 20)
     result = sexton("repair")
     assert result.code == 1
-    assert "guard: 21 of the 21 rows" in result.stdout
+    assert "safety limit: 21 of the 21 rows" in result.stdout
     result = sexton("repair", "--out", str(path))
     assert (result.code, path.exists()) == (5, False)
     assert "--max-fraction 1" in result.stderr

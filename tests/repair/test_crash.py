@@ -26,7 +26,8 @@ from sexton.database import Connection, connect, rows, scalar, snapshot
 from sexton.embedded import Server
 from sexton.project import all_checks
 from sexton.repair.apply import apply_plan
-from sexton.repair.plan import Options, read_plan, write_plan
+from sexton.repair.plan import Options
+from sexton.repair.planfile import read_plan, write_plan
 from sexton.repair.planner import plan_repair
 from sexton.repair.undo import undo_run
 from sexton.upgrade.run import upgrade

@@ -5,12 +5,13 @@ import uuid
 
 import pytest
 
+from sexton.check import in_order
 from sexton.database import connect, scalar, snapshot
 from sexton.errors import Incomplete, Refused, UsageError
 from sexton.project import all_checks, current
 from sexton.repair.apply import apply_plan
 from sexton.repair.plan import Options
-from sexton.repair.planner import ORDER, plan_repair
+from sexton.repair.planner import plan_repair
 from sexton.repair.undo import undo_run
 from tests.support import product
 from tests.support.tools import add_chat, add_message, add_model, add_provider, table
@@ -54,7 +55,7 @@ def test_a_clean_database_needs_no_repair(connection):
     add_provider(connection, "anthropic", api_key="x")
     add_model(connection, "anthropic", is_default=True)
     plan = planned(connection)
-    assert (list(plan.actions), plan.skipped, plan.guards) == ([], [], [])
+    assert (list(plan.actions), plan.skipped, plan.limits) == ([], [], [])
 
 
 def test_one_plan_cures_an_orphan_and_the_default_it_takes_along(connection):
@@ -121,7 +122,7 @@ def test_a_role_that_may_only_read_can_plan(connection, url):
             reader.execute("set role sexton_reader")
             plan = planned(reader)
         assert len(plan.actions) == 3
-        assert plan.guards == []
+        assert plan.limits == []
         assert plan.database["system_identifier"] is not None
         connection.execute("revoke execute on function pg_control_system() from public")
         with connect(url, name="tests") as reader:
@@ -167,11 +168,13 @@ def test_unsafe_for_a_check_that_loses_nothing_is_a_mistake(connection):
         planned(connection, "default_missing", unsafe=("provider_stub",))
 
 
-def test_every_repair_has_its_place_in_the_order():
-    repairs = {
-        name for name, check in all_checks().items() if check.repair or check.repair_row
-    }
-    assert repairs == set(ORDER)
+def test_the_order_of_repairs_follows_from_what_checks_say():
+    order = in_order(all_checks())
+    for name, check in all_checks().items():
+        assert all(order.index(earlier) < order.index(name) for earlier in check.after)
+        assert all(order.index(name) < order.index(later) for later in check.followed_by)
+    first = ["chat_without_model", "message_without_model", "provider_name_unknown"]
+    assert [name for name in order if name in first] == first
 
 
 def test_no_plan_can_hold_a_secret(connection):
@@ -296,7 +299,7 @@ def test_a_setting_that_a_repair_leaves_dangling_is_cleared_by_the_same_plan(con
     product.set_site(connection, "agents_chat_general_model_override", str(orphan))
     plan = repaired(connection)
     assert plan.actions[-1].check == "override_dangling"
-    assert plan.actions[-1].why.startswith("its model is a tombstone")
+    assert plan.actions[-1].why.startswith("it names model")
 
 
 def test_broken_json_is_left_to_a_person(connection):

@@ -6,11 +6,24 @@ or what a person must decide.
 """
 
 import enum
+import graphlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
+
+from sexton.cure import Delete, Insert, Repair, Rewrite, Update, describe
+
+__all__ = [
+    "Check",
+    "Delete",
+    "Insert",
+    "Reference",
+    "Rewrite",
+    "Severity",
+    "Update",
+]
 
 from sexton.identifiers import identifier
 
@@ -100,16 +113,14 @@ class Check:
     is the table that a reference points to: were it empty or hidden, every row would look
     like an orphan.
 
-    `repair` returns one row for each row to change: `table`, `key` (jsonb), `change`
-    (jsonb, `{column: [before, after]}`, where the text `now` stands for the time of the
-    deed), `why`, and `kind` where it is not `update`: an `insert` has no befores, a
-    `delete` no afters. Planning puts other rows in the place of the tables, so it reads
-    them by name only. Where SQL cannot say it, `repair_row` takes a row of `find` and
-    returns the row of the repair, or None. `data_loss` says what the repair loses: it then
-    takes `--unsafe`. A repair that is `opt_in` is made only when its check is named.
-    `manual_action` says what a person must decide where `repair` does not apply;
-    `followed_by` names checks whose repair must follow this one's. `text` is the
-    explanation of a check that has no module.
+    `repair` says how the findings are cured: one `Update`, `Delete`, `Insert` or
+    `Rewrite`, or several, made one after the other. `data_loss` says what the repair
+    loses: it then takes `--unsafe`. A repair that is `opt_in` is made only when its check
+    is named. `manual_action` says what a person must decide where `repair` does not apply.
+
+    A repair comes after those of the checks in `after`. `followed_by` names checks whose
+    repair must follow this one's, and commit together with the last of its rows.
+    `text` is the explanation of a check that has no module.
     """
 
     module: str
@@ -127,12 +138,12 @@ class Check:
     judge: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
     fallbacks: Mapping[str, LiteralString] = field(default_factory=dict)
     parent: LiteralString | None = None
-    repair: LiteralString | None = None
-    repair_row: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
+    repair: Repair | tuple[Repair, ...] = ()
     data_loss: str | None = None
     opt_in: bool = False
     manual_action: str | None = None
-    followed_by: tuple[str, ...] = field(default=())
+    after: tuple[str, ...] = ()
+    followed_by: tuple[str, ...] = ()
     text: str = ""
 
     def __post_init__(self) -> None:
@@ -153,6 +164,8 @@ class Check:
             keys = ", ".join([f"this.{identifier(column)}" for column in self.key])
             self._set("find", f"{self.rows}\norder by {keys}")
         self._set("reads", reads)
+        if not isinstance(self.repair, tuple):
+            self._set("repair", (self.repair,))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -222,6 +235,16 @@ class Check:
         return "\n".join([*lines, f"where {self.violation}"])
 
     @property
+    def repairs(self) -> tuple[Repair, ...]:
+        """How the findings are cured; empty where a person must."""
+        return self.repair if isinstance(self.repair, tuple) else (self.repair,)
+
+    @property
+    def repair_texts(self) -> list[str]:
+        """The repairs as a person reads them, near to SQL."""
+        return [describe(self.table, repair) for repair in self.repairs]
+
+    @property
     def name(self) -> str:
         """The name of the check, which is the name of its file."""
         return self.module.rpartition(".")[2]
@@ -235,3 +258,27 @@ class Check:
     def summary(self) -> str:
         """The first line of the explanation: the bad state as a sentence."""
         return self.explanation.partition("\n")[0]
+
+
+def in_order(checks: Mapping[str, Check]) -> list[str]:
+    """The names of checks in the order of their repairs; raises ValueError for a circle.
+
+    Where the declarations leave it open, the order is alphabetical.
+    """
+    before: dict[str, set[str]] = {name: set(c.after) for name, c in checks.items()}
+    for name, check in checks.items():
+        for follower in check.followed_by:
+            before.setdefault(follower, set()).add(name)
+    sorter = graphlib.TopologicalSorter(before)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        raise ValueError(" -> ".join(reversed(error.args[1]))) from None
+    ready: list[str] = []
+    found = []
+    while sorter.is_active():
+        ready = sorted([*ready, *sorter.get_ready()])
+        name, *ready = ready
+        found.append(name)
+        sorter.done(name)
+    return [name for name in found if name in checks]

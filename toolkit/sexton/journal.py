@@ -222,6 +222,11 @@ def finish_run(connection: Connection, run: int) -> None:
     connection.execute("update sexton.runs set finished = true where run = %s", (run,))
 
 
+def mark_undone(connection: Connection, run: int, by: int) -> None:
+    """Note that a run was undone by another, in the caller's transaction."""
+    connection.execute("update sexton.runs set undone_by = %s where run = %s", (by, run))
+
+
 def record(
     connection: Connection,
     run: int,
@@ -296,7 +301,8 @@ def _os_user() -> str:
 
 RUNS = """
     select
-        r.run, r.at, r.actor, r.role, r.os_user, r.kind, r.plan, r.options, r.finished,
+        r.run, case when isfinite(r.at) then r.at end as at, r.actor, r.role, r.os_user,
+        r.kind, r.plan, r.options, r.finished, r.lost,
         (select count(*) from sexton.changes c where c.run = r.run) as rows,
         r.undone_by
     from sexton.runs r

@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sexton.check import Check
+from sexton.check import Check, in_order
 from sexton.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,9 +35,10 @@ class Project:
     are columns that never enter a plan, the journal or a report; `sensitive` are those
     that do unless their value matches a regular expression of the server's. `writable`
     says which columns of which tables the project's own commands write, by the tables'
-    names: beside what repairs write, the journal is believed of no others. `require` raises
-    WrongSchema where the tables are not there; `before_write` takes the project's own
-    locks, first in every transaction that changes rows. `commands` makes the command
+    names (an empty set means all): beside what repairs write, the journal is believed of
+    no others. A repair sets the column `updated_at` of tables that have it. `require`
+    raises WrongSchema where the tables are not there; `before_write` takes the project's
+    own locks, first in every transaction that changes rows. `commands` makes the command
     groups that the project adds.
     """
 
@@ -47,6 +48,7 @@ class Project:
     secrets: frozenset[str] = frozenset()
     sensitive: Mapping[str, str] = field(default_factory=dict)
     writable: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    updated_at: str = "updated_at"
     require: Callable[["Connection"], None] = _nothing
     before_write: Callable[["Connection"], None] = _nothing
     commands: Callable[[], Sequence[Any]] = tuple
@@ -54,7 +56,7 @@ class Project:
     @cached_property
     def checks(self) -> dict[str, Check]:
         """The project's checks by name, in alphabetical order."""
-        return load_checks(self.checks_folder, f"{self.name}_checks")
+        return refuse_circles(load_checks(self.checks_folder, f"{self.name}_checks"))
 
 
 @cache
@@ -67,6 +69,28 @@ def current() -> Project:
 def all_checks() -> dict[str, Check]:
     """The checks of the project in use, by name."""
     return current().checks
+
+
+def refuse_circles(checks: dict[str, Check]) -> dict[str, Check]:
+    """The checks, if their repairs have an order; raises UsageError.
+
+    What they come `after` need not be there; what they are `followed_by` must.
+    """
+    for name, check in checks.items():
+        for follower in check.followed_by:
+            if follower not in checks:
+                raise UsageError(
+                    f"the check {name} is followed by {follower}, which is no check",
+                    hint="name a check that is there, or none",
+                )
+    try:
+        in_order(checks)
+    except ValueError as error:
+        raise UsageError(
+            f"the repairs of checks wait for each other: {error}",
+            hint="take one of them out of `after` or `followed_by`",
+        ) from None
+    return checks
 
 
 def load_checks(directory: Path, package: str) -> dict[str, Check]:

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from sexton.database import Connection
 from sexton.project import current
 from sexton.relations import literal, quoted
-from sexton.tables import Table
+from sexton.tables import Column, Table
 
 # In an image, the name under which stand the columns that hold a JSON null: SQL's own null
 # reads the same. No column can have this name.
@@ -27,7 +27,8 @@ def column(name: str) -> str:
     return quoted(name).replace("%", "%%")
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
+    """A literal of type text in a statement that has parameters."""
     return f"{literal(value)}::pg_catalog.text".replace("%", "%%")
 
 
@@ -40,42 +41,73 @@ def image(table: Table, row: str, *, without: Iterable[str] = ()) -> str:
     made = f"pg_catalog.to_jsonb({row})"
     hidden = {c.name for c in table.columns.values() if c.generated} | set(without)
     hidden |= current().secrets & set(table.columns)
-    texts = [c.name for c in table.columns.values() if c.type == "json"]
-    nulls = [c.name for c in table.columns.values() if c.type == "jsonb"]
     for name in sorted(hidden):
-        made += f" operator(pg_catalog.-) {_text(name)}"
+        made += f" operator(pg_catalog.-) {text(name)}"
     for name, pattern in sorted(current().sensitive.items()):
         if name in table.columns:
             made += (
                 f" operator(pg_catalog.-) case when {matches(row, name, pattern)} "
-                f"then {_text(name)} else {_text('')} end"
+                f"then {text(name)} else {text('')} end"
             )
-    for name in texts:
-        if name not in hidden:
-            value = f"{row}.{column(name)}::pg_catalog.text"
-            made += (
-                " operator(pg_catalog.||) "
-                f"pg_catalog.jsonb_build_object({_text(name)}, {value})"
+    shown = [
+        (its, f"{row}.{column(its.name)}")
+        for its in table.columns.values()
+        if its.name not in hidden
+    ]
+    return f"({made}{_exactly(shown)})"
+
+
+def pick(table: Table, values: Mapping[str, str]) -> str:
+    """Some columns as jsonb, each with the SQL of its value, without secrets."""
+    shown = {n: sql for n, sql in values.items() if n not in current().secrets}
+    pairs = ", ".join(f"{text(name)}, {sql}" for name, sql in shown.items())
+    typed = [(table.columns[name], sql) for name, sql in shown.items()]
+    return f"(pg_catalog.jsonb_build_object({pairs}){_exactly(typed)})"
+
+
+def _exactly(columns: Iterable[tuple[Column, str]]) -> str:
+    """What makes of a JSON object of columns one that reads back the same."""
+    added, nulls = "", []
+    for shown, value in columns:
+        if shown.type == "json":
+            added += (
+                " operator(pg_catalog.||) pg_catalog.jsonb_build_object("
+                f"{text(shown.name)}, {value}::pg_catalog.text)"
             )
-    if nulls := [name for name in nulls if name not in hidden]:
-        null = "'null'::pg_catalog.jsonb"
-        tests = [f"{row}.{column(n)} operator(pg_catalog.=) {null}" for n in nulls]
-        listed = ", ".join(
-            f"case when {test} then {_text(name)} end"
-            for name, test in zip(nulls, tests, strict=True)
-        )
-        made += (
-            f" operator(pg_catalog.||) case when {' or '.join(tests)} "
-            f"then pg_catalog.jsonb_build_object({_text(JSON_NULLS)}, "
-            f"pg_catalog.array_remove(array[{listed}], null)) "
+        elif shown.type == "jsonb":
+            test = f"{value} operator(pg_catalog.=) 'null'::pg_catalog.jsonb"
+            nulls.append((test, f"case when {test} then {text(shown.name)} end"))
+    if nulls:
+        added += (
+            f" operator(pg_catalog.||) case when {' or '.join(t for t, _ in nulls)} "
+            f"then pg_catalog.jsonb_build_object({text(JSON_NULLS)}, "
+            f"pg_catalog.array_remove(array[{', '.join(c for _, c in nulls)}], null)) "
             "else '{}'::pg_catalog.jsonb end"
         )
-    return f"({made})"
+    return added
+
+
+def read(table: Table, name: str, json: str) -> str:
+    """A column's value out of a JSON object that `image` or `pick` made."""
+    type, at = table.columns[name].type, text(name)
+    value = f"({json} operator(pg_catalog.->) {at})"
+    if type == "jsonb":
+        null = "'null'::pg_catalog.jsonb"
+        marked = f"({json} operator(pg_catalog.->) {text(JSON_NULLS)})"
+        return (
+            f"case when {marked} operator(pg_catalog.?) {at} then {null} "
+            f"when {value} operator(pg_catalog.<>) {null} then {value} end"
+        )
+    if type.endswith("[]") or "." in type:  # whose text in JSON is not its text in SQL
+        row = f"pg_catalog.jsonb_build_object({at}, {value})"
+        made = f"pg_catalog.jsonb_populate_record(null::{table.sql}, {row})"
+        return f"({made}).{column(name)}"
+    return f"({json} operator(pg_catalog.->>) {at})::{type}"
 
 
 def matches(row: str, name: str, pattern: str) -> str:
     """Whether a column's value holds a secret, as the project's pattern says."""
-    return f"{row}.{column(name)}::pg_catalog.text operator(pg_catalog.~) {_text(pattern)}"
+    return f"{row}.{column(name)}::pg_catalog.text operator(pg_catalog.~) {text(pattern)}"
 
 
 def withheld(table: Table, before: str | None, after: str | None) -> str:
@@ -91,7 +123,7 @@ def withheld(table: Table, before: str | None, after: str | None) -> str:
         if name not in table.columns:
             continue
         old = f"{before}.{column(name)}::pg_catalog.text"
-        test = f"{old} operator(pg_catalog.<>) {_text('')}"
+        test = f"{old} operator(pg_catalog.<>) {text('')}"
         if pattern:
             test = matches(before, name, pattern)
         if after is not None:
@@ -103,7 +135,7 @@ def withheld(table: Table, before: str | None, after: str | None) -> str:
             if pattern:
                 changed += f" and ({test} or {matches(after, name, pattern)})"
             test = changed
-        cases.append(f"case when {test} then {_text(name)} end")
+        cases.append(f"case when {test} then {text(name)} end")
     if not cases:
         return "null::pg_catalog.text[]"
     return f"pg_catalog.array_remove(array[{', '.join(cases)}], null)"
@@ -111,7 +143,7 @@ def withheld(table: Table, before: str | None, after: str | None) -> str:
 
 def key_object(key: Iterable[str], row: str) -> str:
     """The key of a row as jsonb."""
-    pairs = ", ".join(f"{_text(name)}, {row}.{column(name)}" for name in key)
+    pairs = ", ".join(f"{text(name)}, {row}.{column(name)}" for name in key)
     return f"pg_catalog.jsonb_build_object({pairs})"
 
 
@@ -126,7 +158,7 @@ def entries(table: Table, done: str, *, step: str, check: str = "null", why: str
             (run, step, check_name, table_schema, table_name, relation,
              key, before, after, withheld, why)
         select
-            %(run)s, {step}, {check}, {_text(relation.schema)}, {_text(relation.name)},
+            %(run)s, {step}, {check}, {text(relation.schema)}, {text(relation.name)},
             {relation.oid}, done.key, done.before, done.after, done.withheld, {why}
         from {done} done
     """

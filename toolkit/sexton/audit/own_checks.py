@@ -4,14 +4,14 @@ from pathlib import Path
 
 from sexton.check import Check
 from sexton.errors import UsageError
-from sexton.project import all_checks, load_checks
+from sexton.project import all_checks, load_checks, refuse_circles
 
 PACKAGE = "own_checks"  # what their modules are called, before the name of the check
 
 
 def known_checks(directory: Path | None = None) -> dict[str, Check]:
     """The project's checks by name, and those of a directory; raises UsageError."""
-    return all_checks() | (load(directory) if directory else {})
+    return refuse_circles(all_checks() | (load(directory) if directory else {}))
 
 
 def load(directory: Path) -> dict[str, Check]:

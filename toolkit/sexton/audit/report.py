@@ -98,7 +98,7 @@ class Report:
             "findings": [self._finding(finding) for finding in outcome.findings],
             "truncated": outcome.truncated,
             "elapsed_ms": outcome.elapsed_ms,
-            "repair": outcome.check.repair is not None,
+            "repair": bool(outcome.check.repairs),
             **_coverage(outcome),
         }
 

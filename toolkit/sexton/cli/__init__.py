@@ -65,6 +65,7 @@ for command in (
     audit.audit,
     repair.repair,
     repair.apply,
+    repair.show_plan,
     repair.undo,
     repair.history,
     fleet.fleet,

@@ -67,7 +67,7 @@ def checks(directory: Path | None, style: str) -> None:
                 "check": check.name,
                 "severity": check.severity,
                 "summary": check.summary,
-                "repair": check.repair is not None,
+                "repair": bool(check.repairs),
             }
             for check in known
         ]
@@ -96,7 +96,7 @@ def explain(check: str, directory: Path | None, url: str | None, style: str) -> 
         "severity": found.severity,
         "explanation": found.explanation,
         "sql": found.find,
-        "repair_sql": found.repair,
+        "repair_sql": "\n\n".join(found.repair_texts) or None,
     }
     choice = ""
     if url:

@@ -1,18 +1,20 @@
-"""`sexton repair`, `apply`, `undo` and `history`."""
+"""`sexton repair`, `apply`, `show`, `undo` and `history`."""
 
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sexton.cli.options import reading, show, writing
+from sexton.cli.options import FORMAT, reading, show, writing
 from sexton.errors import DONE, FINDINGS
 
 if TYPE_CHECKING:
+    from sexton.check import Check
     from sexton.database import Connection
-    from sexton.repair.apply import Progress
+    from sexton.repair.batches import Progress
     from sexton.repair.plan import Options, Plan
 
 ACTOR = click.option(
@@ -25,31 +27,50 @@ ALLOW_TRIGGERS = click.option(
     multiple=True,
     help="Change rows of tables whose triggers then fire.",
 )
+ALLOW_CASCADES = click.option(
+    "--allow-cascades",
+    "allow",
+    flag_value="cascades",
+    multiple=True,
+    help="Let foreign keys pass a change on to other tables.",
+)
+ALLOW_WRITER = click.option(
+    "--allow-writer",
+    "allow",
+    flag_value="writer",
+    multiple=True,
+    help="Believe a run of a role that is gone, or may not write its tables.",
+)
+CHECKS = click.option(
+    "--checks",
+    "folders",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    multiple=True,
+    metavar="DIR",
+    help="Know your own checks in DIR as well; may be given again.",
+)
+YES = click.option("--yes", is_flag=True, help="Do not ask before data is lost.")
 PLAN_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def _allowing(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option, guard, text in (
+    for option, limit, text in (
         ("--allow-revision", "revision", "Go on at a revision that Sexton does not know."),
         (
             "--allow-empty-parent",
             "empty-parent",
             "Believe that a table that others refer to is empty.",
         ),
-        (
-            "--allow-cascades",
-            "cascades",
-            "Let foreign keys pass a change on to other tables.",
-        ),
     ):
-        command = click.option(option, "allow", flag_value=guard, multiple=True, help=text)(
+        command = click.option(option, "allow", flag_value=limit, multiple=True, help=text)(
             command
         )
-    return ALLOW_TRIGGERS(command)
+    return ALLOW_TRIGGERS(ALLOW_CASCADES(command))
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[CHECK]...")
+@CHECKS
 @click.option("--out", type=PLAN_FILE, metavar="PLAN.json", help="Save the plan.")
 @click.option("--apply", "make", is_flag=True, help="Make the repairs now.")
 @click.option(
@@ -73,53 +94,81 @@ def _allowing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Refuse to change more than this part of a table.",
 )
 @_allowing
+@YES
 @ACTOR
 @writing
 def repair(
     connection: "Connection",
     names: tuple[str, ...],
+    folders: tuple[Path, ...],
     out: Path | None,
     make: bool,
     unsafe: tuple[str, ...],
     max_rows: int,
     max_fraction: float,
     allow: tuple[str, ...],
+    yes: bool,
     actor: str | None,
     style: str,
 ) -> int:
     """Print what would be repaired, and why; or do it.
 
     Without --apply nothing is written to the database. Exit 1 while there is something
-    to do or to decide, 5 when a guard refuses.
+    to do or to decide, 5 when a safety limit refuses.
     """
     from sexton.audit.selection import select_checks
     from sexton.repair.plan import Options
 
     if make and out:
         raise click.UsageError("--out saves a plan and --apply makes it: choose one.")
-    select_checks(unsafe)
-    options = Options(names, unsafe, tuple(sorted(set(allow))), max_rows, max_fraction)
+    known = _known(folders)
+    select_checks(unsafe, known)
+    named = tuple(check.name for check in select_checks(names, known)) if names else ()
+    options = Options(named, unsafe, tuple(sorted(set(allow))), max_rows, max_fraction)
+    plan = _plan(connection, named, options, known)
     if make:
-        return _repair_now(connection, names, options, actor, style)
-    plan = _plan(connection, names, options)
+        return _make(connection, plan, known, actor, style, yes)
     if out:
-        from sexton.repair.plan import write_plan
-        from sexton.repair.safety import refuse_unlifted
-
-        refuse_unlifted(plan.guards)
-        write_plan(plan, out)
+        _save(plan, out, style)
     _show_plan(plan, out, style)
     return FINDINGS if plan.actions or plan.skipped else DONE
 
 
-def _plan(connection: "Connection", names: tuple[str, ...], options: "Options") -> "Plan":
+def _known(folders: Iterable[Path]) -> "Mapping[str, Check]":
+    from sexton.audit.own_checks import known_checks
+    from sexton.project import all_checks
+
+    known = dict(all_checks())
+    for folder in folders:
+        known |= known_checks(folder)
+    return known
+
+
+def _plan(
+    connection: "Connection",
+    names: tuple[str, ...],
+    options: "Options",
+    known: "Mapping[str, Check]",
+) -> "Plan":
     from sexton.audit.selection import select_checks
     from sexton.database import snapshot
     from sexton.repair.planner import plan_repair
 
-    selected = select_checks(names)
+    selected = select_checks(names, known)
     with snapshot(connection):
-        return plan_repair(connection, selected, options)
+        return plan_repair(connection, selected, options, known=known)
+
+
+def _save(plan: "Plan", out: Path, style: str) -> None:
+    """Save a plan that nothing stands against; else show it all the same, and refuse."""
+    from sexton.repair.planfile import write_plan
+    from sexton.repair.safety import refuse_unlifted
+    from sexton.reporters import repairs
+
+    if style == "text" and not all(limit.lifted for limit in plan.limits):
+        click.echo(repairs.plan(plan))
+    refuse_unlifted(plan.limits)
+    write_plan(plan, out)
 
 
 def _show_plan(plan: "Plan", out: Path | None, style: str) -> None:
@@ -130,26 +179,51 @@ def _show_plan(plan: "Plan", out: Path | None, style: str) -> None:
         for line in plan.lines():
             click.echo(line, nl=False)
     else:
-        click.echo(repairs.planned(plan, str(out) if out else None))
+        click.echo(repairs.planned(plan, shlex.quote(str(out)) if out else None))
 
 
-def _repair_now(
+def _confirm(plan: "Plan", known: "Mapping[str, Check]", yes: bool) -> None:
+    losing = {a.check: known[a.check].data_loss for a in plan.actions if a.check in known}
+    _ask((f"{check} loses {loss}" for check, loss in losing.items() if loss), yes)
+
+
+def _ask(losses: Iterable[str], yes: bool) -> None:
+    """Say what will be lost; on a terminal, ask whether to go on."""
+    from sexton.printable import printable
+
+    said = [printable(loss) for loss in losses]
+    for loss in said:
+        click.echo(f"warning: {loss}", err=True)
+    if said and not yes and sys.stdin.isatty() and sys.stderr.isatty():
+        click.confirm("Go on?", abort=True, err=True)
+
+
+def _make(
     connection: "Connection",
-    names: tuple[str, ...],
-    options: "Options",
+    plan: "Plan",
+    known: "Mapping[str, Check]",
     actor: str | None,
     style: str,
+    yes: bool,
 ) -> int:
     from sexton.repair.apply import apply_plan
     from sexton.reporters import repairs
 
-    plan = _plan(connection, names, options)
-    made = apply_plan(connection, plan, actor=actor, progress=_progress())
+    _confirm(plan, known, yes)
+    made = apply_plan(
+        connection,
+        plan,
+        actor=actor,
+        progress=_progress(),
+        known=known,
+        again="sexton repair --apply plans what is left anew; sexton history says which "
+        "run to undo instead",
+    )
     document = {**plan.document(), "applied": made.document()}
 
     def told() -> str:
         return "\n".join(
-            filter(None, (repairs.plan(plan), repairs.made(made, plan.skipped)))
+            filter(None, (repairs.plan(plan), repairs.applied(made, plan.skipped)))
         )
 
     show(style, document, told)
@@ -158,50 +232,90 @@ def _repair_now(
 
 @click.command()
 @click.argument("plan", type=PLAN_FILE, metavar="PLAN.json")
+@CHECKS
+@YES
 @ACTOR
 @writing
-def apply(connection: "Connection", plan: Path, actor: str | None, style: str) -> int:
+def apply(
+    connection: "Connection",
+    plan: Path,
+    folders: tuple[Path, ...],
+    yes: bool,
+    actor: str | None,
+    style: str,
+) -> int:
     """Make a saved plan, exactly, or nothing.
 
-    A plan that was broken off goes on; one that was made before is not made again.
+    A plan that was interrupted goes on; one that was made before is not made again. It
+    can do no more than the repairs of the checks that it names.
     """
     from sexton.repair.apply import apply_plan
-    from sexton.repair.plan import read_plan
+    from sexton.repair.planfile import read_plan
     from sexton.reporters import repairs
 
-    read = read_plan(plan)
-    made = apply_plan(connection, read, actor=actor, progress=_progress())
-    show(style, made.document(), lambda: repairs.made(made, read.skipped))
+    read, known = read_plan(plan), _known(folders)
+    _confirm(read, known, yes)
+    made = apply_plan(connection, read, actor=actor, progress=_progress(), known=known)
+    show(style, made.document(), lambda: repairs.applied(made, read.skipped))
+    return DONE
+
+
+@click.command("show")
+@click.argument("plan", type=PLAN_FILE, metavar="PLAN.json")
+@FORMAT
+def show_plan(plan: Path, style: str) -> int:
+    """Show a saved plan: a summary by check, then its rows. Needs no database."""
+    from sexton.repair.planfile import read_plan
+
+    _show_plan(read_plan(plan), plan, style)
     return DONE
 
 
 @click.command()
-@click.argument("run", type=click.IntRange(1))
+@click.argument("run", type=click.IntRange(1, 2**63 - 1))
 @ALLOW_TRIGGERS
+@ALLOW_CASCADES
+@ALLOW_WRITER
+@CHECKS
+@YES
 @ACTOR
 @writing
 def undo(
     connection: "Connection",
     run: int,
     allow: tuple[str, ...],
+    folders: tuple[Path, ...],
+    yes: bool,
     actor: str | None,
     style: str,
 ) -> int:
     """Take RUN back, where its rows are still as it left them.
 
-    Rows that moved since are left alone and listed; then the exit code is 1. An undo is
-    a run itself, and can be undone.
+    `sexton history` lists the runs. Rows that moved since are left alone and listed; then,
+    or where something was never in the journal, the exit code is 1. An undo is a run
+    itself, and can be undone.
     """
-    from sexton.repair.undo import undo_run
+    from sexton import journal
+    from sexton.repair.undo import lost_by, undo_run
     from sexton.reporters import repairs
 
-    undone = undo_run(connection, run, actor=actor, allow=allow, progress=_progress())
+    found = journal.get_run(connection, run)
+    if not found["undone_by"]:
+        _ask((f"{loss}: it does not come back" for loss in lost_by(connection, found)), yes)
+    undone = undo_run(
+        connection,
+        run,
+        actor=actor,
+        allow=allow,
+        progress=_progress(),
+        known=_known(folders),
+    )
     show(style, undone.document(), lambda: repairs.undone(undone))
-    return FINDINGS if undone.left else DONE
+    return FINDINGS if undone.left or undone.lost else DONE
 
 
 @click.command()
-@click.argument("run", type=click.IntRange(1), required=False)
+@click.argument("run", type=click.IntRange(1, 2**63 - 1), required=False)
 @reading
 def history(connection: "Connection", run: int | None, style: str) -> int:
     """Show what was done, when and by whom; RUN row by row."""

@@ -3,115 +3,116 @@
 import datetime
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import psycopg
 
-from sexton.check import Check, Severity
-from sexton.database import Connection, rows, scalar, set_local, to_sexton_error
+from sexton.check import Check, Rewrite, Severity, in_order
+from sexton.cure import Repair
+from sexton.database import Connection, rows, scalar, settings, to_sexton_error
 from sexton.errors import Incomplete, UsageError
 from sexton.project import all_checks, current
-from sexton.repair import safety as guards
-from sexton.repair.plan import VALIDITY, Action, Options, Plan, Skip
+from sexton.relations import SAFE_PATH
+from sexton.repair import proposals, safety
+from sexton.repair.plan import VALIDITY, Action, Kind, Options, Plan, Skip
 from sexton.repair.simulation import Simulation
 from sexton.schema import visible_revision
-
-# References to models come before names, for a placeholder needs one; names before
-# orphans, for a misspelt one makes an orphan; orphans before the default, or one of them
-# might be chosen; settings and queue after that; what is purged comes last. Tombstones'
-# times stand before the orphans, which they do not touch, so that an orphan's end and
-# the promotion that follows it are neighbours.
-ORDER = (
-    "chat_without_model",
-    "message_without_model",
-    "provider_name_unknown",
-    "tombstone_half_set",
-    "model_without_provider",
-    "orphaned_default",
-    "default_ambiguous",
-    "default_missing",
-    "override_dangling",
-    "advisor_dangling",
-    "computer_use_provider_missing",
-    "personal_override_dangling",
-    "queued_message_without_model",
-    "threshold_dangling",
-    "user_key_unusable",
-    "provider_stub",
-    "tombstone_unreferenced",
-)
-# Their repairs follow the loss of a default, and must commit together with it.
-ELECTION = ("orphaned_default", "default_ambiguous", "default_missing")
+from sexton.tables import VALUE_SETTINGS, Table, read_tables
 
 SKIPS = 100  # listed for each check; how many more there are is said
-STATEMENT_TIMEOUT = "60s"
+READING = {
+    **VALUE_SETTINGS,
+    "search_path": SAFE_PATH,
+    "statement_timeout": "60s",
+    "row_security": "off",
+    "jit": "off",
+}
 
 
 def plan_repair(
-    connection: Connection, selected: Sequence[Check], options: Options | None = None
+    connection: Connection,
+    selected: Sequence[Check],
+    options: Options | None = None,
+    *,
+    known: Mapping[str, Check] | None = None,
 ) -> Plan:
     """Say what to change, row by row, and why. Reads only; a standby will do.
 
     Call it in a transaction, best in `snapshot(connection)`: a plan from two moments
     contradicts itself. Each repair is planned as if the ones before it were made.
+    `known` are all checks there are, by default the project's.
 
     Raises UsageError for options that make no sense, WrongSchema without the tables,
     Refused where row security may hide rows, and Incomplete where a check could not
-    look, for half a picture is no plan. Guards do not raise: the plan lists them, and
-    whoever makes it refuses (`guards.refuse_unlifted`).
+    look, for half a picture is no plan. Safety limits do not raise: the plan lists them,
+    and whoever makes it refuses (`safety.refuse_unlifted`).
     """
     options = options or Options()
-    current().require(connection)
-    settle(connection)
-    chosen = with_followers(selected)
+    known = all_checks() if known is None else known
+    chosen = with_followers(selected, known)
+    if any(check.name in all_checks() for check in chosen):
+        current().require(connection)
     _require_unsafe(chosen, options)
-    simulation = Simulation(connection)
-    chosen = [check for check in chosen if not simulation.absent(check)]
-    guards.refuse_hidden_rows(connection, {table for c in chosen for table in c.reads})
-    actions: list[Action] = []
-    for check in chosen:
-        with _looking(check):
-            for action in _actions(simulation, check, options):
-                simulation.add(action)
-                actions.append(action)
-    skipped: list[Skip] = []
-    for check in chosen:
-        with _looking(check):
-            skipped += _skips(simulation, check, options)
-    made_at = datetime.datetime.now(datetime.UTC)
-    return Plan(
-        id=str(uuid.uuid4()),
-        database=identity(connection),
-        revision=visible_revision(connection),
-        made_at=made_at,
-        expires_at=made_at + VALIDITY,
-        options=json.loads(json.dumps(asdict(options))),
-        guards=guards.of_plan(connection, actions, chosen, options),
-        actions=actions,
-        skipped=skipped,
-    )
+    tables = read_tables(connection, named_tables(chosen))
+    revision = visible_revision(connection)
+    with settings(connection, READING):
+        simulation = Simulation(connection, tables)
+        chosen = [check for check in chosen if not simulation.absent(check)]
+        read = {name for check in chosen for name in named_tables([check])}
+        safety.refuse_hidden_rows(
+            connection, [tables[name] for name in sorted(read) if name in tables]
+        )
+        actions: list[Action] = []
+        for check in chosen:
+            with _looking(check):
+                actions += _actions(simulation, check, options)
+        skipped: list[Skip] = []
+        for check in chosen:
+            with _looking(check):
+                skipped += _skips(simulation, check, options)
+        limits = safety.of_plan(connection, tables, actions, chosen, options)
+        made_at = datetime.datetime.now(datetime.UTC)
+        return Plan(
+            id=str(uuid.uuid4()),
+            database=identity(connection),
+            tables={
+                name: {"schema": table.relation.schema, "oid": table.relation.oid}
+                for name, table in sorted(tables.items())
+                if name in {action.table for action in actions}
+            },
+            revision=revision,
+            made_at=made_at,
+            expires_at=made_at + VALIDITY,
+            options=json.loads(json.dumps(asdict(options))),
+            limits=limits,
+            actions=actions,
+            skipped=skipped,
+        )
 
 
-def settle(connection: Connection) -> None:
-    """Set a transaction's limits: no endless query, no hidden row, no compiler."""
-    set_local(connection, "statement_timeout", STATEMENT_TIMEOUT)
-    set_local(connection, "row_security", "off")
-    set_local(connection, "jit", "off")
+def named_tables(checks: Iterable[Check]) -> set[str]:
+    """The tables that checks read and their repairs change, by name."""
+    return {
+        name
+        for check in checks
+        for name in (
+            *check.reads,
+            *(proposals.table_of(check, repair) for repair in check.repairs),
+        )
+    }
 
 
-def with_followers(selected: Iterable[Check]) -> list[Check]:
+def with_followers(selected: Iterable[Check], known: Mapping[str, Check]) -> list[Check]:
     """The checks to repair, in order, and those whose repair must follow."""
     chosen: dict[str, Check] = {}
-    known = all_checks()
     waiting = list(selected)
     while waiting:
         check = waiting.pop()
         chosen[check.name] = check
         waiting.extend(known[name] for name in check.followed_by if name not in chosen)
-    places = {name: place for place, name in enumerate(ORDER)}
-    return sorted(chosen.values(), key=lambda c: (places.get(c.name, len(ORDER)), c.name))
+    return [chosen[name] for name in in_order({**known, **chosen}) if name in chosen]
 
 
 def identity(connection: Connection) -> dict[str, Any]:
@@ -123,17 +124,20 @@ def identity(connection: Connection) -> dict[str, Any]:
         connection,
         """
         select
-            datname as name,
-            oid::bigint as oid,
-            has_function_privilege('pg_control_system()', 'execute') as readable
-        from pg_catalog.pg_database where datname = current_database()
+            d.datname::pg_catalog.text as name,
+            d.oid::pg_catalog.int8 as oid,
+            pg_catalog.has_function_privilege(
+                'pg_catalog.pg_control_system()'::pg_catalog.text,
+                'execute'::pg_catalog.text
+            ) as readable
+        from pg_catalog.pg_database d
+        where d.datname = pg_catalog.current_database()
         """,
     )
     identifier = None
     if found.pop("readable"):
-        identifier = str(
-            scalar(connection, "select system_identifier from pg_control_system()")
-        )
+        query = "select system_identifier from pg_catalog.pg_control_system()"
+        identifier = str(scalar(connection, query))
     return {**found, "system_identifier": identifier}
 
 
@@ -164,8 +168,8 @@ def _require_unsafe(chosen: Sequence[Check], options: Options) -> None:
             )
         if by_name[name].data_loss is None:
             raise UsageError(
-                f"--unsafe {name} allows nothing: its repair loses nothing",
-                hint=f"sexton explain {name}",
+                f"--unsafe {name} is not needed: the repair of that check loses nothing",
+                hint="leave the option away",
             )
 
 
@@ -175,43 +179,71 @@ def _allowed(check: Check, options: Options) -> bool:
     return not check.opt_in or check.name in options.named
 
 
-def _actions(simulation: Simulation, check: Check, options: Options) -> Iterator[Action]:
+def _actions(simulation: Simulation, check: Check, options: Options) -> list[Action]:
     if not _allowed(check, options):
-        return
-    if check.repair_row:
-        mended = map(check.repair_row, simulation.query(check, check.find))
-        found = [row for row in mended if row is not None]
-    else:
-        found = simulation.query(check, check.repair) if check.repair else []
-    for row in found:
-        action = Action(check=check.name, **row)
-        if current().secrets & set(action.change):
-            raise RuntimeError(f"the repair of {check.name} would let a secret out")
-        if not simulation.has(action.table, action.change):
+        return []
+    actions = []
+    for repair in check.repairs:
+        table = simulation.tables.get(proposals.table_of(check, repair))
+        wanted = proposals.columns_of(repair)
+        if table is None or not wanted <= set(table.columns):
             continue  # an older schema: what is left is listed
-        if action.kind == "update":
-            pending = simulation.pending(action)
-            if any(
-                pending.get(column) == "now" != pair[1]
-                for column, pair in action.change.items()
-            ):
-                continue  # what it will be by then is not known before
-            change = {
-                column: pair
-                for column, pair in action.change.items()
-                # An earlier change of the same row has set it to the time of the deed.
-                if not (pending.get(column) == pair[1] == "now")
-            }
-            action = Action(
-                action.check, action.table, action.key, change, action.why, action.kind
+        if current().secrets & wanted:
+            raise UsageError(
+                f"the repair of {check.name} would let a secret out: "
+                f"{', '.join(sorted(current().secrets & wanted))}",
+                hint="a repair may not write a column that the project keeps secret",
             )
-        yield action
+        for action in _proposed(simulation, check, repair, table):
+            if made := _unless_pending(simulation, action):
+                simulation.add(made)
+                actions.append(made)
+    return actions
+
+
+def _proposed(
+    simulation: Simulation, check: Check, repair: Repair, table: Table
+) -> Iterator[Action]:
+    kind: Kind = "update"
+    if isinstance(repair, Rewrite):
+        raw = simulation.ask(check, proposals.escaped(check.find))
+        query, made = proposals.rewrite(check, repair, table, raw)
+        found = simulation.ask(check, query, {"rewritten": made}) if made else []
+        why = "{new why}"
+    else:
+        kind, why = proposals.kind_of(repair), repair.why
+        found = simulation.ask(check, proposals.query(check, repair, table))
+    name = proposals.table_of(check, repair)
+    seen = set()
+    for row in found:
+        identity = json.dumps(row["key"], sort_keys=True, default=str)
+        if identity in seen:
+            continue  # two findings, and one row
+        seen.add(identity)
+        before, after = row["before"] or {}, row["after"] or {}
+        change = {c: [before.get(c), after.get(c)] for c in {**before, **after}}
+        words = {k: "null" if v is None else v for k, v in row["words"].items()}
+        yield Action(check.name, name, row["key"], change, why.format_map(words), kind)
+
+
+def _unless_pending(simulation: Simulation, action: Action) -> Action | None:
+    """The action without what earlier ones have set to the time of execution."""
+    if action.kind != "update":
+        return action
+    pending = simulation.pending(action)
+    if any(pending.get(c) == "now" != pair[1] for c, pair in action.change.items()):
+        return None  # what it will be by then is not known before
+    change = {
+        column: pair
+        for column, pair in action.change.items()
+        if not (pending.get(column) == pair[1] == "now")
+    }
+    return Action(action.check, action.table, action.key, change, action.why, action.kind)
 
 
 def _skips(simulation: Simulation, check: Check, options: Options) -> Iterator[Skip]:
     """What the check would still find after all planned changes."""
-    named = check.name in options.named
-    if check.severity is Severity.INFO and not named:
+    if check.severity is Severity.INFO and check.name not in options.named:
         return
     if not _allowed(check, options):
         option = f"sexton repair {check.name}"

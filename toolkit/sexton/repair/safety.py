@@ -1,20 +1,24 @@
-"""Guards: what makes a repair doubtful, and is refused unless somebody lifts it.
+"""Safety limits: what makes a repair doubtful, and is refused unless somebody lifts it.
 
 The catastrophe of such tools is always the same: the reference set is empty, hidden or
 wrong, every row looks like an orphan, and the repair takes them all.
 """
 
-import json
-from collections.abc import Collection, Iterable
+# ruff: noqa: S608 - quoted names; values are parameters
+
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sexton.check import Check
 from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
+from sexton.printable import printable
 from sexton.project import current
-from sexton.repair.changes import quoted
-from sexton.repair.plan import Action, ActionGroup, Guard, Options, stretches
-from sexton.schema import column_types
+from sexton.recorder import column, read
+from sexton.relations import quoted
+from sexton.repair.exact import canonical
+from sexton.repair.plan import Action, ActionGroup, Limit, Options, group
+from sexton.tables import Table
 
 # What `Options.allow` may name, and `--allow-…` on the command line.
 TRIGGERS = "triggers"
@@ -29,22 +33,24 @@ HANDFUL = 10
 TRIGGER_EVENTS = {"insert": 4, "delete": 8, "update": 16}  # pg_trigger.tgtype's bits
 
 
-def refuse_hidden_rows(connection: Connection, tables: Iterable[str]) -> None:
+def refuse_hidden_rows(connection: Connection, tables: Iterable[Table]) -> None:
     """Refuse to look at tables whose rows row security may hide from this role."""
     found = rows(
         connection,
         """
-        select name, current_user as role
-        from unnest(%s::text[]) as name
-        where to_regclass(name) is not null and row_security_active(to_regclass(name))
-        order by name
+        select c.relname::pg_catalog.text as name, current_user::pg_catalog.text as role
+        from pg_catalog.pg_class c
+        where c.oid = any (%s::pg_catalog.oid[])
+          and pg_catalog.row_security_active(c.oid)
+        order by c.relname
         """,
-        sorted(tables),
+        [table.relation.oid for table in tables],
     )
     for table in found:
         raise Refused(
-            f"row security may hide rows of {table['name']} from the role "
-            f"{table['role']}, and missing parents would make orphans of their children",
+            f"row security may hide rows of {printable(table['name'])} from the role "
+            f"{printable(table['role'])}, and missing parents would make orphans of their "
+            "children",
             hint="no option lifts this: connect as the tables' owner, "
             "or as a role with bypassrls",
         )
@@ -52,7 +58,7 @@ def refuse_hidden_rows(connection: Connection, tables: Iterable[str]) -> None:
 
 def refuse_standby(connection: Connection) -> None:
     """Refuse to write to a server in recovery."""
-    if scalar(connection, "select pg_is_in_recovery()"):
+    if scalar(connection, "select pg_catalog.pg_is_in_recovery()"):
         raise Refused(
             "this server is a standby: it cannot be written to",
             hint="no option lifts this: connect to the primary server",
@@ -61,52 +67,56 @@ def refuse_standby(connection: Connection) -> None:
 
 def of_plan(
     connection: Connection,
+    tables: Mapping[str, Table],
     actions: Collection[Action],
     checks: Iterable[Check],
     options: Options,
-) -> list[Guard]:
-    """The guards that a plan meets, lifted by its options or not. Reads only."""
+) -> list[Limit]:
+    """The limits that a plan meets, lifted by its options or not. Reads only."""
     found = [
         *_rows(actions, options),
-        *_fractions(connection, actions, options),
-        *_empty_parents(connection, actions, checks, options),
+        *_fractions(connection, tables, actions, options),
+        *_empty_parents(connection, tables, actions, checks, options),
         *_revision(connection, options),
     ]
-    return found + of_tables(connection, stretches(actions), actions, options.allow)
+    return found + of_tables(connection, tables, group(actions), actions, options.allow)
 
 
 def of_tables(
     connection: Connection,
+    tables: Mapping[str, Table],
     touched: Iterable[ActionGroup],
     actions: Iterable[Action],
     allow: Collection[str],
-) -> list[Guard]:
-    """The guards that depend on the tables: triggers and cascades. Reads only."""
+) -> list[Limit]:
+    """The limits that depend on the tables: triggers and cascades. Reads only."""
     columns: dict[tuple[str, str], set[str]] = {}
-    for stretch in touched:
-        columns.setdefault((stretch.table, stretch.kind), set()).update(stretch.columns)
-    found: list[Guard] = []
-    for (table, kind), changed in columns.items():
-        found += _triggers(connection, table, kind, allow)
-        found += _cascades(connection, table, kind, changed, actions, allow)
-    return found
+    for found in touched:
+        columns.setdefault((found.table, found.kind), set()).update(found.columns)
+    limits: list[Limit] = []
+    for (name, kind), changed in columns.items():
+        table = tables[name]
+        limits += _triggers(connection, table, name, kind, allow)
+        gone = [a for a in actions if (a.table, a.kind) == (name, "delete")]
+        limits += _cascades(connection, table, name, kind, changed, gone, allow)
+    return limits
 
 
-def refuse_unlifted(guards: Iterable[Guard]) -> None:
-    """Raise Refused for the guards that nobody lifted, naming the options that do."""
-    standing = [guard for guard in guards if not guard.lifted]
+def refuse_unlifted(limits: Iterable[Limit]) -> None:
+    """Raise Refused for the limits that nobody lifted, naming the options that do."""
+    standing = [limit for limit in limits if not limit.lifted]
     if standing:
-        options = " ".join(dict.fromkeys(guard.option for guard in standing))
+        options = " ".join(dict.fromkeys(limit.option for limit in standing))
         raise Refused(
-            "; ".join(guard.saw for guard in standing),
-            hint=f"if that is as it should be, give repair (or undo) {options}",
+            "; ".join(limit.saw for limit in standing),
+            hint=f"if that is as it should be, type the command again with {options}",
         )
 
 
-def _rows(actions: Collection[Action], options: Options) -> Iterable[Guard]:
+def _rows(actions: Collection[Action], options: Options) -> Iterable[Limit]:
     count, limit = len(actions), options.max_rows
     if count > Options.max_rows:
-        yield Guard(
+        yield Limit(
             "rows",
             f"{count:,} rows would change, and {min(limit, count):,} is the limit"
             if count > limit
@@ -115,7 +125,7 @@ def _rows(actions: Collection[Action], options: Options) -> Iterable[Guard]:
             lifted=count <= limit,
         )
     elif count > limit:
-        yield Guard(
+        yield Limit(
             "rows",
             f"{count:,} rows would change, and {limit:,} is the limit",
             f"--max-rows {count}",
@@ -124,42 +134,47 @@ def _rows(actions: Collection[Action], options: Options) -> Iterable[Guard]:
 
 
 def _fractions(
-    connection: Connection, actions: Iterable[Action], options: Options
-) -> Iterable[Guard]:
+    connection: Connection,
+    tables: Mapping[str, Table],
+    actions: Iterable[Action],
+    options: Options,
+) -> Iterable[Limit]:
     touched: dict[str, set[str]] = {}
     for action in actions:
         if action.kind != "insert":
-            keys = touched.setdefault(action.table, set())
-            keys.add(json.dumps(action.key, sort_keys=True))
-    for table, keys in touched.items():
-        query: Any = f"select count(*) from {table}"  # noqa: S608 - a check's table
+            touched.setdefault(action.table, set()).add(canonical(action.key))
+    for name, keys in touched.items():
+        if len(keys) <= HANDFUL:
+            continue
+        query: Any = f"select pg_catalog.count(*) from {tables[name].relation.sql}"
         total = int(scalar(connection, query))
         share = len(keys) / max(total, 1)
-        if len(keys) > HANDFUL and share > min(Options.max_fraction, options.max_fraction):
-            option = f"--max-fraction {min(1.0, int(share * 100 + 1) / 100):g}"
-            yield Guard(
+        if share > min(Options.max_fraction, options.max_fraction):
+            yield Limit(
                 "fraction",
-                f"{len(keys):,} of the {total:,} rows of {table} would change: most of "
-                "them, as when the rows they refer to are missing",
-                option,
+                f"{len(keys):,} of the {total:,} rows of {printable(name)} would change: "
+                "most of them, as when the rows they refer to are missing",
+                f"--max-fraction {min(1.0, int(share * 100 + 1) / 100):g}",
                 lifted=share <= options.max_fraction,
             )
 
 
 def _empty_parents(
     connection: Connection,
+    tables: Mapping[str, Table],
     actions: Collection[Action],
     checks: Iterable[Check],
     options: Options,
-) -> Iterable[Guard]:
+) -> Iterable[Limit]:
     repaired = {action.check for action in actions}
     parents = {c.parent for c in checks if c.name in repaired and c.parent}
-    for parent in sorted(parents):
-        query: Any = f"select not exists (table {parent})"
+    for parent in sorted(parents & set(tables)):
+        query: Any = f"select not exists (table {tables[parent].relation.sql})"
         if scalar(connection, query):
-            yield Guard(
+            yield Limit(
                 EMPTY_PARENT,
-                f"{parent} is empty, which makes an orphan of every row that refers to it",
+                f"{printable(parent)} is empty, which makes an orphan of every row that "
+                "refers to it",
                 f"--allow-{EMPTY_PARENT}",
                 lifted=EMPTY_PARENT in options.allow,
             )
@@ -171,15 +186,17 @@ def known_revisions() -> set[str]:
     return {path.name.partition("_")[0] for path in versions.glob("[0-9]*_*.py")}
 
 
-def _revision(connection: Connection, options: Options) -> Iterable[Guard]:
+def _revision(connection: Connection, options: Options) -> Iterable[Limit]:
     found = rows(
         connection,
         """
-        select has_schema_privilege(n.oid, 'usage')
-            and has_table_privilege(c.oid, 'select') as readable
+        select
+            pg_catalog.has_schema_privilege(n.oid, 'usage'::pg_catalog.text)
+            and pg_catalog.has_table_privilege(c.oid, 'select'::pg_catalog.text) as readable
         from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = 'sexton' and c.relname = 'alembic_version'
+        where n.nspname = 'sexton'::pg_catalog.name
+          and c.relname = 'alembic_version'::pg_catalog.name
         """,
     )
     if found and not found[0]["readable"]:
@@ -189,109 +206,116 @@ def _revision(connection: Connection, options: Options) -> Iterable[Guard]:
         at = scalar(connection, "select version_num from sexton.alembic_version")
     if at not in known_revisions():
         saw = (
-            f"the database is at revision {at}, which this Sexton does not know"
+            f"the database is at revision {printable(at)}, which this Sexton does not know"
             if at
             else "the database has no revision: nobody said which schema it has"
         )
-        yield Guard(REVISION, saw, f"--allow-{REVISION}", lifted=REVISION in options.allow)
+        yield Limit(REVISION, saw, f"--allow-{REVISION}", lifted=REVISION in options.allow)
 
 
 def _triggers(
-    connection: Connection, table: str, kind: str, allow: Collection[str]
-) -> Iterable[Guard]:
+    connection: Connection, table: Table, name: str, kind: str, allow: Collection[str]
+) -> Iterable[Limit]:
     found = rows(
         connection,
         """
-        select tgname as name
-        from pg_catalog.pg_trigger
-        where tgrelid = to_regclass(%s)
-          and not tgisinternal and tgenabled in ('O', 'A')
-          and (tgtype & %s) <> 0
-          and tgname <> 'sexton_guard'  -- our own: it sets a column of the same row
-        order by tgname
+        select t.tgname::pg_catalog.text as name
+        from pg_catalog.pg_trigger t
+        where t.tgrelid = %s::pg_catalog.oid
+          and not t.tgisinternal
+          and t.tgenabled = any (array['O', 'A']::pg_catalog."char"[])
+          and t.tgtype & %s::pg_catalog.int2 <> 0::pg_catalog.int2
+          -- Our own ones set a column of the same row.
+          and not pg_catalog.starts_with(
+              t.tgname::pg_catalog.text, 'sexton_guard'::pg_catalog.text
+          )
+        order by t.tgname
         """,
-        table,
+        table.relation.oid,
         TRIGGER_EVENTS[kind],
     )
     for trigger in found:
-        yield Guard(
+        yield Limit(
             TRIGGERS,
-            f"the trigger {trigger['name']} on {table} fires at each {kind} and may "
-            "touch other rows",
+            f"the trigger {printable(trigger['name'])} on {printable(name)} fires at each "
+            f"{kind} and may touch other rows",
             f"--allow-{TRIGGERS}",
             lifted=TRIGGERS in allow,
         )
 
 
+# The keys by which a change of a table reaches others; its parameter is the table's oid.
 CASCADING_KEYS = """
     select
-        k.conname as name,
-        k.conrelid::regclass::text as child,
-        k.confdeltype in ('c', 'n', 'd') as at_delete,
-        k.confupdtype in ('c', 'n', 'd') as at_update,
+        k.conname::pg_catalog.text as name,
+        n.nspname::pg_catalog.text as child_schema,
+        c.relname::pg_catalog.text as child,
+        k.confdeltype = any (array['c', 'n', 'd']::pg_catalog."char"[]) as at_delete,
+        k.confupdtype = any (array['c', 'n', 'd']::pg_catalog."char"[]) as at_update,
         array(
-            select a.attname::text from unnest(k.conkey) with ordinality u (n, place)
+            select a.attname::pg_catalog.text
+            from pg_catalog.unnest(k.conkey) with ordinality u (n, place)
             join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.n
-            order by place
+            order by u.place
         ) as columns,
         array(
-            select a.attname::text from unnest(k.confkey) with ordinality u (n, place)
+            select a.attname::pg_catalog.text
+            from pg_catalog.unnest(k.confkey) with ordinality u (n, place)
             join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.n
-            order by place
+            order by u.place
         ) as target
     from pg_catalog.pg_constraint k
-    where k.contype = 'f' and k.confrelid = to_regclass(%s)
-      and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))
-    order by k.conname
+    join pg_catalog.pg_class c on c.oid = k.conrelid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where k.contype = 'f'::pg_catalog."char"
+      and k.confrelid = %s::pg_catalog.oid
+      and (
+          k.confdeltype = any (array['c', 'n', 'd']::pg_catalog."char"[])
+          or k.confupdtype = any (array['c', 'n', 'd']::pg_catalog."char"[])
+      )
+    order by k.conname, k.oid
 """
 
 
 def _cascades(
     connection: Connection,
-    table: str,
+    table: Table,
+    name: str,
     kind: str,
     changed: set[str],
-    actions: Iterable[Action],
+    gone: list[Action],
     allow: Collection[str],
-) -> Iterable[Guard]:
-    for key in rows(connection, CASCADING_KEYS, table):
+) -> Iterable[Limit]:
+    for key in rows(connection, CASCADING_KEYS, table.relation.oid):
+        through = f"{printable(key['child'])} through the key {printable(key['name'])}"
         if kind == "delete" and key["at_delete"]:
-            gone = [a for a in actions if (a.table, a.kind) == (table, "delete")]
             count = _children(connection, table, key, gone)
             if not count:
                 continue
-            saw = (
-                f"deleting from {table} would reach {count:,} rows of {key['child']} "
-                f"through the foreign key {key['name']}"
-            )
+            rows_ = "1 row" if count == 1 else f"{count:,} rows"
+            saw = f"deleting from {printable(name)} would reach {rows_} of {through}"
         elif kind == "update" and key["at_update"] and changed & set(key["target"]):
-            saw = (
-                f"updating {table} may reach rows of {key['child']} "
-                f"through the foreign key {key['name']}"
-            )
+            saw = f"updating {printable(name)} may reach rows of {through}"
         else:
             continue
-        yield Guard(CASCADES, saw, f"--allow-{CASCADES}", lifted=CASCADES in allow)
+        yield Limit(CASCADES, saw, f"--allow-{CASCADES}", lifted=CASCADES in allow)
 
 
 def _children(
-    connection: Connection, table: str, key: dict[str, Any], deleted: list[Action]
+    connection: Connection, table: Table, key: dict[str, Any], gone: list[Action]
 ) -> int:
     """How many rows refer to rows that are to be deleted."""
-    types = column_types(connection, table)
     values = [
-        {
-            f"v{place}": action.change.get(name, [action.key.get(name)])[0]
-            for place, name in enumerate(key["target"])
-        }
-        for action in deleted
+        {**action.key, **{name: pair[0] for name, pair in action.change.items()}}
+        for action in gone
     ]
-    typed = ", ".join(f"v{place} {types[name]}" for place, name in enumerate(key["target"]))
+    child = f"{quoted(key['child_schema'])}.{quoted(key['child'])}".replace("%", "%%")
     same = " and ".join(
-        f"c.{quoted(name)} = d.v{place}" for place, name in enumerate(key["columns"])
+        f"c.{column(name)} = {read(table, target, 'd.value')}"
+        for name, target in zip(key["columns"], key["target"], strict=True)
     )
     query: Any = f"""
-        select count(*) from {key["child"]} c
-        join jsonb_to_recordset(%s::jsonb) as d ({typed}) on {same}
-    """  # noqa: S608 - names from the catalogs
-    return int(scalar(connection, query, json.dumps(values)))
+        select pg_catalog.count(*) from {child} c
+        join pg_catalog.jsonb_array_elements(%s::pg_catalog.jsonb) as d (value) on {same}
+    """
+    return int(scalar(connection, query, canonical(values)))

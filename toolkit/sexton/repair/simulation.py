@@ -5,45 +5,50 @@ the rows as they will be. Nothing is written, so this works for a role that may 
 and on a standby.
 """
 
-# ruff: noqa: S608 - names of tables and columns go in as text, values as parameters
+# ruff: noqa: S608 - quoted names and a check's own SQL; values are parameters
 
-import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+
 from sexton.check import Check
-from sexton.database import Connection, rows
-from sexton.repair.changes import quoted
+from sexton.database import Connection
+from sexton.recorder import column, read
+from sexton.relations import bind
+from sexton.repair import proposals
+from sexton.repair.exact import canonical, loads
 from sexton.repair.plan import Action, Kind
-from sexton.schema import column_types
+from sexton.tables import Table
 
 Row = dict[str, Any]
 
 
 class Simulation:
-    """Collects planned changes, and answers queries as if they were made."""
+    """Collects planned changes, and answers queries as if they were made.
 
-    def __init__(self, connection: Connection) -> None:
+    `tables` are those that the queries name; one that is not there is left out.
+    """
+
+    def __init__(self, connection: Connection, tables: Mapping[str, Table]) -> None:
         self.connection = connection
+        self.tables = tables
         self._changed: dict[str, dict[str, tuple[Kind, Row, Row]]] = {}
-        self._types: dict[str, dict[str, str]] = {}
-        self._made: dict[str, tuple[list[str], Row]] = {}
+        self._made: dict[str, tuple[str, Row]] = {}
 
     def absent(self, check: Check) -> bool:
         """Whether the check cannot look, for a table or a column is not there."""
         return any(
-            not set(needed) <= set(self._columns(table))
+            not set(needed) <= set(self.tables[table].columns)
+            if table in self.tables
+            else table not in check.fallbacks
             for table, needed in check.reads.items()
-            if self._columns(table) or table not in check.fallbacks
         )
-
-    def has(self, table: str, columns: Iterable[str]) -> bool:
-        """Whether the table has these columns."""
-        return set(columns) <= set(self._columns(table))
 
     def add(self, action: Action) -> None:
         """Take a planned change into account."""
-        name = json.dumps(action.key, sort_keys=True)
+        name = canonical(action.key)
         after = {column: pair[1] for column, pair in action.change.items()}
         rows_of_table = self._changed.setdefault(action.table, {})
         kind: Kind = action.kind
@@ -56,88 +61,80 @@ class Simulation:
 
     def pending(self, action: Action) -> Row:
         """What earlier planned changes make of the row's columns; empty for none."""
-        name = json.dumps(action.key, sort_keys=True)
-        found = self._changed.get(action.table, {}).get(name)
+        found = self._changed.get(action.table, {}).get(canonical(action.key))
         return found[2] if found else {}
 
-    def query(self, check: Check, query: str) -> list[Row]:
-        """The rows of a check's query."""
-        tables: list[str] = []
-        parameters: Row = {}
-        for table in check.reads:
-            if not self._columns(table):
-                tables.append(f"{table} as ({check.fallbacks[table]})")
-            elif table in self._changed:
-                made, values = self._overlay(table)
-                tables += made
-                parameters |= values
-        if not parameters:
-            prefix = f"with {', '.join(tables)} " if tables else ""
-            plain: Any = f"{prefix}select * from ({query}) as planned"
-            return rows(self.connection, plain)
-        escaped = f"select * from ({query}) as planned".replace("%", "%%")
-        whole: Any = f"with {', '.join(tables)} {escaped}"
-        return self.connection.execute(whole, parameters).fetchall()
+    def ask(self, check: Check, query: str, more: Row | None = None) -> list[Row]:
+        """The rows of a query over a check's tables, in which `%` is doubled."""
+        expressions = []
+        parameters = dict(more or {})
+        named = {*check.reads, *(proposals.table_of(check, r) for r in check.repairs)}
+        for name in sorted(named):
+            source = proposals.escaped(check.fallbacks.get(name, ""))
+            if table := self.tables.get(name):
+                source = f"select * from {table.sql}"
+                if name in self._changed:
+                    source, values = self._overlay(name)
+                    parameters |= values
+            if source:
+                expressions.append(f"{column(name)} as not materialized ({source})")
+        bound = bind(query, {name: table.relation for name, table in self.tables.items()})
+        prefix = f"with {', '.join(expressions)} " if expressions else ""
+        whole: Any = f"{prefix}select * from ({bound}) as planned"
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            set_json_loads(loads, cursor)
+            given = {name: canonical(value) for name, value in parameters.items()}
+            return cursor.execute(whole, given).fetchall()
 
     def find(self, check: Check) -> list[Row]:
         """The check's findings."""
-        found = self.query(check, check.find)
+        found = self.ask(check, proposals.escaped(check.find))
         if check.judge:
             return [row for row in map(check.judge, found) if row is not None]
         return found
 
-    def _columns(self, table: str) -> dict[str, str]:
-        if table not in self._types:
-            self._types[table] = column_types(self.connection, table)
-        return self._types[table]
+    def _overlay(self, name: str) -> tuple[str, Row]:
+        """The query for the table as it will be, and its values."""
+        if name not in self._made:
+            self._made[name] = self._make_overlay(name)
+        return self._made[name]
 
-    def _overlay(self, table: str) -> tuple[list[str], Row]:
-        """Expressions that end in the table as it will be, and their values."""
-        if table not in self._made:
-            self._made[table] = self._make_overlay(table)
-        return self._made[table]
-
-    def _make_overlay(self, table: str) -> tuple[list[str], Row]:
-        types = self._columns(table)
+    def _make_overlay(self, name: str) -> tuple[str, Row]:
+        table = self.tables[name]
         shapes: dict[tuple[Any, ...], list[Row]] = {}
-        for kind, key, after in self._changed[table].values():
+        for kind, key, after in self._changed[name].values():
             names = tuple(sorted(after)) if kind != "delete" else ()
-            flat = {f"k{place}": value for place, value in enumerate(key.values())}
-            flat |= {f"a{place}": after[name] for place, name in enumerate(names)}
-            shapes.setdefault((kind, tuple(key), names), []).append(flat)
-        expressions, untouched, parts, values = [], [], [], {}
-        for number, ((kind, keys, names), flats) in enumerate(shapes.items()):
-            shape = f'"{table}, change {number}"'
-            typed = [f"k{place} {types[name]}" for place, name in enumerate(keys)]
-            typed += [f"a{place} {types[name]}" for place, name in enumerate(names)]
-            parameter = f"{table}_{number}"
-            values[parameter] = json.dumps(flats, default=str)
-            expressions.append(
-                f"{shape} as materialized (select * from "
-                f"jsonb_to_recordset(%({parameter})s::jsonb) as d ({', '.join(typed)}))"
+            shapes.setdefault((kind, tuple(key), names), []).append({"k": key, "a": after})
+        untouched, parts, values = [], [], {}
+        for number, ((kind, keys, names), changes) in enumerate(shapes.items()):
+            parameter = f"change_{list(self._changed).index(name)}_{number}"
+            values[parameter] = changes
+            typed = [f"{read(table, k, 'j.k')} as k{i}" for i, k in enumerate(keys)]
+            typed += [f"{read(table, n, 'j.a')} as a{i}" for i, n in enumerate(names)]
+            shape = (
+                f"(select {', '.join(typed)} from pg_catalog.jsonb_to_recordset("
+                f"%({parameter})s::pg_catalog.jsonb) as j "
+                "(k pg_catalog.jsonb, a pg_catalog.jsonb) offset 0)"
             )
-            same = " and ".join(
-                f"d.k{place} = t.{quoted(name)}" for place, name in enumerate(keys)
-            )
+            same = " and ".join(f"d.k{i} = t.{column(k)}" for i, k in enumerate(keys))
             if kind != "insert":
                 untouched.append(f"not exists (select from {shape} d where {same})")
             shown = []
-            for name, type in types.items():
-                if name in names:
-                    value = f"d.a{names.index(name)}"
+            for column_name, its in table.columns.items():
+                if column_name in names:
+                    value = f"d.a{names.index(column_name)}"
                 elif kind == "insert":
-                    value = f"null::{type}"
+                    value = f"null::{its.type}"
                 else:
-                    value = f"t.{quoted(name)}"
-                shown.append(f"{value} as {quoted(name)}")
+                    value = f"t.{column(column_name)}"
+                shown.append(f"{value} as {column(column_name)}")
             if kind == "update":
                 parts.append(
-                    f"select {', '.join(shown)} from {table} t join {shape} d on {same}"
+                    f"select {', '.join(shown)} from {table.sql} t join {shape} d on {same}"
                 )
             elif kind == "insert":
                 parts.append(f"select {', '.join(shown)} from {shape} d")
         condition = f" where {' and '.join(untouched)}" if untouched else ""
-        listed = ", ".join(f"t.{quoted(name)}" for name in types)
-        parts.insert(0, f"select {listed} from {table} t{condition}")
-        expressions.append(f"{table} as ({' union all '.join(parts)})")
-        return expressions, values
+        listed = ", ".join(f"t.{column(its)}" for its in table.columns)
+        parts.insert(0, f"select {listed} from {table.sql} t{condition}")
+        return " union all ".join(parts), values

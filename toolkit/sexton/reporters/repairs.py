@@ -1,44 +1,66 @@
-"""Plans, runs and undos as text."""
+"""Plans, runs and undos as text: what is the same is said once, names cannot lie."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
-from sexton.repair.apply import Made
-from sexton.repair.plan import Plan
-from sexton.repair.undo import Undone
+from sexton.printable import printable
+from sexton.project import current
+from sexton.repair.apply import ApplyResult
+from sexton.repair.plan import Action, Plan
+from sexton.repair.undo import UndoResult
 from sexton.reporters.text import count, table
 
 SHOWN = 200  # rows of a plan or a run that the text lists; the documents have them all
 
 
 def plan(made: Plan) -> str:
-    """Each row to change, each column before and after, why, and what stands against it."""
-    lines: list[str] = []
-    for place, action in enumerate(made.actions):
-        if place == SHOWN:
-            hidden = len(made.actions) - SHOWN
+    """A summary by check, then each row, with equal changes under one head."""
+    counted: dict[str, int] = {}
+    for group in made.groups:
+        counted[group.check] = counted.get(group.check, 0) + group.rows
+    lines = [
+        f"{printable(check)}: {count(rows, 'row')} to change"
+        for check, rows in counted.items()
+        if len(counted) > 1 or rows > 1
+    ]
+    shown = 0
+    for head, same in groupby(made.actions, key=_head):
+        left = SHOWN - shown
+        if left <= 0:
+            hidden = len(made.actions) - shown
             lines.append(f"… and {hidden:,} more rows (--out FILE saves them all)")
             break
-        verb = "" if action.kind == "update" else f"{action.kind} "
-        lines.append(f"{action.check}: {verb}{action.table} {_key(action.key)}")
-        lines += [
-            f"    {column}: {_change(action.kind, *pair)}"
-            for column, pair in action.change.items()
-            if column != "updated_at" or action.kind != "update"
-        ]
-        lines.append(f"    because {action.why}")
+        found = list(same)
+        lines += head
+        lines += [f"    {_key(action.key)}" for action in found[:left]]
+        shown += len(found[:left])
+        if len(found) > left:
+            lines.append(f"    … and {len(found) - left:,} more rows of this kind")
     lines += [
-        f"{skip.check}: {_key(skip.key)}: not repaired; {skip.reason}"
+        f"{printable(skip.check)}: {_key(skip.key)}: not repaired; {printable(skip.reason)}"
         if skip.key
-        else f"{skip.check}: not repaired; {skip.reason}"
+        else f"{printable(skip.check)}: not repaired; {printable(skip.reason)}"
         for skip in made.skipped
     ]
-    for guard in made.guards:
-        said = f"lifted by {guard.option}" if guard.lifted else "refused"
-        lines.append(f"guard: {guard.saw}; {said}")
-        if not guard.lifted:
-            lines.append(f"    if that is as it should be: {guard.option}")
+    for limit in made.limits:
+        said = f"lifted by {limit.option}" if limit.lifted else "refused"
+        lines.append(f"safety limit: {printable(limit.saw)}; {printable(said)}")
+        if not limit.lifted:
+            lines.append(f"    if that is as it should be: {printable(limit.option)}")
     return "\n".join(lines)
+
+
+def _head(action: Action) -> tuple[str, ...]:
+    """What a row's change has in common with its neighbours'."""
+    verb = "" if action.kind == "update" else f"{action.kind} "
+    lines = [f"{printable(action.check)}: {verb}{printable(action.table)}"]
+    lines += [
+        f"    {printable(column)}: {_change(action.kind, *pair)}"
+        for column, pair in action.change.items()
+        if column and (column != current().updated_at or action.kind != "update")
+    ]
+    return (*lines, f"    because {printable(action.why)}")
 
 
 def planned(made: Plan, saved: str | None) -> str:
@@ -50,45 +72,52 @@ def planned(made: Plan, saved: str | None) -> str:
     else:
         said = f"{count(len(made.actions), 'row')} to change"
         if saved:
-            said += f"; to do it within 24 hours: sexton apply {saved}"
-        elif all(guard.lifted for guard in made.guards):
+            said += f"; to do it within 24 hours: sexton apply {printable(saved)}"
+        elif all(limit.lifted for limit in made.limits):
             said += "; to do it: the same command with --apply"
-    return f"{plan(made)}\n{said}"
+    return "\n".join(filter(None, (plan(made), said)))
 
 
-def made(what: Made, skipped: Sequence[Any]) -> str:
-    """What applying a plan did, and how to take it back."""
+def applied(what: ApplyResult, skipped: Sequence[Any]) -> str:
+    """What applying a plan did, and how to undo it."""
     if what.run is None:
         return "nothing to change" if skipped else "nothing to repair"
     if what.already:
         return (
-            f"made before, in run {what.run} ({count(what.rows, 'row')}); "
-            "nothing was changed now"
+            f"this plan was applied before, in run {what.run} "
+            f"({count(what.rows, 'row')}), and is not applied again"
         )
     lines = [
         f"{count(what.rows, 'row')} changed in run {what.run}"
-        + (f", {what.resumed:,} of them before it was broken off" if what.resumed else "")
-        + f"; to take it back: sexton undo {what.run}"
+        + (f", {what.resumed:,} of them before it was interrupted" if what.resumed else "")
+        + f"; to undo it: sexton undo {what.run}"
     ]
     lines += [
-        f"{check}: {count(found, 'finding')} left" for check, found in what.left.items()
+        f"{printable(check)}: {count(found, 'finding')} left"
+        for check, found in what.left.items()
     ]
     return "\n".join(lines)
 
 
-def undone(what: Undone) -> str:
-    """What was put back, and what was left alone."""
+def undone(what: UndoResult) -> str:
+    """What was restored, what was left alone, and what does not come back."""
     lines = [
-        f"left alone: {row['table']} {_key(row['key'])}: {row['reason']}"
+        f"left alone: {printable(row['table'])} {_key(row['key'])}: "
+        f"{printable(row['reason'])}"
         for row in what.left[:SHOWN]
     ]
     if len(what.left) > SHOWN:
         lines.append(f"… and {len(what.left) - SHOWN:,} more rows were left alone")
+    lines += [f"not restored: {printable(loss)}" for loss in what.lost]
     lines.append(
-        f"{count(what.rows, 'row')} of run {what.undoes} put back in run {what.run}; "
-        f"to take that back: sexton undo {what.run}"
+        f"{count(what.rows, 'row')} of run {what.undoes} restored in run {what.run}; "
+        f"to undo that: sexton undo {what.run}"
     )
     return "\n".join(lines)
+
+
+def _at(run: dict[str, Any]) -> str:
+    return f"{run['at']:%Y-%m-%d %H:%M:%S %Z}" if run["at"] else "no time"
 
 
 def runs(found: Iterable[dict[str, Any]]) -> str:
@@ -96,8 +125,9 @@ def runs(found: Iterable[dict[str, Any]]) -> str:
     listed = [
         {
             **run,
-            "at": f"{run['at']:%Y-%m-%d %H:%M:%S %Z}",
-            "kind": run["kind"] + ("" if run["finished"] else " (broken off)"),
+            "at": _at(run),
+            "actor": printable(run["actor"]),
+            "kind": printable(run["kind"]) + ("" if run["finished"] else " (interrupted)"),
         }
         for run in found
     ]
@@ -107,39 +137,51 @@ def runs(found: Iterable[dict[str, Any]]) -> str:
 
 
 def run(found: dict[str, Any], changes: Sequence[dict[str, Any]]) -> str:
-    """One run: who, when, with which options, and each row before and after."""
-    state = "" if found["finished"] else ", broken off"
+    """One run: who, when, with which options, and what changed in each row."""
+    state = "" if found["finished"] else ", interrupted"
     lines = [
-        f"run {found['run']}: {found['kind']}{state}, {found['at']:%Y-%m-%d %H:%M:%S %Z}",
-        f"by {found['actor']} (role {found['role']}, system user {found['os_user']})",
+        f"run {found['run']}: {printable(found['kind'])}{state}, {_at(found)}",
+        f"by {printable(found['actor'])} (role {printable(found['role'])}, "
+        f"system user {printable(found['os_user'])})",
     ]
     if found["plan"]:
-        lines.append(f"plan {found['plan']}")
+        lines.append(f"plan {printable(found['plan'])}")
     options = {name: value for name, value in found["options"].items() if value}
     if options:
-        lines.append("with " + ", ".join(f"{k}={_value(v)}" for k, v in options.items()))
+        said = ", ".join(f"{k}={_value(v)}" for k, v in options.items())
+        lines.append(f"with {printable(said)}")
     if found["undone_by"]:
-        lines.append(f"taken back by run {found['undone_by']}")
+        lines.append(f"undone by run {found['undone_by']}")
+    elif not found["finished"] and found["kind"] == "repair":
+        lines.append(
+            f"to undo it: sexton undo {found['run']}; to go on: sexton apply its plan, or "
+            "sexton repair plans what is left"
+        )
+    lines += [f"no undo brings back: {printable(str(loss))}" for loss in found["lost"]]
     for change in changes[:SHOWN]:
-        before, after = change["before"], change["after"]
-        verb = "insert " if before is None else "delete " if after is None else ""
-        lines.append(f"{verb}{change['table']} {_key(change['key'])}")
-        lines += [
-            f"    {name}: "
-            + _change(
-                verb.strip() or "update", (before or {}).get(name), (after or {}).get(name)
-            )
-            for name in {**(before or {}), **(after or {})}
-        ]
-        if change["why"]:
-            lines.append(f"    because {change['why']}")
+        lines += _changed(change)
     if len(changes) > SHOWN:
         lines.append(f"… and {len(changes) - SHOWN:,} more rows (--format json has all)")
     return "\n".join(lines)
 
 
+def _changed(change: dict[str, Any]) -> Iterable[str]:
+    before, after = change["before"], change["after"]
+    kind = "insert" if before is None else "delete" if after is None else "update"
+    verb = "" if kind == "update" else f"{kind} "
+    check = f"{printable(change['check'])}: " if change["check"] else ""
+    yield f"{check}{verb}{printable(change['table'])} {_key(change['key'])}"
+    old, new = before or {}, after or {}
+    for name in {**old, **new}:
+        if name and (kind != "update" or old.get(name) != new.get(name)):
+            pair = _change(kind, old.get(name), new.get(name))
+            yield f"    {printable(name)}: {pair}"
+    if change["why"]:
+        yield f"    because {printable(change['why'])}"
+
+
 def _key(key: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in key.items())
+    return printable(" ".join(f"{name}={value}" for name, value in key.items()))
 
 
 def _change(kind: str, before: object, after: object) -> str:
@@ -155,4 +197,8 @@ def _value(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
         return ",".join(map(_value, value))
-    return "''" if value == "" else str(value)
+    if isinstance(value, dict):
+        from sexton.repair.exact import canonical
+
+        return printable(canonical(value))
+    return "''" if value == "" else printable(str(value))

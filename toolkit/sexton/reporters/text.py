@@ -82,7 +82,7 @@ def _outcome(outcome: Outcome) -> Iterable[str]:
     if outcome.findings and outcome.truncated:
         hidden = outcome.new - len(outcome.findings)
         yield f"{'':<12}… and {hidden:,} more (--sample N shows more)"
-    if outcome.status == "fail" and check.repair:
+    if outcome.status == "fail" and check.repairs:
         yield f"{'':<12}to cure it: sexton repair {check.name}"
     elif outcome.status == "fail" and check.manual_action:
         yield f"{'':<12}to decide: {check.manual_action}"
@@ -144,8 +144,8 @@ def explanation(check: Check, choice: str = "") -> str:
     if choice:
         lines += [choice, ""]
     lines += ["Finds its rows with:", "", indented(check.find)]
-    if check.repair:
-        lines += ["", "Plans its repair with:", "", indented(check.repair)]
+    if check.repairs:
+        lines += ["", "Plans its repair with:", "", *map(indented, check.repair_texts)]
     return "\n".join(lines)
 
 

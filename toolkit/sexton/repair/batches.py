@@ -1,0 +1,306 @@
+"""Batches: one runner for whatever changes rows, be it a plan or the way back.
+
+A job of up to SMALL rows is one transaction. A larger one is made in batches that take
+about BATCH_SECONDS each: all or nothing each, one after the other, and counted in the
+journal, so that a run that was killed goes on where it stopped.
+"""
+
+# ruff: noqa: S608 - a query of ours
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from sexton import journal
+from sexton.database import (
+    BUSY_STATES,
+    Connection,
+    rows,
+    scalar,
+    settings,
+    to_sexton_error,
+    transact,
+)
+from sexton.errors import Busy, Refused, SextonError
+from sexton.locks import REPAIR
+from sexton.printable import printable
+from sexton.project import current
+from sexton.relations import SAFE_PATH
+from sexton.repair.changes import Block, Writer
+from sexton.tables import VALUE_SETTINGS
+
+SMALL = 2_000  # rows that one transaction may hold locked
+BATCH_SECONDS = 0.2  # how long others may have to wait for a row
+FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 100, 10_000
+WRITING = {
+    **VALUE_SETTINGS,
+    "search_path": SAFE_PATH,
+    "statement_timeout": "60s",
+    "row_security": "off",
+    "jit": "off",
+}
+
+Progress = Callable[[int, int], None]
+Size = Callable[[], int]
+Result = TypeVar("Result", covariant=True)
+Made = TypeVar("Made")
+
+
+class Job(Protocol[Result]):
+    """Changes of rows that are to be made."""
+
+    @property
+    def total(self) -> int:
+        """The number of rows."""
+
+    @property
+    def oids(self) -> list[int]:
+        """The tables that are changed."""
+
+    @property
+    def again(self) -> str:
+        """What to type where the job was interrupted."""
+
+    def begin(self, *, finished: bool) -> int:
+        """Open the run in the journal."""
+
+    def batches(self, size: Size, after: int) -> Iterator[list[Block]]:
+        """The rows from step `after + 1` on, in batches of about `size()` rows."""
+
+    def make(self, writer: Writer, batch: list[Block], done: int) -> None:
+        """Make a batch; `done` rows were committed before it."""
+
+    def close(self, run: int) -> Result:
+        """What follows the last row, in its transaction or one of its own."""
+
+
+def run_job(
+    connection: Connection, job: Job[Result], run: int | None, progress: Progress | None
+) -> Result:
+    """Make a job, or the rest of `run`, which was broken off.
+
+    Raises Busy where a row stays locked, and whatever the job raises; where batches were
+    committed before, the message says so.
+    """
+    if run is None and (job.total <= SMALL or _inside(connection)):
+        return _transact(connection, job, partial(_whole, connection, job), None, 0)
+    done = journal.last_step(connection, run) if run else 0
+    pace = Pace()
+    for batch in job.batches(pace.size, done):
+        with pace.of(sum(block.count for block in batch)):
+            one = partial(_batch, connection, job, batch, run, done)
+            run = _transact(connection, job, one, run, done)
+        done += sum(block.count for block in batch)
+        if progress:
+            progress(done, job.total)
+    if run is None:
+        raise Refused("there is nothing to change")
+    end = partial(_end, connection, job, run)
+    return _transact(connection, job, end, run, done)
+
+
+def _whole(connection: Connection, job: Job[Result]) -> Result:
+    run = job.begin(finished=True)
+    writer = Writer(connection, run)
+    for batch in job.batches(lambda: LARGEST_BATCH, 0):
+        job.make(writer, batch, 0)
+    return job.close(run)
+
+
+def _batch(
+    connection: Connection,
+    job: Job[Result],
+    batch: list[Block],
+    run: int | None,
+    done: int,
+) -> int:
+    run = run or job.begin(finished=False)
+    job.make(Writer(connection, run), batch, done)
+    return run
+
+
+def _end(connection: Connection, job: Job[Result], run: int) -> Result:
+    found = job.close(run)
+    journal.finish_run(connection, run)
+    return found
+
+
+def _transact(
+    connection: Connection,
+    job: Job[Any],
+    work: Callable[[], Made],
+    run: int | None,
+    done: int,
+) -> Made:
+    """One transaction of a job; an error says what was committed before it."""
+
+    def settled() -> Made:
+        current().before_write(connection)
+        with settings(connection, WRITING):
+            _require_ordinary(connection)
+            return work()
+
+    inside = _inside(connection)
+    try:
+        with _read_committed(connection):
+            return transact(connection, settled)
+    except psycopg.Error as error:
+        if isinstance(error, BUSY_STATES):
+            who = "" if inside else holders(connection, job.oids)
+            found: SextonError = Busy(f"{to_sexton_error(error).message}{who}")
+        elif isinstance(error, psycopg.DataError):
+            said = printable(str(error.diag.message_primary))
+            found = Refused(f"a value does not fit its column: {said}")
+        else:
+            found = to_sexton_error(error)
+        if not done:
+            found.hint = found.hint or "nothing was changed"
+            raise found from None
+        found.message += f"; {_kept(job, run, done)}"
+        found.hint = job.again
+        raise found from None
+
+
+def _kept(job: Job[Any], run: int | None, done: int) -> str:
+    return f"{done:,} of {job.total:,} rows were changed before, in run {run}, and stay"
+
+
+def _inside(connection: Connection) -> bool:
+    return connection.info.transaction_status == TransactionStatus.INTRANS
+
+
+@contextlib.contextmanager
+def _read_committed(connection: Connection) -> Iterator[None]:
+    """What is waited for must be seen: no snapshot may be older than a lock."""
+    if _inside(connection):
+        level = scalar(
+            connection, "select pg_catalog.current_setting('transaction_isolation')"
+        )
+        if level != "read committed":
+            raise Refused(
+                f"the transaction is {level}, and would not see what others commit while "
+                "it waits for them",
+                hint="begin it with isolation level read committed",
+            )
+        yield
+        return
+    before = connection.isolation_level
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.isolation_level = before
+
+
+def _require_ordinary(connection: Connection) -> None:
+    role = scalar(
+        connection, "select pg_catalog.current_setting('session_replication_role')"
+    )
+    if role != "origin":
+        raise Refused(
+            f"session_replication_role is {role}: foreign keys and triggers do nothing, "
+            "and changes would not reach what depends on them",
+            hint="set it to origin for this role and database",
+        )
+
+
+@contextlib.contextmanager
+def repair_lock(connection: Connection) -> Iterator[None]:
+    """Hold the lock that one repair, apply or undo has at a time; raises Busy."""
+    inside = _inside(connection)
+    # Across the transactions of a large plan only the session can hold a lock.
+    scope = "_xact" if inside else ""
+    taken = f"select pg_catalog.pg_try_advisory{scope}_lock(%s::pg_catalog.int8)"
+    if not scalar(connection, taken, REPAIR):
+        raise Busy(
+            f"another repair of this database is running{_lock_holder(connection)}",
+            hint="nothing was changed; wait until it ends: sexton history",
+        )
+    try:
+        yield
+    finally:
+        if not inside and not connection.closed and not connection.broken:
+            unlock = "select pg_catalog.pg_advisory_unlock(%s::pg_catalog.int8)"
+            scalar(connection, unlock, REPAIR)
+
+
+SESSIONS = """
+    select distinct
+        a.pid, a.usename::pg_catalog.text as role, a.application_name as application,
+        a.state,
+        extract(epoch from pg_catalog.clock_timestamp() - a.xact_start)::pg_catalog.int8
+            as age
+    from pg_catalog.pg_locks l
+    join pg_catalog.pg_stat_activity a on a.pid = l.pid
+    where l.granted and l.pid <> pg_catalog.pg_backend_pid()
+"""
+
+
+def holders(connection: Connection, oids: list[int]) -> str:
+    """Who may hold rows of these tables locked, as the end of a sentence."""
+    found = rows(
+        connection,
+        f"""{SESSIONS}
+          and l.database = (
+              select d.oid from pg_catalog.pg_database d
+              where d.datname = pg_catalog.current_database()
+          )
+          and l.relation = any (%s::pg_catalog.oid[])
+          and l.mode <> 'AccessShareLock'::pg_catalog.text
+        order by age desc nulls last, a.pid
+        """,
+        oids,
+    )
+    return _listed("; locks on its tables are held by ", found)
+
+
+def _lock_holder(connection: Connection) -> str:
+    found = rows(
+        connection,
+        f"""{SESSIONS}
+          and l.locktype = 'advisory'::pg_catalog.text
+          and l.classid::pg_catalog.int8 = %s::pg_catalog.int8
+          and l.objid::pg_catalog.int8 = %s::pg_catalog.int8
+          and l.objsubid = 1::pg_catalog.int2
+        order by age desc nulls last, a.pid
+        """,
+        REPAIR >> 32,
+        REPAIR & 0xFFFFFFFF,
+    )
+    return _listed(": ", found)
+
+
+def _listed(lead: str, found: list[dict[str, Any]]) -> str:
+    said = []
+    for row in found[:3]:
+        application = f" ({printable(row['application'])})" if row["application"] else ""
+        age = "" if row["age"] is None else f", for {row['age']} s"
+        state = f", {row['state']}{age}" if row["state"] else ""
+        said.append(f"pid {row['pid']}, {printable(str(row['role']))}{application}{state}")
+    return lead + "; ".join(said) if said else ""
+
+
+class Pace:
+    """How many rows a transaction takes, by how long the last one took."""
+
+    def __init__(self) -> None:
+        self._rows = FIRST_BATCH
+
+    def size(self) -> int:
+        """The number of rows to take next."""
+        return self._rows
+
+    @contextlib.contextmanager
+    def of(self, rows: int) -> Iterator[None]:
+        """Time a transaction of so many rows."""
+        started = time.perf_counter()
+        yield
+        taken = max(time.perf_counter() - started, 0.001)
+        wanted = int(rows * min(BATCH_SECONDS / taken, 2))
+        self._rows = max(SMALLEST_BATCH, min(wanted, LARGEST_BATCH))

@@ -1,0 +1,50 @@
+"""JSON whose numbers stay as they were written: a plan's rows must be the server's."""
+
+import decimal
+import json
+import re
+from typing import Any
+
+# A number that a float cannot hold goes through the encoder as a text that no value of the
+# server's can be, for PostgreSQL has no NUL.
+_NUMBER = re.compile(r'"\\u0000([-+.0-9Ee]+)\\u0000"')
+DIGITS = 4_000  # as many as Python converts without a word
+
+
+def loads(text: str | bytes) -> Any:
+    """Read JSON; raises ValueError also for what PostgreSQL's JSON does not have."""
+    if isinstance(text, bytes):
+        text = text.decode()
+    try:
+        return json.loads(
+            text, parse_float=_exact, parse_int=_whole, parse_constant=_refuse
+        )
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def canonical(value: object) -> str:
+    """JSON in the one spelling that digests are made of."""
+    written = json.dumps(
+        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_number
+    )
+    return _NUMBER.sub(r"\1", written) if "\\u0000" in written else written
+
+
+def _exact(digits: str) -> float | decimal.Decimal:
+    number = float(digits)
+    return number if repr(number) == digits else decimal.Decimal(digits)
+
+
+def _whole(digits: str) -> int | decimal.Decimal:
+    return int(digits) if len(digits) < DIGITS else decimal.Decimal(digits)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _number(value: object) -> str:
+    if isinstance(value, decimal.Decimal):
+        return f"\0{value:f}\0"
+    return str(value)

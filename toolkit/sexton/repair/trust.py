@@ -1,0 +1,197 @@
+"""Trust: what a run's journal may say, for whoever can write into it is not believed.
+
+A row of the journal says which table, which columns and which values, never SQL; and only
+what the project declares that Sexton writes is written again.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from sexton.check import Check
+from sexton.database import Connection, rows
+from sexton.errors import Refused
+from sexton.printable import printable
+from sexton.project import current
+from sexton.recorder import JSON_NULLS
+from sexton.repair import proposals
+from sexton.repair.plan import Limit
+from sexton.tables import Table
+
+WRITER = "writer"
+HISTORY = "sexton history {run}"
+
+TOUCHED = """
+    select
+        c.table_schema as schema, c.table_name as name,
+        c.before is null as inserted, c.after is null as deleted,
+        pg_catalog.count(*) as rows,
+        pg_catalog.array_agg(distinct k.name) filter (where k.name is not null) as columns,
+        pg_catalog.array_agg(distinct k.name) filter (where k.changed) as changed
+    from sexton.changes c
+    left join lateral (
+        select e.name, b.value is distinct from a.value as changed
+        from (
+            select pg_catalog.jsonb_object_keys(c.before) as name
+            union select pg_catalog.jsonb_object_keys(c.after)
+            union select pg_catalog.jsonb_object_keys(c.key)
+        ) e
+        cross join lateral (
+            values (c.before operator(pg_catalog.->) e.name)
+        ) as b (value)
+        cross join lateral (values (c.after operator(pg_catalog.->) e.name)) as a (value)
+    ) k on true
+    where c.run = %s::pg_catalog.int8
+    group by c.table_schema, c.table_name, c.before is null, c.after is null
+    order by c.table_schema, c.table_name, inserted, deleted
+"""
+
+
+def read_touched(
+    connection: Connection,
+    run: Mapping[str, Any],
+    touchable: Mapping[str, set[str]],
+    by_name: Mapping[str, Table],
+) -> tuple[dict[tuple[str | None, str], Table], list[dict[str, Any]]]:
+    """The tables of a run by schema and name, and what it did to which columns of them.
+
+    `touchable` are the tables that may be written, with their columns, and `by_name` those
+    of them that are there. Reads only, on a search path that is safe.
+
+    Raises Refused where a row was written by another role or in another transaction, for
+    a table or column that nothing declared writes, and for one that is gone.
+    """
+    number = run["run"]
+    _require_one_writer(connection, run)
+    found = rows(connection, TOUCHED, number)
+    tables: dict[tuple[str | None, str], Table] = {}
+    for row in found:
+        shown = printable(row["name"])
+        here = [
+            (name, table)
+            for name, table in by_name.items()
+            if table.relation.name == row["name"]
+        ]
+        if not here and row["name"] not in {n.rpartition(".")[2] for n in touchable}:
+            raise Refused(
+                f"run {number} says that it changed {shown}, and nothing that is declared "
+                "here changes that table: somebody else wrote the journal, or a project or "
+                "a check that is not loaded",
+                hint=HISTORY.format(run=number),
+            )
+        same = [e for e in here if row["schema"] in (None, e[1].relation.schema)]
+        if not same:
+            where = (
+                f"in the schema {printable(row['schema'])}" if row["schema"] else "there"
+            )
+            there = printable(here[0][1].relation.schema) if here else None
+            raise Refused(
+                f"run {number} changed {shown} {where}; "
+                + (f"here it is the one in {there}" if there else "that table is gone"),
+                hint="check --url and search_path; what was there, says "
+                + HISTORY.format(run=number),
+            )
+        name, table = same[0]
+        tables[row["schema"], row["name"]] = table
+        row["columns"] = [c for c in row["columns"] or () if c != JSON_NULLS]
+        gone = [c for c in row["columns"] if c not in table.columns]
+        if gone:
+            raise Refused(
+                f"run {number} changed {shown}, which has no column {printable(gone[0])} "
+                "any more: the schema moved on, and the rows cannot come back as they were",
+                hint=HISTORY.format(run=number),
+            )
+        allowed = touchable[name]
+        wrong = set(row["changed"] or ()) - {JSON_NULLS} - allowed
+        if not (row["inserted"] or row["deleted"]) and allowed and wrong:
+            raise Refused(
+                f"run {number} says that it changed {printable(min(wrong))} of {shown}, "
+                "and nothing that is declared here changes that column",
+                hint=HISTORY.format(run=number),
+            )
+    return tables, found
+
+
+def _require_one_writer(connection: Connection, run: Mapping[str, Any]) -> None:
+    strangers = rows(
+        connection,
+        """
+        select c.step, c.role
+        from sexton.changes c
+        join sexton.runs r on r.run = c.run
+        where r.run = %s::pg_catalog.int8
+          and (
+              coalesce(c.role, r.role) <> r.role
+              or (not r.batched and c.txid is distinct from r.txid)
+          )
+        order by c.step
+        limit 1
+        """,
+        run["run"],
+    )
+    for row in strangers:
+        raise Refused(
+            f"step {row['step']} of run {run['run']} was not written by that run: the role "
+            f"{printable(str(row['role']))} added it afterwards",
+            hint="no option lifts this; " + HISTORY.format(run=run["run"]),
+        )
+
+
+def touchable_tables(known: Mapping[str, Check]) -> dict[str, set[str]]:
+    """The tables that Sexton may write, with their columns; an empty set means all."""
+    found: dict[str, set[str]] = {}
+    whole = {name for name, columns in current().writable.items() if not columns}
+    for name, columns in current().writable.items():
+        found.setdefault(name, set()).update(columns)
+    for check in known.values():
+        for target in proposals.targets(check):
+            found.setdefault(target.table, set()).update(target.columns)
+            if target.kind == "update":
+                found[target.table].add(current().updated_at)
+    for name in whole:
+        found[name] = set()
+    return found
+
+
+def writer_limit(
+    connection: Connection,
+    run: Mapping[str, Any],
+    tables: Iterable[Table],
+    allow: Collection[str],
+) -> list[Limit]:
+    """The limit that whoever wrote a run could not have made its changes. Reads only.
+
+    Who may write the journal and not the tables could otherwise have them written by
+    whoever takes the run back.
+    """
+    found = rows(
+        connection,
+        """
+        select
+            n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as name
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        left join pg_catalog.pg_roles r on r.rolname = %s::pg_catalog.name
+        where c.oid = any (%s::pg_catalog.oid[])
+          and (
+              r.oid is null
+              or not pg_catalog.has_any_column_privilege(
+                  r.oid, c.oid, 'insert, update'::pg_catalog.text
+              ) and not pg_catalog.has_table_privilege(
+                  r.oid, c.oid, 'delete'::pg_catalog.text
+              )
+          )
+        order by n.nspname, c.relname
+        """,
+        run["role"],
+        [table.relation.oid for table in tables],
+    )
+    return [
+        Limit(
+            WRITER,
+            f"the role {printable(str(run['role']))} wrote run {run['run']}, and may not "
+            f"write {printable(row['name'])}: the run may have been put into the journal",
+            f"--allow-{WRITER}",
+            lifted=WRITER in allow,
+        )
+        for row in found
+    ]

@@ -11,8 +11,9 @@ from typing import Any, Protocol, TypeVar
 
 from sexton.chat.locks import holders
 from sexton.chat.transaction import Row, Transaction, own, reading, writing
-from sexton.database import BUSY_STATES, Connection, transact
+from sexton.database import Connection, transact
 from sexton.errors import Busy
+from sexton.server_errors import BUSY_STATES
 
 
 class Effect(Protocol):

@@ -74,8 +74,8 @@ def run(
     the way, where it was a transaction of its own that found no way.
     """
     if not own(connection):
-        return _run(connection, operation, seen, actor, recorded)
-    work = functools.partial(_run, connection, operation, seen, actor, recorded)
+        return _run(connection, operation, seen, actor, recorded, True)
+    work = functools.partial(_run, connection, operation, seen, actor, recorded, False)
     return retried(connection, work)
 
 
@@ -98,8 +98,11 @@ def _run(
     seen: E | None,
     actor: str | None,
     recorded: bool,
+    restoring: bool,
 ) -> E:
-    with writing(connection, operation.kind, actor=actor, recorded=recorded) as tx:
+    kind = operation.kind
+    who: dict[str, Any] = {"actor": actor, "recorded": recorded}
+    with writing(connection, kind, **who, restoring=restoring) as tx:
         effect: E = operation.plan(tx).counted(tx, seen)
         operation.execute(tx, effect)
         done: Any = effect

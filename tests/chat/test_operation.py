@@ -213,6 +213,7 @@ def test_everything_works_on_a_plain_connection(url, connection, two):
         operation.run(plain, SwitchProvider("openai", enabled=True))
         operation.run(plain, models.DeleteModel(two["other"]))
         operation.run(plain, deletion)
+        plain.commit()
         providers.add_provider(plain, "openai", api_key="k", allow_user_api_key=True)
         plain.commit()
         operation.run(plain, RestoreProvider("openai"))

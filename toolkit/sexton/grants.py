@@ -88,7 +88,7 @@ def written(
     """
     found = {table: set(columns) for table, columns in writable.items()}
     for check in checks:
-        for repair in getattr(check, "repairs", ()):
+        for repair in check.repairs:
             table = getattr(repair, "table", "") or check.table
             columns = getattr(repair, "set", None) or getattr(repair, "columns", None)
             found.setdefault(table, set()).update(columns or {"*"})

@@ -8,10 +8,8 @@ import psycopg
 from psycopg import errors
 
 from sexton.audit.outcome import STATEMENT_TIMEOUT, Options
-from sexton.database import Connection, rows, set_local
-from sexton.errors import Unexpected
+from sexton.database import Connection, rows, set_local, to_sexton_error
 from sexton.relations import SAFE_PATH
-from sexton.server_errors import to_sexton_error
 
 LOCK_TIMEOUT = "1s"  # an audit must not queue behind an incident, either
 TOGETHER = 5.0  # seconds for the statement that small tables' checks share
@@ -110,7 +108,7 @@ class Limits:
         if isinstance(error, errors.UndefinedTable | errors.UndefinedFunction):
             said = error.diag.message_primary
             return f"{said}; say tables in `reads`, and the schema of anything else"
-        found = to_sexton_error(error)
-        if isinstance(found, Unexpected):
+        try:
+            return to_sexton_error(error).message
+        except psycopg.Error:
             return f"the server said {error.sqlstate}: {error.diag.message_primary}"
-        return found.message

@@ -180,7 +180,6 @@ def writing(
     *,
     actor: str | None = None,
     recorded: bool = True,
-    restoring: bool = True,
 ) -> Iterator[Transaction]:
     """The caller's transaction, with the election lock and a run in the journal.
 
@@ -188,7 +187,6 @@ def writing(
     the journal keeps. Raises Refused for an id that no user has, for another isolation
     than READ COMMITTED (what is read after a lock must be newer than it), and where the
     database would not do what is written; and what `journal.require_journal` raises.
-    With `restoring`, parameters are put back at the end, for the rest of the transaction.
     """
     require_transaction(connection)
     lock_election(connection)
@@ -204,8 +202,7 @@ def writing(
             error.hint = f"{error.hint}; or do without a record: --no-journal"
             raise
     yield Transaction(connection, product, user, Recorder(connection, run))
-    if restoring:
-        _put_back(connection, product)
+    _put_back(connection, product)
 
 
 def _put_back(connection: Connection, product: Product) -> None:

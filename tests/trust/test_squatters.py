@@ -1,0 +1,179 @@
+"""Whoever may create schemas, tables or functions gets nothing executed by a superuser.
+
+The commands do their work, or refuse with one sentence; either way the intruder's code
+does not run with their rights.
+"""
+
+import contextlib
+import os
+
+import pytest
+
+from sexton.database import connect
+from tests.support.commands import CLAUDE, KEY, OLD, fill
+from tests.support.tools import Cli
+
+# Says so where it runs as a superuser: the row survives only with the command's commit,
+# the sequence's value whatever becomes of the transaction.
+TRAP = """
+    create schema trap;
+    create table trap.sprung (at text);
+    create sequence trap.count;
+    grant usage on schema trap to INTRUDER;
+    create function trap.spring() returns boolean language plpgsql security invoker as $$
+    begin
+        if (select rolsuper from pg_catalog.pg_roles where rolname = current_user) then
+            perform pg_catalog.nextval('trap.count');
+        end if;
+        return true;
+    end $$;
+    create function trap.row() returns trigger language plpgsql as $$
+    begin
+        perform trap.spring();
+        if tg_op = 'DELETE' then return old; end if;
+        return new;
+    end $$;
+"""
+TABLES = ("chat_providers", "chat_model_configs", "chats", "chat_messages")
+COMMANDS = f"""
+    status
+    audit --confirm-after 0
+    repair --apply --max-fraction 1
+    provider list
+    provider update vercel --key-env SEXTON_TEST_KEY
+    model update {OLD} --display-name x
+    model promote {CLAUDE}
+    provider delete openai --heir {CLAUDE}
+    undo 1
+    history
+    guard add
+    upgrade
+    downgrade 0003
+    upgrade
+    adopt
+    grants repairer --to x
+"""
+
+
+@pytest.fixture(scope="module")
+def intruder(administrator):
+    name = f"squatter_{os.getpid()}"
+    administrator.execute(f"create role {name}")
+    yield name
+    administrator.execute(f"drop role {name}")
+
+
+@pytest.fixture
+def scene(database, capfd, intruder, monkeypatch):
+    """Prepare a database and let the intruder type SQL: a function that runs commands."""
+    monkeypatch.setenv("SEXTON_TEST_KEY", KEY)
+
+    def make(revision, typed, prepare=None):
+        url = database(revision)
+        with contextlib.closing(connect(url, name="tests")) as connection:
+            connection.execute(TRAP.replace("INTRUDER", intruder))
+            if prepare:
+                prepare(connection)
+            [row] = connection.execute(
+                "select current_user as me, current_database() as db"
+            )
+            connection.execute(f"grant create on database {row['db']} to {intruder}")
+            connection.execute(f"grant create, usage on schema public to {intruder}")
+            connection.execute(f"set role {intruder}")
+            connection.execute(typed.replace("SUPERUSER", f'"{row["me"]}"'))
+            connection.execute("reset role")
+
+        def play(commands=COMMANDS):
+            codes = {}
+            for line in commands.strip().splitlines():
+                command = line.strip()
+                result = Cli(url, capfd)(*command.split())
+                codes[command] = result.code
+                assert result.code in (0, 1, 2, 3, 4, 5, 6), (command, result.stderr)
+                with contextlib.closing(connect(url, name="tests")) as connection:
+                    [row] = connection.execute("select is_called as is from trap.count")
+                    assert not row["is"], f"{command} ran the intruder's code"
+            return codes
+
+        play.url = url
+        return play
+
+    return make
+
+
+def shadows(schema):
+    """The product's tables once more, with triggers, in a schema of the intruder's."""
+    lines = [f"create schema {schema};"]
+    for table in TABLES:
+        name = f"{schema}.{table}"
+        lines.append(
+            f"create table {name} (like public.{table} including defaults);"
+            f"alter table {name} add column t boolean default trap.spring();"
+            f"create trigger t before insert or update or delete on {name} "
+            "for each row execute function trap.row();"
+            f"create trigger s after insert or update or delete on {name} "
+            "for each statement execute function trap.row();"
+            f"create policy p on {name} using (trap.spring());"
+            f"alter table {name} enable row level security;"
+            f"alter table {name} force row level security;"
+        )
+    return "\n".join(lines)
+
+
+def views(schema):
+    """The same as views, which run code as soon as they are read."""
+    return f"create schema {schema};" + "".join(
+        f"create view {schema}.{table} as select * from public.{table} where trap.spring();"
+        for table in TABLES
+    )
+
+
+# What rooms still have to make safe.
+NOT_YET = [views]
+
+
+def readable(connection):
+    fill(connection)
+    connection.execute("grant select on all tables in schema public to public")
+
+
+@pytest.mark.parametrize("kind", [k for k in (shadows, views) if k not in NOT_YET])
+def test_tables_in_the_schema_of_the_superusers_name(scene, kind):
+    play = scene("head", kind("SUPERUSER"), readable)
+    assert 5 in play().values()
+
+
+JOURNAL = """
+    create schema sexton;
+    create table sexton.runs (run bigint generated always as identity primary key,
+        at timestamptz default now(), kind text, actor text, role text, os_user text,
+        plan text, options jsonb, finished boolean, undone_by bigint, txid bigint,
+        batched boolean, lost jsonb);
+    create table sexton.changes (run bigint, step bigint, check_name text,
+        table_name text, key jsonb, before jsonb, after jsonb, why text, relation oid,
+        table_schema text, withheld text[], role text, txid bigint);
+    create trigger t before insert or update on sexton.runs
+        for each row execute function trap.row();
+    create trigger t before insert or update on sexton.changes
+        for each row execute function trap.row();
+"""
+
+
+@pytest.mark.parametrize("typed", [JOURNAL])
+@pytest.mark.parametrize("revision", ["upstream"])
+def test_the_schema_sexton_of_somebody_else(scene, revision, typed):
+    play = scene(revision, typed)
+    codes = play(
+        """
+        upgrade
+        adopt --apply
+        status
+        audit --confirm-after 0
+        provider add google --key-env SEXTON_TEST_KEY
+        provider delete google
+        repair --apply
+        history
+        undo 1
+        """
+    )
+    assert codes["upgrade"] in (4, 5)

@@ -5,8 +5,17 @@ import contextlib
 import psycopg
 import pytest
 
-from sexton.database import connect, database, redact, scalar, snapshot, transact
-from sexton.errors import Busy, ConnectionFailed, WrongSchema
+from sexton.database import (
+    connect,
+    database,
+    place,
+    require_read_committed,
+    scalar,
+    snapshot,
+    transact,
+)
+from sexton.errors import Busy, ConnectionFailed, Refused, WrongSchema
+from sexton.redaction import redact
 
 
 @pytest.mark.parametrize(
@@ -33,7 +42,7 @@ def test_no_failure_shows_a_password(address):
 
 
 def test_redaction_knows_urls_and_keys():
-    assert redact("postgresql://bob:pw@h/x") == "postgresql://bob:***@h/x"
+    assert redact("postgresql://bob:pw@h/x") == "postgresql://***@h/x"
     assert redact("host=h password='p w' user=u") == "host=h password=*** user=u"
 
 
@@ -106,3 +115,51 @@ def test_trying_again_ends(connection):
 
     with pytest.raises(psycopg.errors.DeadlockDetected):
         transact(connection, work)
+
+
+def test_idle_sessions_are_not_ended_by_the_servers_settings(url):
+    timeouts = "-c idle_in_transaction_session_timeout=1s"
+    with contextlib.closing(connect(url, name="tests")) as first:
+        if first.info.server_version >= 140000:
+            timeouts += " -c idle_session_timeout=1s"
+    strict = psycopg.conninfo.make_conninfo(url, options=timeouts)
+    with contextlib.closing(connect(strict, name="tests")) as opened:
+        for timeout in timeouts.replace("=1s", "").split(" -c ")[1:]:
+            query = "select current_setting(%s)"
+            assert scalar(opened, query, timeout.removeprefix("-c ")) == "0"
+
+
+LEVELS = ["repeatable read", "serializable"]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_writer_sees_what_was_committed_while_it_waited(url, level):
+    strict = psycopg.conninfo.make_conninfo(
+        url, options="-c default_transaction_isolation=" + level.replace(" ", "\\ ")
+    )
+    with contextlib.closing(connect(strict, name="tests")) as opened:
+
+        def work():
+            return scalar(opened, "select current_setting('transaction_isolation')")
+
+        assert transact(opened, work) == "read committed"
+        with opened.transaction():
+            assert work() == level
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_in_a_callers_transaction_of_another_level_nothing_is_written(url, level):
+    with psycopg.connect(url) as theirs:
+        theirs.execute(f"set transaction isolation level {level}")
+        with pytest.raises(Refused, match=f"the transaction is {level}"):
+            require_read_committed(theirs)
+        with pytest.raises(Refused, match=f"the transaction is {level}"):
+            transact(theirs, lambda: None)
+
+
+def test_a_connection_says_where_it_leads(url):
+    with contextlib.closing(connect(url, name="tests")) as opened:
+        found = place(opened)
+        assert (found.database, found.role) == (opened.info.dbname, opened.info.user)
+        assert f"{found.database} at " in str(found)
+        assert str(found).endswith(f" as {found.role}")

@@ -13,6 +13,7 @@ from sexton import database
 from sexton.chat import locks, models
 from sexton.database import scalar, transact
 from sexton.errors import Busy
+from sexton.server_errors import to_sexton_error
 from tests.support.tools import add_chat, add_model, add_provider, second_connection, table
 
 KEY = "sk-very-made-up"
@@ -235,5 +236,5 @@ def test_what_loses_every_time_ends_as_busy(connection, monkeypatch, error):
 
     with pytest.raises(error) as lost:
         transact(connection, lose)
-    assert isinstance(database.to_sexton_error(lost.value), Busy)
+    assert isinstance(to_sexton_error(lost.value), Busy)
     assert len(tries) == database.ATTEMPTS

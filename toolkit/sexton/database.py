@@ -1,4 +1,4 @@
-"""Connections: where the database is, how errors read, and how often to try again.
+"""Connections: where the database is, what it is told, and how often to try again.
 
 The address follows libpq's rules: a URL or key=value string, else `DATABASE_URL`, else the
 PG* variables, the service file and `.pgpass`. `embedded:DIR` runs a server in DIR.
@@ -10,22 +10,19 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg import conninfo, errors
+from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
-from sexton.errors import (
-    Busy,
-    ConnectionFailed,
-    Incomplete,
-    Refused,
-    SextonError,
-    WrongSchema,
-)
+from sexton.errors import ConnectionFailed, Refused
+from sexton.printable import printable
+from sexton.redaction import redact
+from sexton.server_errors import BUSY_STATES, to_connection_error, to_sexton_error
 
 Connection = psycopg.Connection[DictRow]
 Result = TypeVar("Result")
@@ -75,10 +72,10 @@ def address_of(url: str | None) -> Iterator[str]:
 
 
 def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
-    """Connect to a libpq connection string; raises ConnectionFailed."""
+    """Connect to a libpq connection string; raises ConnectionFailed, or Busy."""
     try:
         parameters: dict[str, Any] = conninfo.conninfo_to_dict(address)
-    except psycopg.Error as error:
+    except (psycopg.Error, ValueError) as error:  # ValueError: not UTF-8
         del error  # libpq quotes what it cannot read, password included
         raise ConnectionFailed(
             "the database URL cannot be read: it is neither a URL nor key=value pairs",
@@ -87,6 +84,8 @@ def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
     if "PGCONNECT_TIMEOUT" not in os.environ:
         parameters.setdefault("connect_timeout", CONNECT_SECONDS)
     parameters.setdefault("application_name", name)
+    # Whatever PGCLIENTENCODING says: else names and values could not be read or printed.
+    parameters["client_encoding"] = "UTF8"
     try:
         connection: Connection = psycopg.connect(
             **parameters,
@@ -95,12 +94,60 @@ def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
             prepare_threshold=None,  # behind a pooler they meet another client's
         )
     except psycopg.Error as error:
-        raise ConnectionFailed(
-            f"cannot connect: {_last_line(redact(str(error), address))}",
-            hint=_where(address),
-        ) from None
+        said = redact(str(error), address)
+        raise to_connection_error(said, _where(address)) from None
+    try:
+        _settle(connection)
+    except BaseException:
+        connection.close()
+        raise
     connection.read_only = read_only or None
     return connection
+
+
+def _settle(connection: Connection) -> None:
+    """Note where names are looked up, and let nobody end a session that waits for others.
+
+    The path is noted before anything of ours changes it; `relations` asks for it.
+    """
+    [found] = rows(
+        connection,
+        """
+        select
+            pg_catalog.current_schemas(true)::pg_catalog.text[] as path,
+            array(
+                select name
+                from pg_catalog.unnest(array[
+                    'idle_session_timeout', 'idle_in_transaction_session_timeout'
+                ]) as name
+                where pg_catalog.current_setting(name, true) <> '0'::pg_catalog.text
+            ) as timeouts
+        """,
+    )
+    setattr(connection, "sexton_path", found["path"])  # noqa: B010 - for mypy
+    for timeout in found["timeouts"]:
+        connection.execute("select pg_catalog.set_config(%s, '0', false)", (timeout,))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a connection leads, and as whom it came there."""
+
+    database: str
+    host: str
+    port: int
+    role: str
+
+    def __str__(self) -> str:
+        """As a person reads it."""
+        at = self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
+        return printable(f"{self.database} at {at} as {self.role}")
+
+
+def place(connection: Connection) -> Place:
+    """Where a connection leads; behind a pooler, where it says it does."""
+    info = connection.info
+    return Place(info.dbname, info.host or "localhost", info.port, info.user)
 
 
 def _where(address: str) -> str:
@@ -111,83 +158,17 @@ def _where(address: str) -> str:
     return "no database was named: pass --url or set DATABASE_URL"
 
 
-def redact(text: str, address: str = "") -> str:
-    """Take passwords out of a message: those of `address`, and any in URL or key form."""
-    for secret in sorted(_secrets(address), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    text = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
-    return re.sub(r"(?i)(password\s*=\s*)('[^']*'|\S+)", r"\1***", text)
-
-
-def _secrets(address: str) -> set[str]:
-    """The password, and what libpq may take a mistyped one for.
-
-    Unescaped, `p@ss` makes `ss@host` the host, and `pa/ss` makes `pa` the port.
-    """
-    found = set()
-    with contextlib.suppress(psycopg.Error):
-        found.add(str(conninfo.conninfo_to_dict(address).get("password") or ""))
-    if match := re.search(r"://[^:@/]*:(.*)@", address):
-        found.update([match[1], *re.split(r"[@/?#:&=]", match[1])])
-    return {secret for secret in found if secret}
-
-
-def _last_line(text: str) -> str:
-    """The last of libpq's lines that says what happened, without its question.
-
-    It tells each address it tried on a line of its own; one of them is enough.
-    """
-    said = [line for line in map(str.strip, text.splitlines()) if line]
-    facts = [line for line in said if not line.startswith(("Is the server", "Multiple"))]
-    last = facts[-1] if facts else "no reason given"
-    return re.sub(r"^(- host.*?: |connection (failed|is bad): )*", "", last)
-
-
-BUSY_STATES = (
-    errors.LockNotAvailable,
-    errors.DeadlockDetected,
-    errors.SerializationFailure,
-)
-SCHEMA_STATES = (
-    errors.UndefinedTable,
-    errors.UndefinedColumn,
-    errors.UndefinedObject,
-    errors.InvalidSchemaName,
-)
-
-
-def to_sexton_error(error: psycopg.Error) -> SextonError:
-    """Say a server's error in one sentence, with Sexton's exit code."""
-    said = redact(error.diag.message_primary or _last_line(str(error)))
-    if isinstance(error, BUSY_STATES):
-        return Busy(f"busy: {said}")
-    if isinstance(error, SCHEMA_STATES):
-        return WrongSchema(said, hint="sexton status says what the database has")
-    if isinstance(error, errors.ReadOnlySqlTransaction):
-        return WrongSchema(
-            f"the server is read-only: {said}", hint="connect to the primary server"
-        )
-    if isinstance(error, errors.InsufficientPrivilege):
-        return Incomplete(said, hint="connect as a role that may")
-    if isinstance(error, errors.QueryCanceled):
-        return Incomplete(said)
-    if isinstance(error, psycopg.OperationalError):
-        return ConnectionFailed(f"the connection broke: {said}")
-    if isinstance(error, psycopg.IntegrityError):
-        return Refused(f"the database refused: {said}")
-    raise error
-
-
 def transact(connection: Connection, work: Callable[[], Result]) -> Result:
     """Run `work` in one transaction; try again, at most ATTEMPTS times, when it loses.
 
     A deadlock, a serialization failure or a lock timeout is another transaction's gain,
     not an error; the pauses between attempts are random, so that two losers do not meet
-    again. The last one leaves as the server's error, which `plain` reads as Busy.
+    again. The last one leaves as the server's error, which `to_sexton_error` reads as
+    Busy.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with connection.transaction():
+            with read_committed(connection), connection.transaction():
                 set_local(connection, "lock_timeout", LOCK_TIMEOUT)
                 return work()
         except BUSY_STATES:
@@ -195,6 +176,37 @@ def transact(connection: Connection, work: Callable[[], Result]) -> Result:
                 raise
             time.sleep(random.uniform(0.01, 0.05) * 2**attempt)
     raise AssertionError("unreachable")
+
+
+@contextlib.contextmanager
+def read_committed(connection: Connection) -> Iterator[None]:
+    """Let transactions that begin inside be READ COMMITTED, whatever the default is.
+
+    A writer's snapshot must not be older than its locks: it would overlook what others
+    committed while it waited.
+    """
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        require_read_committed(connection)
+        yield
+        return
+    before = connection.isolation_level
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.isolation_level = before
+
+
+def require_read_committed(connection: Connection) -> None:
+    """Refuse to write in a caller's own transaction of another isolation level."""
+    level = scalar(connection, "select pg_catalog.current_setting('transaction_isolation')")
+    if level != "read committed":
+        raise Refused(
+            f"the transaction is {level}: it would overlook what others commit while it "
+            "waits for their locks",
+            hint="begin it with: begin isolation level read committed",
+        )
 
 
 @contextlib.contextmanager
@@ -213,7 +225,7 @@ def snapshot(connection: Connection) -> Iterator[None]:
 
 def set_local(connection: Connection, parameter: LiteralString, value: str) -> None:
     """Set a parameter until the end of the transaction."""
-    connection.execute("select set_config(%s, %s, true)", (parameter, value))
+    connection.execute("select pg_catalog.set_config(%s, %s, true)", (parameter, value))
 
 
 @contextlib.contextmanager

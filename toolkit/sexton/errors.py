@@ -92,10 +92,20 @@ class Busy(SextonError):
     """The database is busy: a lock could not be had in the time given."""
 
     code = BUSY
-    hint = "nothing was changed; run the same command again"
+    hint = "try again"
 
 
 class RepairIncomplete(SextonError):
     """The repair did not cure what it set out to cure; nothing was kept."""
 
     code = INCOMPLETE
+
+
+class Unexpected(SextonError):
+    """A bug in Sexton."""
+
+    code = BUG
+    hint = "please report it, with the command and this line"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"a bug in Sexton: {what}")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sexton.database import Connection, rows, scalar
+from sexton.database import Connection, rows
 from sexton.errors import Refused
 
 # What our own statements see: pg_temp last, or a temporary table would come first.
@@ -48,12 +48,18 @@ def literal(text: str) -> str:
 
 def search_path(connection: Connection) -> list[str]:
     """The schemas in which the caller's names are looked up, in order."""
-    known: list[str] | None = getattr(connection, "sexton_path", None)
-    if known is not None:
-        return known
-    return list(
-        scalar(connection, "select pg_catalog.current_schemas(true)::pg_catalog.text[]")
+    # On a path of ours, the caller's is the one that was noted when we connected.
+    noted: list[str] | None = getattr(connection, "sexton_path", None)
+    [found] = rows(
+        connection,
+        """
+        select pg_catalog.current_setting('search_path') as setting,
+            pg_catalog.current_schemas(true)::pg_catalog.text[] as path
+        """,
     )
+    if noted is not None and str(found["setting"]).startswith("pg_catalog,"):
+        return noted
+    return list(found["path"])
 
 
 def resolve(connection: Connection, names: Iterable[str]) -> dict[str, Relation]:

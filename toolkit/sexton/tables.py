@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sexton.database import Connection, rows
 from sexton.relations import Relation, quoted, resolve
@@ -52,9 +53,17 @@ def read_tables(connection: Connection, names: Iterable[str]) -> dict[str, Table
 
 def describe(connection: Connection, relations: Mapping[str, Relation]) -> dict[str, Table]:
     """Each relation with its columns and key. One query, whatever the search path."""
+    oids = sorted(relation.oid for relation in relations.values())
+    return assemble(relations, rows(connection, COLUMNS, oids))
+
+
+def assemble(
+    relations: Mapping[str, Relation], found: Iterable[dict[str, Any]]
+) -> dict[str, Table]:
+    """The relations as tables, with the rows that `COLUMNS` returns for their oids."""
     columns: dict[int, dict[str, Column]] = {}
     keys: dict[int, dict[int, str]] = {}
-    for row in rows(connection, COLUMNS, sorted(r.oid for r in relations.values())):
+    for row in found:
         oid, place = row.pop("relation"), row.pop("place")
         column = Column(**row)
         columns.setdefault(oid, {})[column.name] = column

@@ -8,8 +8,10 @@ import psycopg
 from psycopg import errors
 
 from sexton.audit.outcome import STATEMENT_TIMEOUT, Options
-from sexton.database import Connection, rows, set_local, to_sexton_error
+from sexton.database import Connection, rows, set_local
+from sexton.errors import Unexpected
 from sexton.relations import SAFE_PATH
+from sexton.server_errors import to_sexton_error
 
 LOCK_TIMEOUT = "1s"  # an audit must not queue behind an incident, either
 TOGETHER = 5.0  # seconds for the statement that small tables' checks share
@@ -108,7 +110,7 @@ class Limits:
         if isinstance(error, errors.UndefinedTable | errors.UndefinedFunction):
             said = error.diag.message_primary
             return f"{said}; say tables in `reads`, and the schema of anything else"
-        try:
-            return to_sexton_error(error).message
-        except psycopg.Error:
+        found = to_sexton_error(error)
+        if isinstance(found, Unexpected):
             return f"the server said {error.sqlstate}: {error.diag.message_primary}"
+        return found.message

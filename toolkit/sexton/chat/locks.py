@@ -4,7 +4,7 @@ Upstream's server knows nothing of the first. It locks a provider's row, then wr
 configs; the same order here means that neither ever waits for the other in a circle.
 """
 
-from sexton.database import Connection, require_transaction, rows, scalar
+from sexton.database import Connection, rows, scalar
 from sexton.printable import printable
 
 # Any constant will do, as long as nobody else uses it: "sexton" as a number, twice.
@@ -18,7 +18,6 @@ def lock_election(connection: Connection) -> None:
     them see each other's old state: no default while a usable config lives, or a
     deadlock between tombstoning and promotion (domain facts 2.25 to 2.30).
     """
-    require_transaction(connection)
     scalar(
         connection,
         "select pg_catalog.pg_advisory_xact_lock(%s::pg_catalog.int8)",

@@ -72,7 +72,7 @@ def create_model(
         "enabled": enabled,
         "context_limit": context_limit,
         "compression_threshold": compression_threshold,
-        "options": dict(options or {}),
+        "options": {} if options is None else options,
     }
     values = model_values(given, new=True)
     with writing(connection, "model create", actor=actor, recorded=recorded) as tx:

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
+from psycopg import IsolationLevel
+
 from sexton.chat.locks import holders
 from sexton.chat.transaction import Row, Transaction, own, reading, writing
-from sexton.database import BUSY_STATES, Connection, transact
+from sexton.database import Connection, transact
 from sexton.errors import Busy
+from sexton.server_errors import BUSY_STATES
 
 
 class Effect(Protocol):
@@ -73,13 +76,16 @@ def run(
     the way, where it was a transaction of its own that found no way.
     """
     if not own(connection):
-        return _run(connection, operation, seen, actor, recorded)
-    work = functools.partial(_run, connection, operation, seen, actor, recorded)
+        return _run(connection, operation, seen, actor, recorded, True)
+    work = functools.partial(_run, connection, operation, seen, actor, recorded, False)
     return retried(connection, work)
 
 
 def retried(connection: Connection, work: Callable[[], Result]) -> Result:
     """Run `work` in a transaction, again where it loses; Busy says who is in the way."""
+    before = connection.isolation_level
+    # Whatever the role's default: what is read after a lock must be newer than it.
+    connection.isolation_level = IsolationLevel.READ_COMMITTED
     try:
         return transact(connection, work)
     except BUSY_STATES as error:
@@ -89,6 +95,9 @@ def retried(connection: Connection, work: Callable[[], Result]) -> Result:
             + (f"; in the way may be {names}" if names else ""),
             hint="nothing was changed; run the same command again",
         ) from None
+    finally:
+        if not connection.closed:
+            connection.isolation_level = before
 
 
 def _run(
@@ -97,8 +106,11 @@ def _run(
     seen: E | None,
     actor: str | None,
     recorded: bool,
+    restoring: bool,
 ) -> E:
-    with writing(connection, operation.kind, actor=actor, recorded=recorded) as tx:
+    kind = operation.kind
+    who: dict[str, Any] = {"actor": actor, "recorded": recorded}
+    with writing(connection, kind, **who, restoring=restoring) as tx:
         effect: E = operation.plan(tx).counted(tx, seen)
         operation.execute(tx, effect)
         done: Any = effect

@@ -12,8 +12,9 @@ from sexton.cascades import KEYS, Key, key_of
 from sexton.database import Connection, rows
 from sexton.errors import Refused, WrongSchema
 from sexton.printable import printable
+from sexton.relations import quoted, resolve
 from sexton.schema import columns
-from sexton.tables import VALUE_SETTINGS, Table, read_tables
+from sexton.tables import COLUMNS, VALUE_SETTINGS, Table, assemble
 
 MODELS = "chat_model_configs"
 PROVIDERS = "chat_providers"
@@ -74,6 +75,8 @@ STATE = f"""
             order by 1
         ) as rules,
         (select pg_catalog.json_agg(k) from ({KEYS}) k) as keys,
+        (select pg_catalog.json_agg(c) from ({COLUMNS.replace("%s", "%(oids)s")}) c)
+            as columns,
         array(
             select k.conname::pg_catalog.text
             from pg_catalog.pg_constraint k
@@ -141,15 +144,13 @@ def read_product(connection: Connection) -> Product:
     would hide a row is an error. Raises WrongSchema without the two tables that everything
     is about, Refused where row security hides rows.
     """
-    tables = {
-        name: replace(table, key=KEYS_OF.get(name, table.key))
-        for name, table in read_tables(connection, TABLES).items()
-    }
+    relations = resolve(connection, TABLES)
     for name in (PROVIDERS, MODELS):
-        if name not in tables:
+        if name not in relations:
             raise _missing(name)
-    oids = {name: table.relation.oid for name, table in tables.items()}
-    wanted = {"search_path": tables[MODELS].path, "row_security": "off", **VALUE_SETTINGS}
+    oids = {name: relation.oid for name, relation in relations.items()}
+    path = f"pg_catalog, {quoted(relations[MODELS].schema)}, pg_temp"
+    wanted = {"search_path": path, "row_security": "off", **VALUE_SETTINGS}
     parameters = {
         "names": list(wanted),
         "values": list(wanted.values()),
@@ -165,8 +166,9 @@ def read_product(connection: Connection) -> Product:
             hint="no option lifts this: connect as the tables' owner, "
             "or as a role with bypassrls",
         )
+    tables = assemble(relations, state["columns"])
     return Product(
-        tables=tables,
+        tables={n: replace(t, key=KEYS_OF.get(n, t.key)) for n, t in tables.items()},
         keys=[key_of(key) for key in state["keys"] or []],
         provider_keys=state["provider_keys"],
         before=state["before"],

@@ -180,6 +180,7 @@ def writing(
     *,
     actor: str | None = None,
     recorded: bool = True,
+    restoring: bool = True,
 ) -> Iterator[Transaction]:
     """The caller's transaction, with the election lock and a run in the journal.
 
@@ -187,6 +188,7 @@ def writing(
     the journal keeps. Raises Refused for an id that no user has, for another isolation
     than READ COMMITTED (what is read after a lock must be newer than it), and where the
     database would not do what is written; and what `journal.require_journal` raises.
+    With `restoring`, parameters are put back at the end, for the rest of the transaction.
     """
     require_transaction(connection)
     lock_election(connection)
@@ -202,7 +204,8 @@ def writing(
             error.hint = f"{error.hint}; or do without a record: --no-journal"
             raise
     yield Transaction(connection, product, user, Recorder(connection, run))
-    _put_back(connection, product)
+    if restoring:
+        _put_back(connection, product)
 
 
 def _put_back(connection: Connection, product: Product) -> None:

@@ -5,8 +5,9 @@ that `--help` stays quick.
 """
 
 import gc
+import itertools
 import json
-import os
+import re
 import sys
 from typing import Any
 
@@ -14,8 +15,11 @@ import click
 
 from sexton import __version__
 from sexton.cli import audit, fleet, grants, guard, repair, report, schema
-from sexton.errors import BUG, INCOMPLETE, USAGE, SextonError
+from sexton.cli.streams import Stream, guarded, open_missing, terminable
+from sexton.errors import INCOMPLETE, USAGE, SextonError, Unexpected, UsageError
+from sexton.printable import printable
 from sexton.project import current
+from sexton.redaction import redact
 
 EPILOG = """
 \b
@@ -25,7 +29,7 @@ Exit codes:
   2   wrong usage, or a selector that matched nothing
   3   incomplete: something errored, timed out or lacked permission
   4   no connection, or the wrong server or schema
-  5   refused by a guard, a precondition or a rule; nothing changed
+  5   refused: a safety limit, a stale plan, a precondition or a rule
   6   busy: a lock could not be had in time; try again
   70  a bug in Sexton
 """
@@ -81,44 +85,62 @@ def main(arguments: list[str] | None = None) -> None:
     # Importing makes many objects and no garbage, and a process that ends needs no search
     # for any: together an eighth of what an audit of a small database takes.
     gc.set_threshold(100_000, 20, 20)
-    code = run(sys.argv[1:] if arguments is None else arguments)
+    open_missing()
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # once more, while the first was being told
+        code = INCOMPLETE
     gc.freeze()
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
+    with guarded() as (out, _), terminable():
+        code = _run(arguments, out)
+        out.flush()
+        if out.error:
+            said = f"cannot write to standard output: {out.error.strerror}"
+            _say([], INCOMPLETE, said, "what was done is done; read it in another way", out)
+            code = max(code, INCOMPLETE)
+    return code
+
+
+def _run(arguments: list[str], out: Stream) -> int:
+    """Run a command; whatever goes wrong is said, and becomes an exit code."""
     try:
+        for argument in arguments:
+            if re.search("[\ud800-\udfff]", argument):
+                raise UsageError(f"the argument {argument!a} is not UTF-8")
         code = sexton.main(arguments, prog_name="sexton", standalone_mode=False)
-        sys.stdout.flush()
-    except SextonError as error:
-        return _say(arguments, error.code, *told(error, arguments), error.status)
+        return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         return USAGE
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         path = where.command_path if where else "sexton"
-        return _say(arguments, USAGE, error.format_message(), f"{path} --help", None)
-    except (KeyboardInterrupt, click.Abort):
-        return _say(
-            arguments, INCOMPLETE, "interrupted; what was not committed is undone", None
-        )
-    except BrokenPipeError:
-        # The reader has gone, as in `sexton audit | head`: that is its right.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INCOMPLETE
-    except Exception as error:
-        from sexton.database import redact
+        return _say(arguments, USAGE, error.format_message(), f"{path} --help", out)
+    except (KeyboardInterrupt, click.Abort) as error:
+        lines = ["interrupted; what was not committed is undone"]
+        lines += getattr(error, "__notes__", ())
+        return _say(arguments, INCOMPLETE, "\n".join(lines), None, out)
+    except (Exception, SystemExit) as error:
+        found = _understood(error)
+        message, hint = told(found, arguments)
+        return _say(arguments, found.code, message, hint, out, found.status)
 
-        said = redact(f"{type(error).__name__}: {error}")
-        return _say(
-            arguments,
-            BUG,
-            f"a bug in Sexton: {said}",
-            "please report it, with the command and this line",
-        )
-    return code if isinstance(code, int) else 0
+
+def _understood(error: BaseException) -> SextonError:
+    """An error in our words; what nobody foresaw is a bug."""
+    if isinstance(error, SextonError):
+        return error
+    psycopg = sys.modules.get("psycopg")
+    if psycopg and isinstance(error, psycopg.Error):
+        from sexton.server_errors import to_sexton_error
+
+        return to_sexton_error(error)
+    return Unexpected(f"{type(error).__name__}: {redact(str(error))}")
 
 
 def told(error: SextonError, arguments: list[str]) -> tuple[str, str | None]:
@@ -133,22 +155,20 @@ def _say(
     code: int,
     message: str,
     hint: str | None,
+    out: Stream,
     status: int | None = None,
 ) -> int:
-    if _wants_json(arguments):
+    """Say an error: on stdout as the one document there, or on stderr as text."""
+    if _wants_json(arguments) and not out.used:
         error: dict[str, Any] = {"code": code, "status": status}
         error |= {"message": message, "hint": hint}
         click.echo(json.dumps({"error": error}, indent=2, ensure_ascii=False))
-    else:
-        click.echo(f"sexton: {message}", err=True)
-        if hint:
-            click.echo(f"  next: {hint}", err=True)
+        return code
+    for line in (f"sexton: {message}", *([f"  next: {hint}"] if hint else [])):
+        click.echo("\n".join(map(printable, line.split("\n"))), err=True)
     return code
 
 
 def _wants_json(arguments: list[str]) -> bool:
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return any(
-        argument == "--format=json" or (argument == "--format" and value == "json")
-        for argument, value in pairs
-    )
+    pairs = itertools.pairwise(arguments)
+    return "--format=json" in arguments or ("--format", "json") in pairs

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -275,7 +274,6 @@ def audit(
         known=before.known() if before else {},
     )
     with (
-        _terminable(),
         address_of(url) as address,
         database(address, name="sexton audit", read_only=True) as connection,
         Progress(len(selected)) as progress,
@@ -384,22 +382,3 @@ def _accept(
         err=True,
     )
     return INCOMPLETE if report.verdict == "incomplete" else DONE
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Take SIGTERM, as cron and Kubernetes send it, for an interrupt."""
-    import signal
-    import threading
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

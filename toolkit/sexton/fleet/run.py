@@ -98,8 +98,8 @@ def _record(target: Target, place: str, begun: float, future: Future[Record]) ->
 
 def incomplete(base: Mapping[str, Any], reason: str) -> Record:
     """The record of a target that was not looked at, or not to its end."""
-    from sexton.database import redact
     from sexton.errors import INCOMPLETE
+    from sexton.redaction import redact
 
     return {
         **base,

@@ -37,7 +37,8 @@ def perform(kind: str, wanted: Wanted, target: Target) -> Record:
     """
     import psycopg
 
-    from sexton.database import redact, to_sexton_error
+    from sexton.redaction import redact
+    from sexton.server_errors import to_sexton_error
 
     begun = time.monotonic()
     try:

@@ -17,21 +17,14 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from sexton import journal
-from sexton.database import (
-    BUSY_STATES,
-    Connection,
-    rows,
-    scalar,
-    settings,
-    to_sexton_error,
-    transact,
-)
+from sexton.database import Connection, rows, scalar, settings, transact
 from sexton.errors import Busy, Refused, SextonError
 from sexton.locks import REPAIR
 from sexton.printable import printable
 from sexton.project import current
 from sexton.relations import SAFE_PATH
 from sexton.repair.changes import Block, Writer
+from sexton.server_errors import BUSY_STATES, to_sexton_error
 from sexton.tables import VALUE_SETTINGS
 
 SMALL = 2_000  # rows that one transaction may hold locked

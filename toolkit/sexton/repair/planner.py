@@ -11,7 +11,7 @@ import psycopg
 
 from sexton.check import Check, Rewrite, Severity, in_order
 from sexton.cure import Repair
-from sexton.database import Connection, rows, scalar, settings, to_sexton_error
+from sexton.database import Connection, rows, scalar, settings
 from sexton.errors import Incomplete, UsageError
 from sexton.project import all_checks, current
 from sexton.relations import SAFE_PATH
@@ -19,6 +19,7 @@ from sexton.repair import proposals, safety
 from sexton.repair.plan import VALIDITY, Action, Kind, Options, Plan, Skip
 from sexton.repair.simulation import Simulation
 from sexton.schema import visible_revision
+from sexton.server_errors import to_sexton_error
 from sexton.tables import VALUE_SETTINGS, Table, read_tables
 
 SKIPS = 100  # listed for each check; how many more there are is said

@@ -13,12 +13,13 @@ from sqlalchemy import exc
 
 from sexton import schema
 from sexton.chat import schema as chat
-from sexton.database import Connection, connect, scalar, to_sexton_error
+from sexton.database import Connection, connect, scalar
 from sexton.ddl.waiting import Options
 from sexton.engine import engine
 from sexton.errors import Busy, Refused, SextonError, UsageError, WrongSchema, WrongServer
 from sexton.guard import facts, guard
 from sexton.project import current
+from sexton.server_errors import to_sexton_error
 from sexton.upgrade.drift import verify
 
 __all__ = ["BASE", "Options", "downgrade", "head", "revisions", "upgrade"]

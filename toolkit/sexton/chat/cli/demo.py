@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from sexton.errors import DONE, FINDINGS, SextonError
+from sexton.errors import DONE, FINDINGS, INCOMPLETE, SextonError
 
 
 @click.command()
@@ -161,5 +161,7 @@ def _type(command: str, expect: int = DONE) -> None:
     code = run(shlex.split(command))
     if code:
         click.echo(f"(exit {code})")
+    if code == INCOMPLETE:
+        raise click.Abort  # it was interrupted, and has said so
     if code != expect:
         raise AssertionError(f"sexton {command} exited with {code}, not {expect}")

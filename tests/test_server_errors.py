@@ -1,0 +1,189 @@
+"""Whose fault it is: the user's and the server's word is never a bug of Sexton's."""
+
+import contextlib
+import os
+
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from sexton.database import connect, database
+from sexton.errors import (
+    BUG,
+    Busy,
+    ConnectionFailed,
+    Incomplete,
+    Refused,
+    SextonError,
+    Unexpected,
+    WrongSchema,
+    WrongServer,
+)
+from sexton.server_errors import to_connection_error, to_sexton_error
+
+TRIGGER = """
+    create function pg_temp.refuse() returns trigger language plpgsql
+    as $$ begin %s; end $$;
+    create trigger refuse before insert on chat_providers
+    for each row execute function pg_temp.refuse();
+"""
+INSERT = "insert into chat_providers (provider) values ('openai')"
+
+
+def fault(connection, *statements):
+    """What Sexton says of the first statement that fails."""
+    for statement in statements:
+        try:
+            connection.execute(statement)
+        except psycopg.Error as error:
+            return to_sexton_error(error)
+    raise AssertionError("nothing failed")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise exception 'not on a Friday'",
+        "perform 1 / 0",
+        "perform from no_such_table",
+        "perform no_such_function()",
+    ],
+)
+def test_a_triggers_word_is_no_bug(connection, body):
+    found = fault(connection, TRIGGER % body, INSERT)
+    assert isinstance(found, Refused)
+    assert "the database's own code refused: " in found.message
+    assert "CONTEXT" not in found.message
+
+
+SERVERS = {
+    "select 1 / 0": Refused,
+    "select '\\u0000'::jsonb": Refused,
+    "select 'NaN'::json": Refused,
+    "insert into chat_providers default values": Refused,
+    "create table chat_providers ()": Refused,
+    "create view v as select 1; insert into v values (1)": Refused,
+    "create table t (a int); create rule r as on insert to t do instead nothing; "
+    "insert into t values (1) returning a": Refused,
+    "set statement_timeout = 10; select pg_sleep(9)": Incomplete,
+    "set role pg_monitor; select from chat_providers": Incomplete,
+    "set default_transaction_read_only = on; create table t ()": WrongServer,
+    "select convert_from('\\xff', 'UTF8')": Incomplete,
+    "select from chat_providers where no_such_thing": Unexpected,
+    "select from chats join chat_provideers on true": Unexpected,
+    "select form chats": Unexpected,
+    "select no_such_function()": Unexpected,
+}
+
+
+@pytest.mark.parametrize("statement", SERVERS)
+def test_each_gets_its_own_exit_code(connection, statement):
+    found = fault(connection, *statement.split("; "))
+    expected = SERVERS[statement]
+    assert isinstance(found, SextonError)
+    assert type(found) is expected, found.message
+    assert (found.code == BUG) == (expected is Unexpected)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("53100", Incomplete),
+        ("53300", Busy),
+        ("XX001", Incomplete),
+        ("25P04", Incomplete),
+        ("22P05", Incomplete),
+        ("57P01", ConnectionFailed),
+    ],
+)
+def test_states_that_no_test_can_bring_about(state, expected):
+    error = psycopg.errors.lookup(state)("said")
+    assert type(to_sexton_error(error)) is expected
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["select from chat_providers", "select from sexton.runs", "select * from no.chats"],
+)
+def test_a_missing_table_of_the_projects_is_the_wrong_schema(database, statement):
+    with contextlib.closing(connect(database("empty"), name="tests")) as empty:
+        assert isinstance(fault(empty, statement), WrongSchema)
+
+
+def test_a_missing_column_of_the_projects_is_the_wrong_schema(database):
+    with contextlib.closing(connect(database("0001"), name="tests")) as old:
+        found = fault(old, "select c.deleted_at from chat_model_configs c")
+        assert isinstance(found, WrongSchema)
+
+
+def test_a_name_cannot_forge_a_line(connection):
+    found = fault(connection, 'select from "chats\nok  all is well"')
+    assert "\n" not in found.message
+    assert "\x1b" not in fault(connection, 'select from "\x1b[2J"').message
+
+
+def test_too_many_connections_is_busy(administrator, url):
+    role = f"crowd_{os.getpid()}"
+    administrator.execute(f"create role {role} login connection limit 1")
+    address = conninfo.make_conninfo(url, user=role)
+    try:
+        with (
+            contextlib.closing(connect(address, name="tests")),
+            pytest.raises(Busy, match="too many connections") as raised,
+            database(address),
+        ):
+            pass
+        assert "--jobs" in (raised.value.hint or "")
+    finally:
+        administrator.execute(f"drop role {role}")
+
+
+def test_each_refusal_has_its_own_hint(url):
+    for changes, hint in (
+        ({"dbname": "nowhere"}, "name of the database"),
+        ({"user": "nobody_at_all"}, "name of the user"),
+        ({"port": "1"}, "the server is up"),
+    ):
+        address = conninfo.make_conninfo(url, **changes)
+        with pytest.raises(ConnectionFailed) as raised:
+            connect(address, name="tests")
+        assert hint in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ('FATAL:  password authentication failed for user "x"', "password"),
+        ("FATAL:  no pg_hba.conf entry for host", "pg_hba"),
+        ("server does not support SSL, but SSL was required", "sslmode"),
+        ("FATAL:  the database system is starting up", "try again"),
+    ],
+)
+def test_refusals_in_libpqs_words(said, hint):
+    found = to_connection_error(f'connection to server at "h" failed: {said}', "else")
+    assert isinstance(found, ConnectionFailed)
+    assert hint in (found.hint or "")
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_databases_of_other_encodings(administrator, encoding, monkeypatch):
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    name = f"sexton_{encoding.lower()}_{os.getpid()}"
+    administrator.execute(
+        f"create database {name} encoding '{encoding}' locale 'C' template template0"
+    )
+    try:
+        address = conninfo.make_conninfo(administrator.info.dsn, dbname=name)
+        with contextlib.closing(connect(address, name="tests")) as there:
+            there.execute("create table t (a text)")
+            there.execute("insert into t values (%s)", ("plain",))
+            if encoding == "LATIN1":
+                there.execute("insert into t values (%s)", ("ä",))
+                assert isinstance(fault(there, "insert into t values ('€')"), Incomplete)
+                rows = there.execute("select a from t order by a").fetchall()
+                assert [row["a"] for row in rows] == ["plain", "ä"]
+            else:
+                there.execute("insert into t values (convert_from('\\xff', 'SQL_ASCII'))")
+                assert isinstance(fault(there, "select a from t"), Incomplete)
+    finally:
+        administrator.execute(f"drop database {name} with (force)")

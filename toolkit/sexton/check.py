@@ -5,6 +5,7 @@ state in one sentence; how it comes about and what breaks; what the repair does 
 or what a person must decide.
 """
 
+import copy
 import enum
 import graphlib
 import inspect
@@ -166,6 +167,14 @@ class Check:
         self._set("reads", reads)
         if not isinstance(self.repair, tuple):
             self._set("repair", (self.repair,))
+
+    def ranked(self, severity: Severity | None) -> "Check":
+        """The same check with another severity, where one is given."""
+        if severity is None:
+            return self
+        made = copy.copy(self)
+        made._set("severity", severity)
+        return made
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

@@ -5,22 +5,29 @@ checks, revisions, secrets, and what must be there or be locked. The chat produc
 in.
 """
 
+import contextlib
 import importlib
 import importlib.util
+import os
+import re
+import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sexton.check import Check, in_order
+from sexton.check import Check, Severity, in_order
 from sexton.errors import UsageError
 
 if TYPE_CHECKING:
     from sexton.database import Connection
+    from sexton.reference import Declarations
 
 BUILT_IN = {"chat": "sexton.chat.project"}  # name -> the module whose PROJECT it is
+PROJECT_FILES = ("sexton.toml", "pyproject.toml")
+NOWHERE = Path(__file__).parent / "nowhere"  # the revisions of who has none
 
 
 def _nothing(_: "Connection") -> None:
@@ -31,7 +38,10 @@ def _nothing(_: "Connection") -> None:
 class Project:
     """The declarations of one database.
 
-    `checks_folder` and `migrations` are directories that are loaded by path. `secrets`
+    `checks_folders` and `migrations` are directories that are loaded by path. `declared`
+    are the references, soft deletes and defaults of a project file, `severities` what it
+    ranks otherwise, `options` what it says of `audit`; `alembic` is the team's own
+    alembic.ini. `secrets`
     are columns that never enter a plan, the journal or a report; `sensitive` are those
     that do unless their value matches a regular expression of the server's. `writable`
     says which columns of which tables the project's own commands write, by the tables'
@@ -43,8 +53,13 @@ class Project:
     """
 
     name: str
-    checks_folder: Path
-    migrations: Path
+    checks_folders: tuple[Path, ...] = ()
+    migrations: Path = NOWHERE
+    file: Path | None = None
+    alembic: Path | None = None
+    declared: "Declarations | None" = None
+    severities: Mapping[str, Severity] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
     sensitive: Mapping[str, str] = field(default_factory=dict)
     writable: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -55,14 +70,103 @@ class Project:
 
     @cached_property
     def checks(self) -> dict[str, Check]:
-        """The project's checks by name, in alphabetical order."""
-        return refuse_circles(load_checks(self.checks_folder, f"{self.name}_checks"))
+        """The project's checks by name, in alphabetical order; raises UsageError."""
+        found: dict[str, Check] = {}
+        for place, folder in enumerate(self.checks_folders):
+            package = f"{self.name}_checks{place or ''}"
+            self._add(found, load_checks(folder, package), f"{folder} has")
+        if self.declared:
+            from sexton.derived import checks
+
+            self._add(found, checks(self.declared, f"{self.name}_checks"), f"{self.file}:")
+        ranks = self.severities
+        return refuse_circles({n: found[n].ranked(ranks.get(n)) for n in sorted(found)})
+
+    @staticmethod
+    def _add(found: dict[str, Check], more: Mapping[str, Check], where: str) -> None:
+        if twice := sorted(found.keys() & more):
+            raise UsageError(
+                f"{where} a check {twice[0]}, and there is one of that name already",
+                hint="give it another name",
+            )
+        found |= more
 
 
-@cache
+_in_use: Project | None = None
+
+
 def current() -> Project:
-    """The project in use."""
-    found: Project = importlib.import_module(BUILT_IN["chat"]).PROJECT
+    """The project in use: that of the project file, else the chat product."""
+    global _in_use
+    if _in_use is None:
+        _in_use = find()
+    return _in_use
+
+
+def use(project: Project) -> None:
+    """Make a project the one in use."""
+    global _in_use
+    _in_use = project
+
+
+@contextlib.contextmanager
+def afresh() -> Iterator[None]:
+    """Look for the project anew; afterwards the one in use is what it was."""
+    global _in_use
+    before, _in_use = _in_use, None
+    try:
+        yield
+    finally:
+        _in_use = before
+
+
+def find() -> Project:
+    """The project of the file that is found here or above; else the built-in one."""
+    file = find_file()
+    return load(file) if file else built_in("chat")
+
+
+def find_file() -> Path | None:
+    """`sexton.toml`, or a `pyproject.toml` with `[tool.sexton]`, here or above.
+
+    What another account has put there is not believed: it may name checks, which are
+    programs. Raises UsageError.
+    """
+    try:
+        start = Path.cwd()
+    except OSError:  # the working directory is gone
+        return None
+    for folder in (start, *start.parents):
+        for name in PROJECT_FILES:
+            file = folder / name
+            if not file.is_file() or (name == PROJECT_FILES[1] and not _speaks(file)):
+                continue
+            if file.stat().st_uid not in (os.geteuid(), 0):
+                raise UsageError(
+                    f"{file} belongs to another account: it is not read unasked",
+                    hint=f"if you trust it: sexton --config {shlex.quote(str(file))} …",
+                )
+            return file
+    return None
+
+
+def _speaks(file: Path) -> bool:
+    try:
+        return bool(re.search(rb"(?m)^\s*\[+tool\.sexton\b", file.read_bytes()))
+    except OSError:
+        return False
+
+
+def load(file: Path) -> Project:
+    """The project that a file declares; raises UsageError, naming what is wrong."""
+    from sexton import project_file
+
+    return project_file.load(file)
+
+
+def built_in(name: str) -> Project:
+    """A project that comes with Sexton."""
+    found: Project = importlib.import_module(BUILT_IN[name]).PROJECT
     return found
 
 

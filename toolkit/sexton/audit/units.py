@@ -145,7 +145,7 @@ def _share(checks: list[Check], facts: Facts) -> list[Unit]:
             continue
         known = facts.references[check.name]
         # A join must not double rows, nor may two checks mean different parents.
-        joins = known.unique and not (ref.parent_where or ref.parent_live or check.live)
+        joins = known.unique and not (ref.parent_where or ref.parent_live)
         joins = joins and not (known.collation or any(p.schema for p in known.pairs))
         if joins and parent in (None, ref):
             parent = ref
@@ -160,8 +160,18 @@ def _share(checks: list[Check], facts: Facts) -> list[Unit]:
 
 def _shared(checks: list[Check], parent: Reference | None, facts: Facts) -> Unit:
     columns, conditions, queries = [], [], []
+    # Bare columns are seen where no other table is, so that they can only be its own.
+    lives = [
+        f'(\n{check.live}\n) as "sexton live {place}"'
+        for place, check in enumerate(checks)
+        if check.live
+    ]
+    table = identifier(checks[0].table)
+    source = f"(select *, {', '.join(lives)} from {table})" if lives else table  # noqa: S608
     for place, check in enumerate(checks):
         condition = f"({_condition(check)})"
+        if check.live:
+            condition = f'(this."sexton live {place}" and {condition})'
         conditions.append(condition)
         columns.append(f"{condition} as c{place}")
         shown = {name: f"this.{identifier(name)}" for name in check.key}
@@ -175,7 +185,7 @@ def _shared(checks: list[Check], parent: Reference | None, facts: Facts) -> Unit
     join = f"left join {parent.source} parent on {parent.joined}" if parent else ""
     hits = f"""
         select {", ".join(columns)}
-        from {identifier(checks[0].table)} this {join}
+        from {source} this {join}
         where {" or ".join(conditions)}
     """  # noqa: S608 - the checks' own conditions
     tables = {n: q for check in checks for n, q in facts.exposed(check).items()}

@@ -67,7 +67,7 @@ WRITABLE = {
 
 PROJECT = Project(
     name="chat",
-    checks_folder=_folder("checks"),
+    checks_folders=(_folder("checks"),),
     migrations=_folder("migrations"),
     secrets=frozenset({"api_key"}),
     # Credentials before the host, or in the query.

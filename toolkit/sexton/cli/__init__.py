@@ -4,6 +4,7 @@ What is slow to import (SQLAlchemy, alembic, psycopg) is imported inside the com
 that `--help` stays quick.
 """
 
+import contextlib
 import gc
 import itertools
 import json
@@ -15,10 +16,11 @@ import click
 
 from sexton import __version__
 from sexton.cli import audit, fleet, grants, guard, repair, report, schema
+from sexton.cli.options import configured
 from sexton.cli.streams import Stream, guarded, open_missing, terminable
 from sexton.errors import INCOMPLETE, USAGE, SextonError, Unexpected, UsageError
 from sexton.printable import printable
-from sexton.project import current
+from sexton.project import afresh, current
 from sexton.redaction import redact
 
 EPILOG = """
@@ -36,12 +38,27 @@ Exit codes:
 
 
 class Sections(click.Group):
-    """A group that lists its commands in the order in which they were added."""
+    """A group that lists its commands in the order in which they were added.
+
+    Those of the project in use come last.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands' names."""
+        """The commands' names; of a project that cannot be read, the general ones."""
         del ctx
-        return list(self.commands)
+        more: list[str] = []
+        with contextlib.suppress(SextonError):
+            more = [str(command.name) for command in current().commands()]
+        return [*self.commands, *more]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        if found := super().get_command(ctx, cmd_name):
+            return found
+        for command in current().commands():
+            if command.name == cmd_name:
+                return configured(command, hidden=True)
+        return None
 
 
 @click.group(
@@ -75,9 +92,9 @@ for command in (
     fleet.fleet,
     grants.grants,
     report.report,
-    *current().commands(),
 ):
     sexton.add_command(command)
+configured(sexton)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -96,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
-    with guarded() as (out, _), terminable():
+    with guarded() as (out, _), terminable(), afresh():
         code = _run(arguments, out)
         out.flush()
         if out.error:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -30,6 +31,46 @@ def reading(command: Command) -> Command:
 def writing(command: Command) -> Command:
     """Give a command `--url`, `--format` and a `connection`."""
     return _with_connection(command, read_only=False)
+
+
+def _configure(
+    context: click.Context, parameter: click.Parameter, file: Path | None
+) -> None:
+    """Take the project of a file, and what it says of the command's options."""
+    del parameter
+    from sexton import project
+
+    if file:
+        project.use(project.load(file))
+    if context.info_name == "audit" and not context.resilient_parsing:
+        options = project.current().options
+        context.default_map = {
+            str(known.name): options[name]
+            for known in context.command.params
+            for option in known.opts
+            if (name := option.lstrip("-").replace("-", "_")) in options
+        }
+
+
+def configured(command: click.Command, *, hidden: bool = False) -> click.Command:
+    """Give a command, and those below it, `--config`."""
+    config = click.Option(
+        ["--config"],
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="The project file. [default: sexton.toml, or [tool.sexton] in "
+        "pyproject.toml, here or above]",
+        callback=_configure,
+        expose_value=False,
+        is_eager=True,
+        hidden=hidden,
+    )
+    if not any(known.name == "config" for known in command.params):
+        command.params.append(config)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            configured(below, hidden=True)
+    return command
 
 
 def _with_connection(command: Command, *, read_only: bool) -> Command:

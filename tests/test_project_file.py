@@ -1,0 +1,324 @@
+"""A project file: what is read of it, what is refused, and the checks that follow."""
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import sexton
+from sexton import project, project_file
+from sexton.check import Severity
+from sexton.cli.audit import audit
+from sexton.database import connect
+from sexton.errors import UsageError
+from tests.support import shop
+from tests.support.tools import Cli
+
+PACKAGE = Path(sexton.__file__).parent
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "sexton.toml"
+
+
+@pytest.fixture
+def shop_url(database):
+    url = database("empty")
+    shop.build(url)
+    return url
+
+
+@pytest.fixture
+def run(shop_url, file, capfd):
+    """Run a command with the shop's project file."""
+    file.write_text(shop.FILE)
+    cli = Cli(shop_url, capfd)
+    return lambda *arguments, **how: cli(*arguments, "--config", str(file), **how)
+
+
+def refused(file, text):
+    file.write_text('project = "x"\n' + text)
+    with pytest.raises(UsageError) as caught:
+        project.load(file)
+    assert caught.value.message.startswith(f"{file}: ")
+    return caught.value.message.removeprefix(f"{file}: ")
+
+
+REFERENCE = '[[reference]]\nchild = "a.b"\nparent = "c.d"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("refrence = []", "refrence is not known; did you mean reference?"),
+        ("qqq = 1", "qqq is not known: it is one of format, output,"),
+        (REFERENCE + "chil = 1", "reference[0].chil is not known; did you mean child?"),
+        (
+            REFERENCE * 2 + "live = 3",
+            "reference[1].live: expected `str | null`, got `int`: 3",
+        ),
+        ('[[reference]]\nchild = "a.b"', "reference[0]: `parent` is missing"),
+        (
+            REFERENCE + 'on_orphan = "tombstne"',
+            "reference[0].on_orphan: 'tombstne' is not known; did you mean tombstone?",
+        ),
+        (
+            REFERENCE + 'severity = "erorr"',
+            "reference[0].severity: 'erorr' is not known; did you mean error?",
+        ),
+        (
+            '[[reference]]\nchild = "a"\nparent = "c.d"',
+            "reference[0]: `a` names no column: write `table.column`",
+        ),
+        (
+            '[[reference]]\nchild = "a.b; drop table c"\nparent = "c(d"',
+            "reference[0]: `c(d` names no column",
+        ),
+        (
+            '[[reference]]\nchild = "a(b, c)"\nparent = "c.d"',
+            "reference[0]: a(b, c) -> c.d pairs 2 columns with 1",
+        ),
+        (REFERENCE + 'live = "true) or (true"', "reference[0]: `true) or (true` is no SQL"),
+        (REFERENCE + 'live = "x = \'a"', "reference[0]: `x = 'a` is no SQL condition"),
+        (REFERENCE + 'live = "a; b"', "reference[0]: `a; b` is no SQL condition"),
+        (
+            REFERENCE + 'on_orphan = "tombstone"',
+            "reference[0].on_orphan: a tombstone needs",
+        ),
+        (REFERENCE + "guard = true", "reference[0].guard: where every row counts"),
+        (REFERENCE * 2, "reference[1]: there is a check a_b_dangling already"),
+        (
+            REFERENCE + 'name = "No Name"',
+            "reference[0].name: expected `str` matching regex",
+        ),
+        ('[[soft_delete]]\ntable = "a"', "soft_delete[0]: a soft delete has a boolean"),
+        (
+            '[[soft_delete]]\ntable = "public.a"\ndeleted = "x"\n' + REFERENCE,
+            "public.a and a: write a table in one way",
+        ),
+        (
+            '[[default]]\ntable = "a"\nflag = "f"\nelect = ["a.b desc"]',
+            "default[0]: `a.b desc` is no order",
+        ),
+        ('statement_timeout = "1 fortnight"', "'1 fortnight' is no time"),
+        ('extends = "chatt"', "extends: 'chatt' is not built in; did you mean chat?"),
+        ('severity = { nothing = "info" }', "severity: there is no check nothing"),
+        ("project = 3", "Cannot overwrite a value"),
+        ("[", "Invalid initial character"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_path_and_the_nearest_name(file, text, message):
+    assert message in refused(file, text)
+
+
+def test_what_is_found_above_is_the_nearest(tmp_path, monkeypatch):
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    (tmp_path / "sexton.toml").write_text('project = "far"')
+    assert project.find().name == "far"
+    (tmp_path / "a" / "pyproject.toml").write_text('[tool.sexton]\nproject = "near"\n')
+    assert project.find().name == "near"
+    (tmp_path / "a" / "sexton.toml").write_text('project = "former"')
+    assert project.find().name == "former"
+    (tmp_path / "a" / "b" / "pyproject.toml").write_text("[tool.other]\nx = 'sexton'\n")
+    assert project.find().name == "former"
+
+
+def test_a_file_of_another_account_is_not_read_unasked(tmp_path, monkeypatch):
+    (tmp_path / "sexton.toml").write_text('project = "theirs"')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    owner = (tmp_path / "sexton.toml").stat().st_uid
+    if owner:
+        with pytest.raises(UsageError, match="belongs to another account"):
+            project.find()
+    else:
+        (tmp_path / "sexton.toml").unlink()
+        (tmp_path / "sexton.toml").write_text('project = "theirs"')
+        os.chown(tmp_path / "sexton.toml", 4242, -1)
+        with pytest.raises(UsageError, match="belongs to another account"):
+            project.find()
+
+
+def test_chat_is_built_in_alone_and_as_a_base(file):
+    file.write_text('project = "chat"')
+    chat = project.built_in("chat")
+    assert project.load(file).checks.keys() == chat.checks.keys()
+    file.write_text('project = "mine"\nextends = "chat"\n' + REFERENCE)
+    mine = project.load(file)
+    assert mine.checks.keys() - chat.checks.keys() == {"a_b_dangling"}
+    assert (mine.migrations, mine.secrets) == (chat.migrations, chat.secrets)
+
+
+def test_severities_and_own_checks_are_the_files(tmp_path, file):
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "odd.py").write_text(
+        '"""Odd.\n\nWhy.\n\nCure."""\n'
+        "from sexton.check import Check, Severity\n"
+        'check = Check(__name__, severity=Severity.ERROR, table="t", key=("id",), '
+        'message="{id}", where="this.id > 0")\n'
+    )
+    file.write_text(
+        'project = "x"\nchecks = ["checks"]\n[severity]\nodd = "info"\n' + REFERENCE
+    )
+    found = project.load(file).checks
+    assert {name: c.severity for name, c in found.items()} == {
+        "odd": Severity.INFO,
+        "a_b_dangling": Severity.ERROR,
+    }
+    assert found["odd"].explanation.startswith("Odd.")
+
+
+def test_the_schema_in_the_package_is_the_codes():
+    file = PACKAGE / "project.schema.json"
+    made = json.dumps(project_file.schema(), indent=2, sort_keys=True) + "\n"
+    assert file.read_text() == made, (
+        "write it anew: python -m sexton.project_file > toolkit/sexton/project.schema.json"
+    )
+    schema = json.loads(made)
+    jsonschema.validate(tomllib.loads(shop.FILE), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"project": "x", "refrence": []}, schema)
+
+
+def test_every_option_of_audit_has_its_long_name_in_the_file():
+    options = {
+        name.lstrip("-").replace("-", "_")
+        for parameter in audit.params
+        for name in parameter.opts
+        if name.startswith("--")
+    }
+    known = set(project_file.Options.__struct_fields__)
+    # The file's `checks` are folders, and it is no place for a database's address.
+    assert options - {"config", "url", "checks"} <= known, (
+        "add it to sexton.project_file.Options"
+    )
+
+
+def test_a_file_speaks_for_the_options_of_audit(run, file):
+    file.write_text('fail_on = "never"\nformat = "json"\nsample = 0\n' + shop.FILE)
+    result = run("audit", "--confirm-after", "0")
+    assert result.code == 0
+    assert all(not check["findings"] for check in result.json["checks"])
+    assert run("audit", "--confirm-after", "0", "--fail-on", "error").code == 1
+    file.write_text("sample = -1\n" + shop.FILE)
+    assert run("audit").code == 2
+
+
+# -- the checks ----------------------------------------------------------------------------
+
+FOUND = {
+    "addresses_default_ambiguous": [{"id": 3}, {"id": 4}],
+    "addresses_default_dangling": [{"id": 5}],
+    "addresses_default_missing": [{"customer_id": 1}],
+    "customers_deleted_at_implausible": [{"id": 4}],
+    "customers_half_deleted": [{"id": 3}],
+    "invoices_customer_id_dangling": [{"id": 2}, {"id": 4}],
+    "note_lines_without_note": [{"Tenant": 2, "No": "a", "place": 1}],
+    "staff_boss_id_dangling": [{"id": 4}],
+    "staff_deleted_at_implausible": [],
+}
+
+
+def test_every_declaration_finds_what_breaks_it(run):
+    result = run("audit", "--format", "json", "--confirm-after", "0")
+    assert result.code == 1, result.stderr
+    checks = {check["check"]: check for check in result.json["checks"]}
+    assert {
+        name: [finding["key"] for finding in check["findings"]]
+        for name, check in checks.items()
+    } == FOUND
+    assert {check["status"] for check in checks.values()} == {"pass", "fail"}
+    [line] = checks["note_lines_without_note"]["findings"]
+    assert line["table"] == "billing.Note Lines"
+    assert line["message"] == (
+        "billing.Note Lines (2, a, 1) names billing.Credit Notes (2, a), "
+        "which does not exist"
+    )
+
+
+def test_a_shared_scan_and_two_looks_find_the_same(run, monkeypatch):
+    monkeypatch.setattr("sexton.audit.units.LARGE", 0)
+    result = run("audit", "--format", "json", "--confirm-after", "10ms")
+    assert {
+        check["check"]: [finding["key"] for finding in check["findings"]]
+        for check in result.json["checks"]
+    } == FOUND
+
+
+def test_checks_and_explain_speak_of_declared_ones(run):
+    listed = run("checks", "--format", "json", database=False).json["checks"]
+    assert [check["check"] for check in listed] == sorted(FOUND)
+    for name in FOUND:
+        told = run("explain", name)
+        assert told.code == 0, told.stderr
+        assert len(told.stdout.split("\n\n")) > 3
+
+
+def test_nothing_of_the_product_is_left(run, file, monkeypatch):
+    monkeypatch.chdir(file.parent)
+    assert "no such command 'provider'" in run("provider", "list").stderr.lower()
+    assert "  provider" not in run("--help", database=False).stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            'child = "invoices.customer_id"',
+            'child = "invoices.custmer_id"',
+            "reference[0].child: invoices has no column custmer_id; "
+            "did you mean customer_id?",
+        ),
+        (
+            'parent = "customers.id"',
+            'parent = "costumers.id"',
+            "has no table costumers; did you mean customers?",
+        ),
+        ("billing.Note Lines", "Note Lines", "did you mean billing.Note Lines?"),
+        ('live = "not paid"', 'live = "not payed"', "reference[0].live: 'not payed' is no"),
+        ('live = "not paid"', "live = \"paid = 'x'\"", "is no condition over invoices"),
+        (
+            'id = ["Tenant", "No", "place"]',
+            'id = ["Tenant"]',
+            "billing.Note Lines has no unique key within (Tenant)",
+        ),
+    ],
+)
+def test_what_the_database_lacks_is_refused_by_the_nearest_name(
+    run, file, old, new, message
+):
+    file.write_text(shop.FILE.replace(old, new))
+    result = run("audit")
+    assert result.code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_key_that_tells_rows_apart_is_told(run, file):
+    file.write_text(shop.FILE.replace('id = ["Tenant", "No", "place"]', ""))
+    result = run("audit")
+    assert result.code == 2
+    assert 'write id = ["Tenant", "No", "place"] in one of its entries' in result.stderr
+
+
+def test_a_valid_key_spares_the_look(run, shop_url):
+    with connect(shop_url, name="tests") as connection:
+        connection.execute("delete from staff where id = 4")
+        connection.execute(
+            'delete from billing."Note Lines" where "No" = \'a\' and "Tenant" = 2'
+        )
+        connection.execute(
+            'alter table billing."Note Lines" add foreign key ("Tenant", "No") '
+            'references billing."Credit Notes"'
+        )
+    checks = {
+        check["check"]: check
+        for check in run("audit", "--format", "json", "--confirm-after", "0").json["checks"]
+    }
+    assert checks["note_lines_without_note"]["strategy"] == "constraint"

@@ -1,0 +1,170 @@
+"""Whether a database has what a project file declares, by the nearest right names."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from psycopg import errors
+
+from sexton.database import Connection, rows, settings
+from sexton.errors import UsageError
+from sexton.identifiers import identifier
+from sexton.reference import Declarations
+from sexton.relations import SAFE_PATH, Relation, expose, resolve
+
+TABLES = """
+    select
+        c.oid::pg_catalog.int8 as oid,
+        (
+            select pg_catalog.array_agg(a.attname::pg_catalog.text order by a.attnum)
+            from pg_catalog.pg_attribute a
+            where a.attrelid = c.oid and a.attnum > 0::pg_catalog.int2
+              and not a.attisdropped
+        ) as columns,
+        array(
+            select pg_catalog.jsonb_build_object(
+                'primary', i.indisprimary,
+                'columns', array(
+                    select a.attname::pg_catalog.text
+                    from pg_catalog.generate_series(
+                        0, i.indnkeyatts::pg_catalog.int4 - 1
+                    ) as k (n)
+                    join pg_catalog.pg_attribute a
+                      on a.attrelid = c.oid
+                     and a.attnum = (i.indkey::pg_catalog.int2[])[k.n]
+                    order by k.n
+                ),
+                'many', i.indnkeyatts
+            )
+            from pg_catalog.pg_index i
+            where i.indrelid = c.oid and i.indisunique and i.indisvalid
+              and i.indpred is null
+            order by i.indisprimary desc, i.indexrelid
+        ) as keys
+    from pg_catalog.pg_class c
+    where c.oid = any (%s::pg_catalog.int8[]::pg_catalog.oid[])
+"""
+
+
+def require(connection: Connection, declared: Declarations, file: Path) -> None:
+    """Insist on the tables, columns, keys and conditions of a file; raises UsageError."""
+    wanted = declared.tables()
+    if not wanted:
+        return
+    relations = resolve(connection, wanted)
+    for table, columns in wanted.items():
+        if table not in relations:
+            raise _absent_table(connection, file, table, next(iter(columns.values()), ""))
+    known = {
+        row["oid"]: row
+        for row in rows(connection, TABLES, [r.oid for r in relations.values()])
+    }
+    for table, columns in wanted.items():
+        there = known[relations[table].oid]
+        for column, path in columns.items():
+            if column not in there["columns"]:
+                near = _near(column, there["columns"])
+                raise UsageError(
+                    f"{file}: {path}: {table} has no column {column}{near}", hint=HINT
+                )
+    for table, entry in declared.entries():
+        _require_id(file, table, declared.id(table), known[relations[table].oid])
+        del entry
+    _require_conditions(connection, declared, file, relations)
+
+
+HINT = "correct the project file, or connect to the database that it is about"
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _absent_table(connection: Connection, file: Path, table: str, path: str) -> UsageError:
+    found = rows(
+        connection,
+        """
+        select n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as name
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.relkind = any (array['r', 'p', 'v', 'm', 'f']::pg_catalog."char"[])
+          and n.nspname <> all (array['pg_catalog', 'information_schema']
+              ::pg_catalog.name[])
+        """,
+    )
+    names = [row["name"] for row in found if "." not in table]
+    names += [f"{row['schema']}.{row['name']}" for row in found]
+    elsewhere = [n for n in names if n.endswith(f".{table}")]
+    near = f"; did you mean {elsewhere[0]}?" if elsewhere else _near(table, names)
+    return UsageError(
+        f"{file}: {path}: {connection.info.dbname} has no table {table}{near}", hint=HINT
+    )
+
+
+def _require_id(
+    file: Path, table: str, id: tuple[str, ...], there: Mapping[str, Any]
+) -> None:
+    """Insist that the columns which tell rows apart do so."""
+    keys = [key["columns"] for key in there["keys"] if len(key["columns"]) == key["many"]]
+    if any(set(key) <= set(id) for key in keys) and set(id) <= set(there["columns"]):
+        return
+    better = ", ".join(f'"{column}"' for column in keys[0]) if keys else ""
+    told = f"no unique key within ({', '.join(id)})"
+    raise UsageError(
+        f"{file}: {table} has {told}, so its rows cannot be told apart",
+        hint=f"write id = [{better}] in one of its entries"
+        if keys
+        else f"give {table} a primary key",
+    )
+
+
+def _require_conditions(
+    connection: Connection,
+    declared: Declarations,
+    file: Path,
+    relations: Mapping[str, Relation],
+) -> None:
+    """Let the server read every condition over its own table; it looks at no row."""
+    asked: dict[tuple[str, str], str] = {}
+    for n, ref in enumerate(declared.reference):
+        for name, table, text in (
+            ("live", ref.source.table, ref.live),
+            ("parent_live", ref.target.table, ref.parent_live),
+        ):
+            if text:
+                asked.setdefault((table, text), f"reference[{n}].{name}")
+    for n, (table, flag) in enumerate(declared.defaults()):
+        if flag.among:
+            asked.setdefault((table, flag.among), f"default[{n}].among")
+    if not asked:
+        return
+    try:
+        _read(connection, list(asked), relations)
+    except errors.Error:
+        for (table, text), path in asked.items():
+            try:
+                _read(connection, [(table, text)], relations)
+            except (errors.ProgrammingError, errors.DataError) as error:
+                raise UsageError(
+                    f"{file}: {path}: {text!r} is no condition over {table}: "
+                    f"{error.diag.message_primary}",
+                    hint="name the table's own columns; write types, functions and "
+                    "operators that do not lie in pg_catalog with their schema",
+                ) from None
+        raise
+
+
+def _read(
+    connection: Connection,
+    conditions: list[tuple[str, str]],
+    relations: Mapping[str, Relation],
+) -> None:
+    parts = [
+        f"exists (select from {identifier(table)} where (\n{text}\n))"
+        for table, text in conditions
+    ]
+    query: Any = expose(f"select 1 where false and ({' or '.join(parts)})", relations)
+    with connection.transaction(), settings(connection, {"search_path": SAFE_PATH}):
+        connection.execute(query.replace("%", "%%"), ())

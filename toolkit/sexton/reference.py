@@ -1,0 +1,264 @@
+"""Declarations: the references, soft deletes and defaults of any team's tables.
+
+They are what a project file holds, entry by entry; `derived` makes checks of them. Names
+are as the catalogs have them; quotes are needed around a name that holds a dot, a comma, a
+bracket or a blank at its end. Conditions are SQL over the bare columns of one table.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+
+from sexton.check import Severity
+from sexton.identifiers import identifier
+
+_NAME = r'(?:"(?:[^"]|"")+"|[^".(),\s](?:[^".(),]*[^".(),\s])?)'
+_TABLE = re.compile(rf"\s*(?:({_NAME})\s*\.\s*)?({_NAME})\s*")
+_COLUMNS = re.compile(
+    rf"\s*((?:{_NAME}\s*\.\s*)?{_NAME})\s*"
+    rf"(?:\.\s*({_NAME})|\(\s*({_NAME}(?:\s*,\s*{_NAME})*)\s*\))\s*"
+)
+_DIRECTION = re.compile(
+    r"(?:\s+(?:asc|desc))?(?:\s+nulls\s+(?:first|last))?\s*$", re.IGNORECASE
+)
+_CHECK = re.compile(r"[a-z_][a-z0-9_]{0,99}")
+
+CheckName = Annotated[str, msgspec.Meta(pattern=f"^{_CHECK.pattern}$")]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A table, `[schema.]name`, and some of its columns."""
+
+    table: str
+    columns: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """How people write it: `invoices.customer_id`, or `invoices(tenant_id, no)`."""
+        if len(self.columns) == 1:
+            return f"{self.table}.{self.columns[0]}"
+        return f"{self.table}({', '.join(self.columns)})"
+
+
+def table(text: str) -> str:
+    """A table's `[schema.]name` without quotes; raises ValueError."""
+    found = _TABLE.fullmatch(text)
+    if not found:
+        raise ValueError(f"`{text}` names no table: write `table` or `schema.table`")
+    names = [_bare(name) for name in found.groups() if name]
+    if any("." in name for name in names):
+        raise ValueError(f"`{text}`: a table whose name holds a dot cannot be declared")
+    return ".".join(names)
+
+
+def columns(text: str) -> Place:
+    """What `[schema.]table.column` or `[schema.]table(a, b)` names; raises ValueError."""
+    found = _COLUMNS.fullmatch(text)
+    if not found:
+        raise ValueError(
+            f"`{text}` names no column: write `table.column`, `schema.table.column` or, "
+            "of a composite one, `table(a, b)`"
+        )
+    named = [found[2]] if found[2] else re.findall(_NAME, found[3])
+    return Place(table(found[1]), tuple(_bare(name) for name in named))
+
+
+def _bare(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def condition(text: str) -> None:
+    """Insist on one SQL condition, closed in itself; raises ValueError."""
+    # What stands in quotes, dollar quotes and comments says nothing.
+    bare = re.sub(
+        r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\$\w*\$).*?\1|--[^\n]*|/\*.*?\*/",
+        " ",
+        text,
+        flags=re.DOTALL,
+    )
+    depth = 0
+    for sign in re.findall(r"[()]", bare):
+        depth += 1 if sign == "(" else -1
+        if depth < 0:
+            break
+    if depth or re.search(r"[;'\"]|/\*|\$\w*\$|\x00", bare) or not bare.strip():
+        raise ValueError(f"`{text}` is no SQL condition, closed in itself")
+
+
+class SoftDelete(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rows of this table die by mark: a boolean column, a timestamp column, or both."""
+
+    table: str
+    deleted: str = ""
+    deleted_at: str = ""
+    id: tuple[str, ...] = ()
+    name: CheckName | None = None
+    severity: Severity = Severity.ERROR
+
+    def __post_init__(self) -> None:
+        """Insist on a mark."""
+        table(self.table)
+        if not (self.deleted or self.deleted_at):
+            raise ValueError(
+                "a soft delete has a boolean column `deleted`, a timestamp column "
+                "`deleted_at`, or both"
+            )
+
+    @property
+    def live(self) -> str:
+        """The condition that a row lives, over the table's bare columns."""
+        if self.deleted:
+            return f"not {identifier(self.deleted)}"
+        return f"{identifier(self.deleted_at)} is null"
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every value of the child's columns should be a key of the parent's."""
+
+    child: str
+    parent: str
+    live: str | None = None
+    parent_live: str | None = None
+    key: Literal["foreign", "none", "any"] = "any"
+    guard: bool = False
+    on_orphan: Literal["tombstone", "null", "delete", "report"] = "report"
+    severity: Severity = Severity.ERROR
+    id: tuple[str, ...] = ()
+    name: CheckName | None = None
+
+    def __post_init__(self) -> None:
+        """Insist on columns that pair off, and on conditions."""
+        mine, theirs = len(self.source.columns), len(self.target.columns)
+        if mine != theirs:
+            raise ValueError(
+                f"{self.label} pairs {mine} columns with {theirs}: write as many of each"
+            )
+        for text in (self.live, self.parent_live):
+            if text:
+                condition(text)
+
+    @property
+    def source(self) -> Place:
+        """The child's table and columns."""
+        return columns(self.child)
+
+    @property
+    def target(self) -> Place:
+        """The parent's table and columns."""
+        return columns(self.parent)
+
+    @property
+    def label(self) -> str:
+        """How people call it: `invoices.customer_id -> customers.id`."""
+        return f"{self.source.label} -> {self.target.label}"
+
+
+class Default(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row among the live ones, or one of each group, carries a flag."""
+
+    table: str
+    flag: str
+    per: tuple[str, ...] = ()
+    among: str | None = None
+    elect: tuple[str, ...] = ()
+    required: bool = False
+    severity: Severity = Severity.ERROR
+    id: tuple[str, ...] = ()
+    name: CheckName | None = None
+
+    def __post_init__(self) -> None:
+        """Insist on a table, a condition and an order."""
+        table(self.table)
+        if self.among:
+            condition(self.among)
+        for text in self.elect:
+            order(text)
+
+    def order(self, alias: str, id: Sequence[str]) -> str:
+        """Who inherits first, over an alias; those that are alike by their key."""
+        named = [order(text) for text in self.elect]
+        named += [(c, "") for c in id if c not in [name for name, _ in named]]
+        return ", ".join(f"{alias}.{identifier(name)}{how}" for name, how in named)
+
+
+def order(text: str) -> tuple[str, str]:
+    """The column and the direction of `created_at desc`; raises ValueError."""
+    words = _DIRECTION.search(text)
+    how = words[0] if words else ""
+    name = text[: len(text) - len(how)].strip()
+    if not re.fullmatch(_NAME, name):
+        raise ValueError(
+            f"`{text}` is no order: write `column`, `column desc`, "
+            "or `column desc nulls last`"
+        )
+    return _bare(name), " ".join(("", *how.lower().split()))
+
+
+class Declarations(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is declared of one database."""
+
+    soft_delete: tuple[SoftDelete, ...] = ()
+    reference: tuple[Reference, ...] = ()
+    default: tuple[Default, ...] = ()
+
+    def live(self, name: str) -> str:
+        """The condition that a row of a table lives; empty where all do."""
+        for entry in self.soft_delete:
+            if table(entry.table) == name:
+                return entry.live
+        return ""
+
+    def sides(self, ref: Reference) -> tuple[str, str]:
+        """Which children and which parents of a reference count; empty where all do."""
+        return (
+            self.live(ref.source.table) if ref.live is None else ref.live,
+            self.live(ref.target.table) if ref.parent_live is None else ref.parent_live,
+        )
+
+    def soft(self, name: str) -> SoftDelete | None:
+        """The soft delete of a table."""
+        return next((e for e in self.soft_delete if table(e.table) == name), None)
+
+    def id(self, name: str) -> tuple[str, ...]:
+        """The columns that tell the rows of a table apart; `id` where nobody says."""
+        for mine, entry in self.entries():
+            if mine == name and entry.id:
+                return entry.id
+        return ("id",)
+
+    def entries(self) -> Iterator[tuple[str, SoftDelete | Reference | Default]]:
+        """Each entry with the table that its checks look at."""
+        yield from ((table(e.table), e) for e in self.soft_delete)
+        yield from ((e.source.table, e) for e in self.reference)
+        yield from ((table(e.table), e) for e in self.default)
+
+    def defaults(self) -> Iterator[tuple[str, Default]]:
+        """The defaults with their tables."""
+        yield from ((table(e.table), e) for e in self.default)
+
+    def tables(self) -> dict[str, dict[str, str]]:
+        """The tables declared, with each of their columns and the path that names it."""
+        found: dict[str, dict[str, str]] = {}
+
+        def add(table: str, path: str, names: Sequence[str]) -> None:
+            mine = found.setdefault(table, {})
+            for name in names:
+                if name:
+                    mine.setdefault(name, path)
+
+        for n, soft in enumerate(self.soft_delete):
+            path = f"soft_delete[{n}]"
+            add(table(soft.table), f"{path}.deleted", (soft.deleted,))
+            add(table(soft.table), f"{path}.deleted_at", (soft.deleted_at,))
+        for n, ref in enumerate(self.reference):
+            path = f"reference[{n}]"
+            add(ref.source.table, f"{path}.child", ref.source.columns)
+            add(ref.target.table, f"{path}.parent", ref.target.columns)
+        for n, flag in enumerate(self.default):
+            path = f"default[{n}]"
+            add(table(flag.table), f"{path}.flag", (flag.flag,))
+            add(table(flag.table), f"{path}.per", flag.per)
+            add(table(flag.table), f"{path}.elect", [order(t)[0] for t in flag.elect])
+        return found

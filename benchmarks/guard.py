@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sexton.database import Connection, connect, scalar
-from sexton.ddl import steps
+from sexton.ddl import execution
 from sexton.embedded import Server
 from sexton.guard import guard, parts
 from sexton.upgrade.run import upgrade
@@ -214,7 +214,7 @@ def large(server: Server, rows: int) -> None:
         print("| step | lock | s | WAL, kB |\n|---|---|---|---|")
         for step in parts.ADD:
             before = wal(connection)
-            seconds = timed(functools.partial(steps.run, connection, [step]))
+            seconds = timed(functools.partial(execution.run, connection, [step]))
             written = (wal(connection) - before) / 1024
             lock = f"{step['lock']} on {', '.join(step['tables'])}"
             print(f"| {step['title']} | {lock} | {seconds:.2f} | {written:,.0f} |")

@@ -10,10 +10,150 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+MODELS, PROVIDERS, TIME = "chat_model_configs", "chat_providers", "timestamp with time zone"
+
+
+def column(table, name, type, default="", *, null=False):
+    """The fact that a column has this type and default, and is NOT NULL or may be null."""
+    words = type + " not null" * (not null) + f" default {default}" * bool(default)
+    holds = f"""
+        select exists (
+            select
+            from pg_catalog.pg_attribute a
+            left join pg_catalog.pg_attrdef d
+              on d.adrelid = a.attrelid and d.adnum = a.attnum
+            where a.attrelid = to_regclass('{table}')
+              and a.attname = '{name}'
+              and not a.attisdropped
+              and a.atttypid = '{type}'::regtype
+              and {"not " * null}a.attnotnull
+              and coalesce(pg_get_expr(d.adbin, d.adrelid), '') = '{default}'
+        )
+    """  # noqa: S608 - literals of this file
+    return (table, name, f"{name} is not {words}", holds)
+
+
+def no_column(table, name):
+    """The fact that there is no such column yet."""
+    holds = f"""
+        select not exists (
+            select
+            from pg_catalog.pg_attribute
+            where attrelid = to_regclass('{table}')
+              and attname = '{name}' and not attisdropped
+        )
+    """  # noqa: S608 - literals of this file
+    return (table, name, f"{name} is there already", holds)
+
+
+def constraint(table, definition):
+    """The fact that a valid constraint is there, of this definition."""
+    holds = f"""
+        select exists (
+            select
+            from pg_catalog.pg_constraint k
+            where k.conrelid = to_regclass('{table}')
+              and k.convalidated
+              and pg_get_constraintdef(k.oid) = '{definition}'
+        )
+    """  # noqa: S608 - literals of this file
+    return (table, definition, f"it has no valid {definition}", holds)
+
+
+def check(table, name):
+    """The fact that a valid CHECK of this name is there."""
+    holds = f"""
+        select exists (
+            select
+            from pg_catalog.pg_constraint
+            where conrelid = to_regclass('{table}')
+              and contype = 'c' and convalidated and conname = '{name}'
+        )
+    """  # noqa: S608 - literals of this file
+    return (table, name, f"it has no valid CHECK {name}", holds)
+
+
+def key(table, column, parent, parent_column, *, cascade=False, subject=None):
+    """The fact that a foreign key is there, valid and at work.
+
+    Two triggers on either side do its work, and can be disabled.
+    """
+    definition = f"FOREIGN KEY ({column}) REFERENCES {parent}({parent_column})"
+    definition += " ON DELETE CASCADE" * cascade
+    number = """
+        array[(select attnum from pg_catalog.pg_attribute
+               where attrelid = k.{0} and attname = '{1}')]
+    """
+    holds = f"""
+        select exists (
+            select
+            from pg_catalog.pg_constraint k
+            where k.contype = 'f' and k.convalidated and not k.condeferrable
+              and k.conrelid = to_regclass('{table}')
+              and k.confrelid = to_regclass('{parent}')
+              and k.conkey = {number.format("conrelid", column)}
+              and k.confkey = {number.format("confrelid", parent_column)}
+              and k.confdeltype = '{"c" if cascade else "a"}'
+              and k.confupdtype = 'a' and k.confmatchtype = 's'
+              and (
+                  select count(*) filter (where t.tgenabled in ('O', 'A'))
+                  from pg_catalog.pg_trigger t where t.tgconstraint = k.oid
+              ) = 4
+        )
+    """  # noqa: S608 - literals of this file
+    broken = f"it has no valid, enforced {definition}"
+    return (table, subject or definition, broken, holds)
+
+
+ONE_DEFAULT = """
+    select exists (
+        select
+        from pg_catalog.pg_index i
+        where i.indrelid = to_regclass('chat_model_configs')
+          and i.indisunique and i.indisvalid and i.indisready and i.indislive
+          and i.indnkeyatts = 1 and i.indkey::text = '0'
+          and pg_get_expr(i.indexprs, i.indrelid) = '1'
+          and pg_get_expr(i.indpred, i.indrelid) = '(is_default = true)'
+    )
+"""
+
+FACTS = [
+    column(MODELS, "id", "uuid", "gen_random_uuid()"),
+    column(MODELS, "provider", "text"),
+    column(MODELS, "model", "text"),
+    column(MODELS, "enabled", "boolean", "true"),
+    column(MODELS, "is_default", "boolean", "false"),
+    column(MODELS, "updated_at", TIME, "now()"),
+    no_column(MODELS, "deleted"),
+    no_column(MODELS, "deleted_at"),
+    constraint(MODELS, "PRIMARY KEY (id)"),
+    (
+        MODELS,
+        "the index of the default",
+        "no valid unique index allows just one default",
+        ONE_DEFAULT,
+    ),
+    key(
+        MODELS, "provider", PROVIDERS, "provider", cascade=True, subject="the provider key"
+    ),
+    column(PROVIDERS, "id", "uuid", "gen_random_uuid()"),
+    column(PROVIDERS, "provider", "text"),
+    column(PROVIDERS, "enabled", "boolean", "true"),
+    constraint(PROVIDERS, "PRIMARY KEY (id)"),
+    constraint(PROVIDERS, "UNIQUE (provider)"),
+    check(PROVIDERS, "chat_providers_provider_check"),
+    check(PROVIDERS, "valid_credential_policy"),
+    column("chats", "last_model_config_id", "uuid"),
+    key("chats", "last_model_config_id", MODELS, "id"),
+    key("chat_messages", "model_config_id", MODELS, "id"),
+    key("user_chat_provider_keys", "chat_provider_id", PROVIDERS, "id", cascade=True),
+]
+
 UPGRADE = [
     {
         "title": "make the tables",
         "done": "select to_regclass('chat_model_configs') is not null",
+        "facts": FACTS,
         "sql": [
             """
             create type chat_status as enum (
@@ -188,14 +328,15 @@ DOWNGRADE = [
         "title": "drop the tables",
         "lock": "access exclusive",
         "tables": TABLES[::-1],
-        "loses": "the tables; they must be empty",
+        "irreversible": "the tables go; they must be empty",
         "refuse": [
             (
                 f"select count(*) as n from {table} having count(*) > 0",  # noqa: S608
-                f"{table} has {{n}} rows, which would be lost; delete them first",
+                f"{table} has {{n}} rows, which would be lost with the table",
             )
             for table in TABLES
         ],
+        "hint": "sexton downgrade 0001 keeps the tables",
         "done": "select to_regclass('chat_model_configs') is null",
         "sql": [
             f"drop table {', '.join(TABLES)}",

@@ -12,6 +12,7 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
+GUARD = "possible"  # a guard for live rows needs to know which are live
 
 COLUMNS = """
     select a.attname, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull,
@@ -27,6 +28,20 @@ WANTED = """
     ('deleted', 'boolean', true, 'false'),
     ('deleted_at', 'timestamp with time zone', false, '')
 """
+
+
+def column(name, type, null, default):
+    """The fact that the column is there, as it should be."""
+    words = type + " not null" * (not null) + f" default {default}" * bool(default)
+    row = f"('{name}', '{type}', {str(not null).lower()}, '{default}')"
+    holds = f"""
+        select exists (
+            select from ({COLUMNS}) c
+            where (c.attname, c.type, c.attnotnull, c.value) = {row}
+        )
+    """  # noqa: S608 - literals of this file
+    return ("chat_model_configs", name, f"{name} is not {words}", holds)
+
 
 UPGRADE = [
     {
@@ -55,6 +70,23 @@ UPGRADE = [
             from ({COLUMNS}) c
             where (c.attname, c.type, c.attnotnull, c.value) in ({WANTED})
         """,  # noqa: S608 - literals of this file
+        "facts": [
+            column("deleted", "boolean", False, "false"),
+            column("deleted_at", "timestamp with time zone", True, ""),
+        ],
+        "warn": [
+            (
+                "select",
+                "servers that send `select *` as a prepared statement must reconnect "
+                "afterwards: the table has two columns more",
+            )
+        ],
+        "leaves": {
+            "chat_model_configs": """
+                select *, false as deleted, null::timestamptz as deleted_at
+                from chat_model_configs
+            """
+        },
         "sql": [
             """
             alter table chat_model_configs
@@ -65,7 +97,7 @@ UPGRADE = [
             """
             do $$
             begin
-                if to_regclass('sexton.tombstones') is not null then
+                if pg_catalog.to_regclass('sexton.tombstones'::text) is not null then
                     update chat_model_configs c
                     set deleted = t.deleted, deleted_at = t.deleted_at,
                         enabled = t.enabled
@@ -100,14 +132,14 @@ DOWNGRADE = [
                 ) c
                 having count(*) > 0
                 """,
-                "{n} model configs are tombstones, which would come back to life without "
-                "the column deleted: {some}",
+                "tombstones would come back to life without the column deleted: there are "
+                "{n}, as {some}",
             )
         ],
-        "hint": "sexton downgrade 0001 --tombstones disable turns them into disabled "
+        "hint": "--tombstones disable turns them into disabled "
         "configs; the way up makes them tombstones again",
-        "choice": "tombstones=disable",
-        "chosen": [
+        "unless": "tombstones=disable",
+        "unless_sql": [
             """
             create table if not exists sexton.tombstones (
                 id uuid primary key,

@@ -21,10 +21,27 @@ ALL = "(is_default = true)"
 MODELS = ["chat_model_configs"]
 
 
-def index_exists(*names, predicate=None):
-    """Whether a valid unique index on the constant has such a name and predicate."""
-    condition = f"= '{predicate}'" if predicate else "is not null"
-    named = ", ".join(f"'{name}'" for name in names)
+def index(name, *, valid=None):
+    """Whether the table has an index of such a name; with `valid`, only such a one."""
+    condition = {
+        None: "true",
+        True: "i.indisvalid and i.indisready and i.indislive and i.indisunique",
+        False: "not (i.indisvalid and i.indisready and i.indislive)",
+    }[valid]
+    return f"""
+        exists (
+            select
+            from pg_catalog.pg_index i
+            join pg_catalog.pg_class c on c.oid = i.indexrelid
+            where i.indrelid = to_regclass('chat_model_configs')
+              and c.relname = '{name}' and {condition}
+        )
+    """  # noqa: S608 - literals of this file
+
+
+def built(predicate, *, name=None):
+    """Whether a valid unique index on the constant has such a predicate."""
+    named = f"and c.relname = '{name}'" if name else ""
     return f"""
         exists (
             select
@@ -34,54 +51,81 @@ def index_exists(*names, predicate=None):
               and i.indisunique and i.indisvalid and i.indisready and i.indislive
               and i.indnkeyatts = 1 and i.indkey::text = '0'
               and pg_get_expr(i.indexprs, i.indrelid) = '1'
-              and pg_get_expr(i.indpred, i.indrelid) {condition}
-              and c.relname in ({named})
+              and pg_get_expr(i.indpred, i.indrelid) = '{predicate}'
+              {named}
         )
     """  # noqa: S608 - literals of this file
 
 
-def rebuild(predicate):
+NAME_TAKEN = (
+    f"""
+    select n.nspname as schema
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relname = '{NEW}'
+      and c.relnamespace = (
+          select relnamespace from pg_catalog.pg_class
+          where oid = to_regclass('chat_model_configs')
+      )
+      and not {index(NEW)}
+    """,  # noqa: S608 - literals of this file
+    f"something else in the schema {{schema}} is called {NEW}: rename or drop it",
+)
+
+
+def rebuild(predicate, facts):
     """Steps that put an index with another predicate in the old one's place.
 
     They find their way from wherever an earlier run, up or down, was killed; at no
     moment is there no valid index, unless there was none to begin with.
     """
-    built = index_exists(NEW, predicate=predicate)
+    ready = built(predicate, name=NEW)
     return [
         {
-            "title": "end the rebuild that was interrupted: give its index the name",
+            "title": "drop what is left of an index whose successor stands",
             "lock": "share update exclusive",
             "tables": MODELS,
-            "done": f"""
-                select to_regclass('{NAME}') is not null or not {index_exists(NEW)}
-            """,
+            "outside_transaction": True,
+            "facts": [],
+            "done": f"select not ({index(NAME, valid=False)} and {index(NEW, valid=True)})",
+            "sql": [f"drop index concurrently if exists {NAME}"],
+        },
+        {
+            "title": "give an index that was built its name",
+            "lock": "share update exclusive",
+            "tables": MODELS,
+            "facts": [],
+            "done": f"select {index(NAME)} or not {index(NEW, valid=True)}",
             "sql": [f"alter index {NEW} rename to {NAME}"],
         },
         {
             "title": "clear away what a failed build left",
             "lock": "share update exclusive",
             "tables": MODELS,
-            "alone": True,
-            "done": f"select to_regclass('{NEW}') is null or {built}",
+            "outside_transaction": True,
+            "facts": [],
+            "done": f"select not {index(NEW)} or {ready}",
             "sql": [f"drop index concurrently if exists {NEW}"],
         },
         {
             "title": f"build the index for {predicate}, beside the old one",
             "lock": "share update exclusive",
             "tables": MODELS,
-            "alone": True,
+            "outside_transaction": True,
             "scans": MODELS,
             "refuse": [
+                NAME_TAKEN,
                 (
                     f"""
                     select count(*) as n, string_agg(id::text, ', ' order by id) as ids
                     from chat_model_configs where {predicate} having count(*) > 1
                     """,  # noqa: S608 - literals of this file
                     "there are {n} defaults, and the index allows one: {ids}",
-                )
+                ),
             ],
             "hint": "sexton repair default_ambiguous",
-            "done": f"select {index_exists(NAME, NEW, predicate=predicate)}",
+            "facts": facts,
+            "done": f"select {built(predicate)}",
             "sql": [
                 f"create unique index concurrently {NEW} "
                 f"on chat_model_configs ((1)) where {predicate}",
@@ -91,26 +135,39 @@ def rebuild(predicate):
             "title": "drop the old index",
             "lock": "share update exclusive",
             "tables": MODELS,
-            "alone": True,
-            "done": f"select to_regclass('{NAME}') is null or not {built}",
+            "outside_transaction": True,
+            "facts": [],
+            "done": f"select not {index(NAME)} or not {ready}",
             "sql": [f"drop index concurrently if exists {NAME}"],
         },
         {
             "title": "give the new index its name",
             "lock": "share update exclusive",
             "tables": MODELS,
-            "done": f"select {index_exists(NAME, predicate=predicate)}",
+            "facts": [],
+            "done": f"select not {index(NEW)}",
             "sql": [f"alter index {NEW} rename to {NAME}"],
         },
     ]
 
 
 UPGRADE = [
-    *rebuild(LIVE),
+    *rebuild(
+        LIVE,
+        [
+            (
+                "chat_model_configs",
+                "the index of the default",
+                "no valid unique index allows just one live default",
+                f"select {built(LIVE)}",
+            )
+        ],
+    ),
     {
         "title": "give former defaults among the tombstones their flag back",
         "lock": "share update exclusive",
         "tables": MODELS,
+        "facts": [],
         "done": "select to_regclass('sexton.former_defaults') is null",
         "sql": [
             """
@@ -134,6 +191,13 @@ DOWNGRADE = [
                 select from chat_model_configs where is_default and deleted
             )
         """,
+        "leaves": {
+            "chat_model_configs": """
+                select id, provider, model, enabled, deleted, deleted_at,
+                       is_default and not deleted as is_default
+                from chat_model_configs
+            """
+        },
         "sql": [
             "create table if not exists sexton.former_defaults (id uuid primary key)",
             """
@@ -147,7 +211,7 @@ DOWNGRADE = [
             """,
         ],
     },
-    *rebuild(ALL),
+    *rebuild(ALL, []),
 ]
 
 

@@ -12,15 +12,18 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
+GUARD = "before"  # set before the plain key goes, it leaves no moment without either
 
 TABLES = ["chat_providers", "chat_model_configs"]
 
+# Statements see the schema of the tables too, where others may have put functions and
+# operators: what these do not match exactly is called by its whole name.
 KEYS = """
     from pg_catalog.pg_constraint
     where contype = 'f'
-      and conrelid = to_regclass('chat_model_configs')
-      and confrelid = to_regclass('chat_providers')
-      and conkey = array[(
+      and conrelid = pg_catalog.to_regclass('chat_model_configs')
+      and confrelid = pg_catalog.to_regclass('chat_providers')
+      and conkey operator(pg_catalog.=) array[(
           select attnum from pg_catalog.pg_attribute
           where attrelid = conrelid and attname = 'provider'
       )]
@@ -59,7 +62,7 @@ UPGRADE = [
                 ) as names
                 {MISSING} and not c.deleted having count(*) > 0
                 """,
-                "{n} live model configs are orphans already, of {names}: "
+                "live model configs without a provider: {n}, of {names}; "
                 "sexton repair model_without_provider",
             ),
             (
@@ -67,14 +70,24 @@ UPGRADE = [
                 select count(*) as n from chat_model_configs
                 where deleted <> (deleted_at is not null) having count(*) > 0
                 """,
-                "{n} tombstones are half set: sexton repair tombstone_half_set",
+                "tombstones that are half set: {n}; sexton repair tombstone_half_set",
             ),
         ],
-        "loses": "once a provider is deleted, the way back needs a disabled stub for it",
+        "irreversible": "nothing, but once a provider is deleted the way back writes a "
+        "disabled stub for it",
         "done": f"""
             select not exists (select {KEYS})
                and to_regclass('sexton.provider_stubs') is null
         """,
+        "facts": [
+            (
+                "chat_model_configs",
+                "the provider key",
+                "a plain foreign key from provider to chat_providers still stands, or is "
+                "back",
+                f"select not exists (select {KEYS})",
+            )
+        ],
         "sql": [
             f"""
             do $$
@@ -82,7 +95,7 @@ UPGRADE = [
                 key name;
             begin
                 for key in select conname {KEYS} loop
-                    execute format(
+                    execute pg_catalog.format(
                         'alter table chat_model_configs drop constraint %I', key
                     );
                 end loop;
@@ -93,7 +106,7 @@ UPGRADE = [
             """
             do $$
             begin
-                if to_regclass('sexton.provider_stubs') is not null then
+                if pg_catalog.to_regclass('sexton.provider_stubs') is not null then
                     delete from chat_providers p
                     using sexton.provider_stubs s
                     where s.id = p.id
@@ -133,13 +146,24 @@ DOWNGRADE = [
                 f"""
                 with allowed as ({ALLOWED})
                 select string_agg(
-                    quote_literal(c.provider) || ' (' || c.n || ' configs'
-                    || coalesce(', did it mean ' || quote_literal(a.name) || '?', '')
+                    quote_literal(c.provider) || ' (' || c.ids
+                    || case when c.n > 3 then ' and ' || c.n - 3 || ' more' else '' end
+                    || coalesce('; did it mean ' || quote_literal(a.name) || '?', '')
                     || ')',
                     ', ' order by c.provider
                 ) as names
                 from (
-                    select c.provider, count(*) as n {MISSING} group by c.provider
+                    select m.provider, max(m.place) as n,
+                           string_agg(m.id::text, ', ' order by m.place) filter (
+                               where m.place <= 3
+                           ) as ids
+                    from (
+                        select c.provider, c.id, row_number() over (
+                            partition by c.provider order by c.id
+                        ) as place
+                        {MISSING}
+                    ) m
+                    group by m.provider
                 ) c
                 left join allowed a on a.name = lower(btrim(c.provider))
                 where exists (select from allowed)
@@ -196,7 +220,7 @@ DOWNGRADE = [
             """,
             f"""
             with missing as (
-                select c.provider, array_agg(c.id) as models {MISSING}
+                select c.provider, pg_catalog.array_agg(c.id) as models {MISSING}
                 group by c.provider
             ), stubs as (
                 insert into chat_providers (provider, enabled)
@@ -213,7 +237,7 @@ DOWNGRADE = [
                 key name;
             begin
                 for key in select conname {KEYS} and confdeltype <> 'c' loop
-                    execute format(
+                    execute pg_catalog.format(
                         'alter table chat_model_configs drop constraint %I', key
                     );
                 end loop;
@@ -232,7 +256,7 @@ DOWNGRADE = [
         "title": "validate the key",
         "lock": "share update exclusive",
         "tables": ["chat_model_configs"],
-        "alone": True,
+        "outside_transaction": True,
         "scans": ["chat_model_configs"],
         "done": f"select coalesce(bool_and(convalidated), false) {KEYS}",
         "sql": [
@@ -242,7 +266,7 @@ DOWNGRADE = [
                 key name;
             begin
                 for key in select conname {KEYS} and not convalidated loop
-                    execute format(
+                    execute pg_catalog.format(
                         'alter table chat_model_configs validate constraint %I', key
                     );
                 end loop;

@@ -10,12 +10,14 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from sexton.database import Connection, connect, rows, scalar
-from sexton.ddl import steps
-from sexton.ddl.waiting import Options
-from sexton.errors import Busy
+from sexton.ddl import execution, questions
+from sexton.ddl.execution import At
+from sexton.ddl.options import Options
+from sexton.ddl.session import own_session
+from sexton.ddl.steps import Step
+from sexton.errors import Busy, UsageError
 from sexton.guard import parts as guard
-from sexton.upgrade.preview import moves
-from sexton.upgrade.run import config, revisions
+from sexton.upgrade.route import find_route, known
 from tests.support.tools import add_model, add_provider
 
 # Those that stand in the way of writers or of DDL, the strongest last.
@@ -52,7 +54,7 @@ def strongest(held: list[dict[str, Any]]) -> dict[str, str]:
     return found
 
 
-def taken(connection: Connection, step: dict[str, Any]) -> dict[str, str]:
+def taken(connection: Connection, step: Step) -> dict[str, str]:
     """The locks of a step that has a transaction of its own, seen after each statement."""
     held: list[dict[str, Any]] = []
 
@@ -66,19 +68,19 @@ def taken(connection: Connection, step: dict[str, Any]) -> dict[str, str]:
 
     connection.cursor_factory = Traced
     try:
-        steps.run(connection, [step], CHOICES)
+        execution.run(connection, [step], CHOICES)
     finally:
         connection.cursor_factory = psycopg.Cursor
     return strongest(held)
 
 
-def taken_alone(connection: Connection, url: str, step: dict[str, Any]) -> dict[str, str]:
+def taken_alone(connection: Connection, url: str, step: Step) -> dict[str, str]:
     """The locks of a step that runs beside, seen while a writer keeps it waiting."""
     held: list[dict[str, Any]] = []
-    running = threading.Thread(target=lambda: steps.run(connection, [step], CHOICES))
+    running = threading.Thread(target=lambda: execution.run(connection, [step], CHOICES))
     with contextlib.closing(connect(url, name="writer")) as writer:
         with writer.transaction():
-            for table in step["tables"]:
+            for table in step.tables:
                 lock: Any = f"lock table {table} in row exclusive mode"
                 writer.execute(lock)
             running.start()
@@ -98,20 +100,21 @@ def test_it_takes_the_declared_locks_and_rewrites_nothing(database, way):
         if way != "up":
             add_model(connection, "azure", deleted=True, deleted_at="2026-01-01T00:00:00Z")
         if way == "remove the guard":
-            steps.run(connection, guard.ADD)
+            execution.run(connection, guard.ADD)
         before, looked = files(connection), 0
         for step in steps_of(connection, way):
-            if steps.is_done(connection, step):
-                continue
-            if not step.get("alone"):
+            with own_session(connection):
+                if questions.is_done(connection, step):
+                    continue
+            if not step.outside_transaction:
                 found = taken(connection, step)
-            elif any("concurrently" in statement for statement in step["sql"]):
+            elif any("concurrently" in statement for statement in step.sql):
                 found = taken_alone(connection, url, step)
             else:
-                steps.run(connection, [step], CHOICES)
+                execution.run(connection, [step], CHOICES)
                 continue
-            mode = f"{step['lock'].title().replace(' ', '')}Lock"
-            assert found == dict.fromkeys(step["tables"], mode), step["title"]
+            mode = f"{step.lock.title().replace(' ', '')}Lock"
+            assert found == dict.fromkeys(step.tables, mode), step.title
             looked += 1
         assert looked >= {"remove the guard": 1}.get(way, 4)
         assert files(connection) == before
@@ -119,11 +122,11 @@ def test_it_takes_the_declared_locks_and_rewrites_nothing(database, way):
 
 def steps_of(connection: Connection, way: str) -> list[Any]:
     if way == "add the guard":
-        return guard.ADD
+        return [Step.of(step) for step in guard.ADD]
     if way == "remove the guard":
-        return guard.REMOVE
-    found = moves(connection, way, "head" if way == "up" else "0001")
-    return [step for _, _, made in found for step in made]
+        return [Step.of(step) for step in guard.REMOVE]
+    route = find_route(connection, way, "head" if way == "up" else "0001")
+    return [step for move in route.moves for step in move.steps]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def test_to_validate_takes_the_declared_lock(database, step):
     with contextlib.closing(connect(database("0004"), name="tests")) as connection:
         add_provider(connection, "openai")
         add_model(connection, "openai")
-        steps.run(connection, guard.ADD[: guard.ADD.index(step)])
+        execution.run(connection, guard.ADD[: guard.ADD.index(step)])
         with connection.transaction():
             for statement in step["sql"]:
                 connection.execute(statement)
@@ -146,19 +149,31 @@ def test_to_validate_takes_the_declared_lock(database, step):
 
 
 def test_every_step_says_what_it_does_and_when_it_is_done():
-    from alembic.script import ScriptDirectory
+    for revision in known():
+        for step in (*revision.up, *revision.down):
+            assert step.title
+            assert step.question
+            assert step.sql
 
-    script = ScriptDirectory.from_config(config())
-    for number in revisions():
-        module = script.get_revision(number).module
-        for step in [*module.UPGRADE, *module.DOWNGRADE]:
-            assert step["title"]
-            assert step["done"]
-            assert bool(step.get("lock")) == bool(step.get("tables"))
-            assert set(step) <= {
-                *("title", "lock", "tables", "done", "refuse", "warn", "sql", "alone"),
-                *("choice", "chosen", "scans", "loses", "hint"),
-            }
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"refuze": []}, "'refuse'"),
+        ({"alone": True}, "'alone', which no step has"),
+        ({"lock": "exclusive of all", "tables": ["t"]}, "lock cannot be"),
+        ({"lock": "access exclusive"}, "both a lock and tables"),
+        ({"tables": "chats"}, "tables cannot be 'chats'"),
+        ({"sql": "select 1"}, "sql cannot be"),
+        ({"refuse": ["select 1"]}, "refuse cannot be"),
+        ({"outside_transaction": "yes"}, "outside_transaction cannot be 'yes'"),
+        ({"title": ""}, "no title"),
+    ],
+)
+def test_a_step_that_is_none_is_refused(wrong, said):
+    with pytest.raises(UsageError) as raised:
+        Step.of({"title": "a step", "sql": [], **wrong})
+    assert said in f"{raised.value.message} {raised.value.hint}"
 
 
 def test_a_list_of_steps_runs_outside_any_revision(connection):
@@ -166,11 +181,11 @@ def test_a_list_of_steps_runs_outside_any_revision(connection):
         "title": "comment on the table",
         "lock": "share update exclusive",
         "tables": ["chat_providers"],
-        "done": "select obj_description('chat_providers'::regclass) is not null",
+        "done": "select obj_description(to_regclass('chat_providers')) is not null",
         "sql": ["comment on table chat_providers is 'kept'"],
     }
-    assert steps.run(connection, [step]) == ["comment on the table"]
-    assert steps.run(connection, [step]) == []
+    assert execution.run(connection, [step]) == ["comment on the table"]
+    assert execution.run(connection, [step]) == []
     assert (
         scalar(connection, "select obj_description('chat_providers'::regclass)") == "kept"
     )
@@ -179,5 +194,5 @@ def test_a_list_of_steps_runs_outside_any_revision(connection):
 def test_a_step_compares_the_version_row(connection):
     step = {"title": "do something", "sql": ["select 1"]}
     with pytest.raises(Busy, match="was at 0003, and is at 0004 now"):
-        steps.run(connection, [step], at="0003")
-    assert steps.run(connection, [step], at="0004") == ["do something"]
+        execution.run(connection, [step], at=At(("0003",)))
+    assert execution.run(connection, [step], at=At(("0004",))) == ["do something"]

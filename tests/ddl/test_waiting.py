@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from sexton.database import connect, scalar
-from sexton.ddl.waiting import LockSampler, Options
+from sexton.ddl.holders import LockSampler
+from sexton.ddl.options import Options
 from sexton.embedded import Server
 from sexton.errors import Busy, Refused, WrongServer
 from sexton.upgrade.run import downgrade, upgrade
@@ -127,11 +128,11 @@ def test_at_the_deadline_it_says_who_when_and_what_to_type(url, other, sexton):
     assert result.code == 6
     assert re.search(
         rf"held by pid {other.info.backend_pid}, postgres \(application\), "
-        r"idle in transaction, [\d.]+ m?s old, has access share on chat_model_configs",
+        r"idle in transaction, [\d.]+ m?s old, holds access share on chat_model_configs",
         result.stderr,
     )
     assert "no access exclusive lock on chat_providers, chat_model_configs" in result.stderr
-    assert "others waited at most 0 ms at a time because of us" in result.stderr
+    assert "made nobody wait" in result.stderr
     assert "the database is at 0003" in result.stderr
     assert "--terminate-idle-older-than" in result.stderr
     assert "a secret" not in result.stderr

@@ -17,12 +17,13 @@ from sexton.chat.deletion import DeleteProvider
 from sexton.chat.models import promote
 from sexton.chat.operation import run
 from sexton.database import Connection, connect, rows, scalar, transact
-from sexton.ddl import steps
+from sexton.ddl import execution
 from sexton.embedded.programs import wheel
 from sexton.engine import engine
 from sexton.errors import Busy, Refused, SextonError, WrongSchema
 from sexton.guard import guard, parts
 from sexton.schema import revision
+from sexton.upgrade.route import find_route
 from sexton.upgrade.run import Options, config, downgrade, upgrade
 from sexton.upgrade.script import script
 from tests.conftest import origin
@@ -659,11 +660,11 @@ def test_add_is_refused_while_live_models_are_orphans(connection):
 
 def test_an_orphan_that_comes_in_between_is_named_and_no_second_one_can_come(connection):
     for step in parts.ADD[:-2]:
-        steps.run(connection, [step])
+        execution.run(connection, [step])
     id = add_model(connection, "openai")
     with pytest.raises(Refused, match="1 live model configs are orphans"):
         guard.add(connection)
-    steps.run(connection, [parts.ADD[-2]])
+    execution.run(connection, [parts.ADD[-2]])
     with guard_refuses():
         add_model(connection, "openai")
     bury(connection, id)
@@ -965,11 +966,13 @@ def test_the_script_for_psql_sets_the_guard(database):
     url = database("0001")
     with contextlib.closing(connect(url, name="tests")) as connection:
         add_provider(connection, "openai")
-        tombstoned = script(connection, "up", "head", Options(), guarded=True)
+        tombstoned = script(
+            connection, find_route(connection, "up", "head", guarded=True), Options(), ""
+        )
         program("psql", "-q", "-X", "-d", url, stdin=tombstoned.encode())
         assert guard.status(connection)["guard"] == "set"
         assert revision(connection) == "0004"
-        back = script(connection, "down", "0003", Options())
+        back = script(connection, find_route(connection, "down", "0003"), Options(), "")
         program("psql", "-q", "-X", "-d", url, stdin=back.encode())
         assert everything_of_ours(connection) == []
         assert revision(connection) == "0003"
@@ -997,7 +1000,7 @@ def test_guard_add_status_remove(sexton):
     )
     going = sexton("guard", "remove", "--plan")
     assert going.code == 1
-    assert "know: the database will no longer promise" in going.stdout
+    assert "warning: the database will no longer promise" in going.stdout
     assert sexton("guard", "remove").code == 0
     assert sexton("guard", "remove").stdout.startswith("nothing to do\n")
 
@@ -1031,7 +1034,7 @@ def test_upgrade_guard_from_the_command_line(sexton):
     revisions = [step["revision"] for step in planned.json["steps"]]
     assert revisions == ["guard"] * len(parts.ADD) + ["0004"]
     done = sexton("upgrade", "--guard", "--format", "json")
-    assert (done.code, done.json["made"]) == (0, ["guard", "0004"])
+    assert (done.code, done.json["applied"]) == (0, ["guard", "0004"])
     planned = sexton("downgrade", "0002", "--plan", "--format", "json")
     assert [step["revision"] for step in planned.json["steps"]][:3] == [
         *("0004", "0004", "guard")

@@ -61,7 +61,7 @@ def test_squawk_warns_of_nothing_that_is_not_explained(number, tmp_path):
         "".join(
             f"{statement.strip()};\n"
             for step in [*module.UPGRADE, *module.DOWNGRADE]
-            for statement in [*step.get("chosen", ()), *step["sql"]]
+            for statement in [*step.get("unless_sql", ()), *step["sql"]]
         )
     )
     squawk = shutil.which("squawk", path=str(Path(sys.executable).parent))

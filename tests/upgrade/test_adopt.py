@@ -88,7 +88,7 @@ def test_apply_stamps_and_the_upgrade_goes_on_from_there(opened, capfd):
     assert sexton("adopt", "--apply").code == 0
     assert sexton("adopt", "--apply").code == 0
     assert schema.revision(connection) == "0003"
-    assert sexton("upgrade").stdout == "made 0004\nnow at 0004\n"
+    assert sexton("upgrade").stdout == "applied 0004\nnow at 0004\n"
     assert drift(connection) == []
 
 

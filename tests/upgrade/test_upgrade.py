@@ -44,7 +44,7 @@ def test_down_to_0001_without_a_choice_is_refused(sexton, connection):
     assert sexton("downgrade", "0002").code == 0
     result = sexton("downgrade", "0001")
     assert result.code == 5
-    assert "1 model configs are tombstones" in result.stderr
+    assert "tombstones would come back to life" in result.stderr
     assert "openai/b" in result.stderr
     assert "--tombstones disable" in result.stderr
     assert schema.revision(connection) == "0002"
@@ -134,11 +134,11 @@ def test_a_stub_that_nobody_touched_goes_and_the_key_is_valid_meanwhile(connecti
     [
         (
             "update chat_model_configs set provider = 'legacy-removed' where deleted",
-            "'legacy-removed' (1 configs)",
+            "'legacy-removed' (",
         ),
         (
             "update chat_model_configs set provider = ' OpenAI' where deleted",
-            "' OpenAI' (1 configs, did it mean 'openai'?)",
+            "; did it mean 'openai'?)",
         ),
         (
             "alter table chat_providers drop constraint chat_providers_provider_key",
@@ -180,8 +180,8 @@ def test_preflight_of_an_upgrade_warns_of_orphans_and_half_tombstones(database, 
         )
         add_model(connection, "gone")
     result = sexton("upgrade", "--plan")
-    assert "1 live model configs are orphans already, of 'gone'" in result.stdout
-    assert "1 tombstones are half set" in result.stdout
+    assert "live model configs without a provider: 1, of 'gone'" in result.stdout
+    assert "tombstones that are half set: 1" in result.stdout
 
 
 def test_a_plan_writes_nothing_and_names_who_blocks(database, sexton):

@@ -34,6 +34,23 @@ def _nothing(_: "Connection") -> None:
     """Ask for nothing."""
 
 
+def _no_status(_: "Connection") -> dict[str, Any]:
+    """Say nothing."""
+    return {}
+
+
+def _nothing_newer(_: "Connection") -> str | None:
+    """Know of no later product."""
+    return None
+
+
+def _no_objections(
+    _connection: "Connection", _way: str, _start: str | None, _goal: str | None
+) -> Sequence[str]:
+    """Have nothing against it."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Project:
     """The declarations of one database.
@@ -49,7 +66,10 @@ class Project:
     no others. A repair sets the column `updated_at` of tables that have it. `require`
     raises WrongSchema where the tables are not there; `before_write` takes the project's
     own locks, first in every transaction that changes rows. `commands` makes the command
-    groups that the project adds.
+    groups that the project adds. `status` is the project's part of `sexton
+    status`. `newer` says, of a database that a later product made, which one; `objections`
+    says what speaks against a change of the schema (`up` or `down`, from, to) but can be
+    forced.
     """
 
     name: str
@@ -67,6 +87,11 @@ class Project:
     require: Callable[["Connection"], None] = _nothing
     before_write: Callable[["Connection"], None] = _nothing
     commands: Callable[[], Sequence[Any]] = tuple
+    status: Callable[["Connection"], dict[str, Any]] = _no_status
+    newer: Callable[["Connection"], str | None] = _nothing_newer
+    objections: Callable[["Connection", str, str | None, str | None], Sequence[str]] = (
+        _no_objections
+    )
 
     @cached_property
     def checks(self) -> dict[str, Check]:

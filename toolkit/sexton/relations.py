@@ -136,6 +136,11 @@ def _query(relation: Relation | str) -> str:
 REGCLASS = re.compile(r"(?:pg_catalog\.)?to_regclass\('([\w.]+)'\)")
 
 
+def named(sql: str) -> set[str]:
+    """The names in the `to_regclass('name')` of a catalog query."""
+    return set(REGCLASS.findall(sql))
+
+
 def bind(sql: str, relations: Mapping[str, Relation]) -> str:
     """A catalog query whose `to_regclass('name')` are the relations' oids, or null."""
 

@@ -65,6 +65,27 @@ WRITABLE = {
     "user_configs": frozenset({"user_id", "key", "value"}),
 }
 
+
+def _status(connection: "Connection") -> dict[str, Any]:
+    from sexton.chat.status import status
+
+    return status(connection)
+
+
+def _newer(connection: "Connection") -> str | None:
+    from sexton.chat.releases import newer
+
+    return newer(connection)
+
+
+def _objections(
+    connection: "Connection", way: str, start: str | None, goal: str | None
+) -> Sequence[str]:
+    from sexton.chat.releases import objections
+
+    return objections(connection, way, start, goal)
+
+
 PROJECT = Project(
     name="chat",
     checks_folders=(_folder("checks"),),
@@ -76,4 +97,7 @@ PROJECT = Project(
     require=_require,
     before_write=_before_write,
     commands=_commands,
+    status=_status,
+    newer=_newer,
+    objections=_objections,
 )

@@ -10,7 +10,7 @@ from sexton.errors import DONE, FINDINGS, REFUSED
 
 if TYPE_CHECKING:
     from sexton.database import Connection
-    from sexton.ddl.waiting import Options
+    from sexton.ddl.options import Options
 
 
 @click.group()
@@ -80,20 +80,24 @@ def _change(
 
 
 def _plan(connection: "Connection", verb: str, options: "Options", style: str) -> int:
-    from sexton.upgrade import preview as plan
+    from sexton.guard import guard
+    from sexton.upgrade import preview, route
 
-    document = plan.plan_guard(connection, verb, options)
-    show(style, document, lambda: plan.text(document))
+    guard.require(connection, verb)
+    document = preview.plan(connection, route.guard_route(connection, verb), options)
+    show(style, document, lambda: preview.text(document, f"sexton guard {verb}"))
     if any(step["refused"] for step in document["steps"]):
         return REFUSED
     return DONE if all(step["done"] for step in document["steps"]) else FINDINGS
 
 
 def _sql(connection: "Connection", verb: str, options: "Options", style: str) -> int:
-    from sexton.upgrade import preview as plan
-    from sexton.upgrade import script
+    from sexton.guard import guard
+    from sexton.upgrade import route
+    from sexton.upgrade.script import script
 
-    chosen = plan.guard_moves(connection, verb)
-    lines = script.write(chosen, verb, f"guard {verb}", options)
+    guard.require(connection, verb)
+    found = route.guard_route(connection, verb)
+    lines = script(connection, found, options, f"guard {verb}")
     show(style, {"sql": lines}, lambda: lines)
     return DONE

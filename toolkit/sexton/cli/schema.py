@@ -1,7 +1,6 @@
 """`sexton status`, `upgrade`, `downgrade` and `adopt`."""
 
 import functools
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,21 +9,22 @@ from sexton.cli.options import FORMAT, URL, Command, reading, show
 from sexton.errors import DONE, FINDINGS, NO_CONNECTION, REFUSED
 
 if TYPE_CHECKING:
-    from sexton.ddl.waiting import Options
-
-UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+    from sexton.ddl.options import Options
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """Read a time as PostgreSQL writes it: 500ms, 2s, 10min, 1h; bare, it is seconds."""
+    """Read a time of more than nothing, as 500ms, 2s, 10min or 1h."""
+    from sexton.durations import GRAMMAR, parse
+
     if value is None:
         return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|m|h)?\s*", value)
-    if not found or not float(found[1]):
-        raise click.BadParameter(
-            f"{value!r} is no time: write 500ms, 2s, 10min or 1h", ctx, param
-        )
-    return float(found[1]) * UNITS[found[2] or ""]
+    try:
+        found = parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    if not found:
+        raise click.BadParameter(f"{value!r} is no time: write {GRAMMAR}", ctx, param)
+    return found
 
 
 def moving(command: Command) -> Command:
@@ -68,7 +68,7 @@ def moving(command: Command) -> Command:
         tombstones: str | None = None,
         **arguments: Any,
     ) -> int:
-        from sexton.ddl.waiting import Options
+        from sexton.ddl.options import Options
 
         options = Options(
             max_stall=max_stall,
@@ -91,20 +91,30 @@ def status(connection: Any, style: str) -> int:
 
     Exit 1 where the schema has drifted from its revision.
     """
-    from sexton import schema
-    from sexton.chat.status import status
+    from sexton.errors import WrongSchema
+    from sexton.project import current
     from sexton.reporters import text
+    from sexton.schema import visible_revision
     from sexton.upgrade.drift import drift
-    from sexton.upgrade.run import head
+    from sexton.upgrade.route import known
 
+    if newer := current().newer(connection):
+        raise WrongSchema(newer, hint="use a Sexton that knows that release")
     document = {
-        "revision": schema.visible_revision(connection),
-        "head": head(),
+        "revision": visible_revision(connection),
+        "head": known()[-1].number,
         "drift": drift(connection),
-        **status(connection),
+        **current().status(connection),
     }
     show(style, document, lambda: text.status(document))
     return FINDINGS if document["drift"] else DONE
+
+
+FORCE = click.option(
+    "--force",
+    is_flag=True,
+    help="Go on although parts are not Sexton's own, or others count on what goes.",
+)
 
 
 @click.command()
@@ -114,14 +124,25 @@ def status(connection: Any, style: str) -> int:
     is_flag=True,
     help="Set the guard for live rows before the plain key goes: no unprotected instant.",
 )
+@click.option(
+    "--create",
+    is_flag=True,
+    help="Make the tables in a database that has others already.",
+)
+@FORCE
 @moving
-def upgrade(revision: str, **arguments: Any) -> int:
+def upgrade(revision: str, guard: bool, create: bool, **arguments: Any) -> int:
     """Change the schema up to REVISION (default: head).
 
     Nobody waits for it longer than --max-stall, and killed anywhere it goes on from
-    there. Exit 1 with --plan where there is something to do.
+    there; what a downgrade that was broken off left behind is put right. Exit 1 with
+    --plan where there is something to do.
+
+    \b
+    sexton upgrade --plan
+    sexton upgrade --terminate-idle-older-than 5min
     """
-    return _move("up", revision, **arguments)
+    return _move("up", revision, guarded=guard, create=create, **arguments)
 
 
 @click.command()
@@ -131,9 +152,18 @@ def upgrade(revision: str, **arguments: Any) -> int:
     type=click.Choice(["disable"]),
     help="Below 0002, turn tombstones into disabled configs; the way up restores them.",
 )
+@FORCE
 @moving
 def downgrade(revision: str, **arguments: Any) -> int:
-    """Change the schema back to REVISION, or to base."""
+    """Change the schema back to REVISION, or to base, which drops the tables.
+
+    Everything that any step would refuse is asked before the first one.
+
+    \b
+    0003  the provider key is back, with disabled stubs for providers that are gone
+    0002  the index of the default counts tombstones too
+    0001  no tombstones: refused while there are any, unless --tombstones disable
+    """
     return _move("down", revision, **arguments)
 
 
@@ -146,58 +176,65 @@ def _move(
     plan: bool,
     sql: bool,
     options: "Options",
-    guard: bool = False,
+    force: bool,
+    guarded: bool = False,
+    create: bool = False,
 ) -> int:
     from sexton import schema
     from sexton.database import address_of, database
-    from sexton.errors import UsageError
-    from sexton.upgrade import run as upgrade
+    from sexton.errors import UsageError, WrongSchema
+    from sexton.project import current
+    from sexton.upgrade import run
+    from sexton.upgrade.place import require_place
+    from sexton.upgrade.route import BASE, find_route
 
     if plan and sql:
         raise UsageError("--plan and --sql do not go together")
-    if plan or sql:
-        with database(url, name=f"sexton {way}grade --plan", read_only=True) as looking:
+    name = f"sexton {way}grade" + " --plan" * plan
+    looking = plan or sql
+    with (
+        address_of(url) as address,
+        database(address, name=name, read_only=looking) as connection,
+    ):
+        if newer := current().newer(connection):
+            raise WrongSchema(newer, hint="use a Sexton that knows that release")
+        route = find_route(connection, way, revision, guarded=guarded)
+        require_place(connection, route, create=create, force=force)
+        if looking:
+            again = f"sexton {way}grade{'' if revision == 'head' else f' {revision}'}"
+            again += " --guard" * guarded + " --create" * create + " --force" * force
             say = _plan if plan else _sql
-            return say(looking, way, revision, options, style, guard)
-    verb = "made" if way == "up" else "undone"
-    with address_of(url) as address, database(address) as connection:
+            return say(connection, route, options, style, again)
         before = schema.revision(connection)
-        if way == "up":
-            steps = upgrade.upgrade(connection, address, revision, options, guarded=guard)
-        else:
-            steps = upgrade.downgrade(connection, address, revision, options)
+        done = run.walk(connection, address, route, options)
         after = schema.revision(connection)
-    document = {"from": before, "to": after, verb: steps}
+    verb = "applied" if way == "up" else "reverted"
+    document = {"from": before, "to": after, verb: done}
 
-    def told() -> str:
-        if not steps:
-            return f"at {after or 'base'} already: nothing to do"
-        return "\n".join(
-            [*(f"{verb} {step}" for step in steps), f"now at {after or 'base'}"]
-        )
+    def lines() -> str:
+        if not done:
+            return f"at {after or BASE} already: nothing to do"
+        return "\n".join([*(f"{verb} {move}" for move in done), f"now at {after or BASE}"])
 
-    show(style, document, told)
+    show(style, document, lines)
     return DONE
 
 
-def _plan(
-    connection: Any, way: str, revision: str, options: "Options", style: str, guard: bool
-) -> int:
-    from sexton.upgrade import preview as plan
+def _plan(connection: Any, route: Any, options: "Options", style: str, command: str) -> int:
+    from sexton.upgrade import preview
 
-    document = plan.plan(connection, way, revision, options, guarded=guard)
-    show(style, document, lambda: plan.text(document))
-    if any(step["refused"] for step in document["steps"]):
+    document = preview.plan(connection, route, options)
+    show(style, document, lambda: preview.text(document, command))
+    refused = [step for step in document["steps"] if step["refused"]]
+    if any(not step["heal"] for step in refused):
         return REFUSED
-    return FINDINGS if document["steps"] else DONE
+    return FINDINGS if document["steps"] or document["drift"] else DONE
 
 
-def _sql(
-    connection: Any, way: str, revision: str, options: "Options", style: str, guard: bool
-) -> int:
-    from sexton.upgrade import script
+def _sql(connection: Any, route: Any, options: "Options", style: str, command: str) -> int:
+    from sexton.upgrade.script import script
 
-    lines = script.script(connection, way, revision, options, guarded=guard)
+    lines = script(connection, route, options, command)
     show(style, {"sql": lines}, lambda: lines)
     return DONE
 
@@ -209,7 +246,8 @@ def _sql(
 def adopt(apply: bool, url: str | None, style: str) -> int:
     """Recognise a database that Sexton did not make.
 
-    Exit 0 where it is recognised, 4 where not.
+    To look needs no right; --apply makes the schema sexton, with one table, and no other
+    change. Exit 0 where it is recognised, 4 where not.
     """
     from sexton.database import address_of, database
     from sexton.upgrade import adopt

@@ -1,4 +1,4 @@
-"""Work beside the others: statements that take long, on a connection of their own.
+"""Work in the background: statements that take long, on a connection of their own.
 
 CREATE INDEX CONCURRENTLY and VALIDATE hold no lock that readers or writers mind, but they
 wait for them and read the whole table. So there is no lock timeout, but a deadline, and a
@@ -8,6 +8,7 @@ does not reach this connection, and none of its own leaks into another.
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -15,7 +16,9 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from sexton.ddl.waiting import TELL_EVERY, Driver, Options
+from sexton.ddl.holders import Holder, advice, terminate_idle
+from sexton.ddl.options import TELL_EVERY, Options
+from sexton.ddl.session import Driver, settle
 from sexton.durations import duration
 from sexton.errors import Busy
 
@@ -23,42 +26,51 @@ LOOK_EVERY = 0.2
 
 PROGRESS = """
     select
-        phase, lockers_done, lockers_total, current_locker_pid as pid,
+        phase, lockers_done, lockers_total,
         blocks_done, blocks_total, tuples_done, tuples_total
     from pg_catalog.pg_stat_progress_create_index where pid = %s
 """
 WAITS = """
-    select b.pid, a.usename as "user", a.application_name as application, a.state,
-           extract(epoch from clock_timestamp() - a.xact_start)::float8 as age
-    from unnest(pg_blocking_pids(%s)) as b (pid)
+    select b.pid, null::pg_catalog.text as gid, a.usename::pg_catalog.text as "user",
+           a.application_name as application, a.state, a.backend_type as backend,
+           a.xact_start as since,
+           coalesce(pg_catalog.date_part(
+               'epoch'::text, pg_catalog.clock_timestamp() - a.xact_start
+           ), 0::pg_catalog.float8) as age,
+           pg_catalog.date_part(
+               'epoch'::text, pg_catalog.clock_timestamp() - a.state_change
+           ) as idle,
+           a.query
+    from pg_catalog.unnest(pg_catalog.pg_blocking_pids(%s)) as b (pid)
     left join pg_catalog.pg_stat_activity a on a.pid = b.pid
-    order by age desc nulls last, b.pid
+    order by age desc, b.pid
 """
 
 
 def connect(driver: Driver, name: str = "") -> Driver:
-    """Another autocommit connection to the same database, as the same role and path."""
+    """Another autocommit connection to the same database, as the same role."""
     known: dict[str, Any] = driver.info.get_parameters()
     known["password"] = driver.info.password or None
     if name:
         known["application_name"] = name
     made: Driver = psycopg.connect(**known, autocommit=True, prepare_threshold=None)
-    [path] = driver.cursor(row_factory=dict_row).execute(
-        "select current_setting('search_path') as path, current_user::text as role"
+    [row] = driver.cursor(row_factory=dict_row).execute(
+        "select current_user::pg_catalog.text as role"
     )
-    made.execute("select set_config('search_path', %s, false)", (path["path"],))
-    made.execute("select set_config('role', %s, false)", (path["role"],))
+    made.execute("select pg_catalog.set_config('role'::text, %s, false)", (row["role"],))
+    settle(made)
     return made
 
 
-def run(driver: Driver, statements: list[str], options: Options) -> None:
-    """Run statements one by one; at the deadline, cancel and raise Busy.
+def run(driver: Driver, statements: Sequence[str], path: str, options: Options) -> None:
+    """Run statements one by one on a search_path; at the deadline, cancel, raise Busy.
 
     `driver` looks on; it must be in no transaction, or the statement would wait for it.
     """
     with closing(connect(driver)) as worker:
-        worker.execute("set lock_timeout = 0")
-        worker.execute("set statement_timeout = 0")
+        worker.execute(
+            "select pg_catalog.set_config('search_path'::text, %s, false)", (path,)
+        )
         if worker.info.server_version >= 140000:
             worker.execute("set client_connection_check_interval = '1s'")
         for statement in statements:
@@ -79,17 +91,22 @@ def _run(driver: Driver, worker: Driver, statement: str, options: Options) -> No
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     late = False
-    last = "it was waiting for nobody in particular"
+    last, waits = "it was waiting for nobody in particular", list[Holder]()
     try:
         while thread.is_alive():
             thread.join(LOOK_EVERY)
             now = time.monotonic()
-            if thread.is_alive() and now - told >= TELL_EVERY:
+            if not thread.is_alive():
+                break
+            if options.terminate_idle_older_than is not None:
+                terminate_idle(driver, _waits(driver, pid), options)
+            if now - told >= TELL_EVERY:
                 told = now
-                last = _progress(driver, pid)
-                options.say(f"{_first_words(statement)}: {last}, {duration(now - started)}")
+                last, waits = _progress(driver, pid, options)
+                left = duration(max(0.0, started + options.deadline - now))
+                options.say(f"{_first_words(statement)}: {last}; {left} left")
             if not late and now - started > options.deadline:
-                last = _progress(driver, pid)
+                last, waits = _progress(driver, pid, options)
                 late = True
                 worker.cancel()
     finally:
@@ -102,18 +119,27 @@ def _run(driver: Driver, worker: Driver, statement: str, options: Options) -> No
         raise Busy(
             f"{_first_words(statement)} did not end within "
             f"{duration(options.deadline)}: {last}",
-            hint="run the same command again: it clears up what is half built; "
+            hint=advice(driver, waits)
+            or "run the same command again: it clears up what is half built; "
             "or give it longer: --deadline",
         )
     raise failed[0]
 
 
 def _first_words(statement: str) -> str:
+    """What a statement does, without what it does it to: `drop index concurrently`."""
     words = statement.split()
-    return " ".join(words[: 4 if "concurrently" in words else 3])
+    if "concurrently" in words:
+        return " ".join(words[: words.index("concurrently") + 1])
+    return "validate" if "validate" in words else " ".join(words[:2])
 
 
-def _progress(driver: Driver, pid: int) -> str:
+def _waits(driver: Driver, pid: int) -> list[Holder]:
+    found = driver.cursor(row_factory=dict_row).execute(WAITS, (pid,)).fetchall()
+    return [Holder(**row, modes=("what it waits for",)) for row in found]
+
+
+def _progress(driver: Driver, pid: int, options: Options) -> tuple[str, list[Holder]]:
     cursor = driver.cursor(row_factory=dict_row)
     said = "at work"
     if row := cursor.execute(PROGRESS, (pid,)).fetchone():
@@ -121,10 +147,7 @@ def _progress(driver: Driver, pid: int) -> str:
         for unit in ("blocks", "tuples", "lockers"):
             if row[f"{unit}_total"]:
                 said += f", {row[f'{unit}_done']} of {row[f'{unit}_total']} {unit}"
-    for row in cursor.execute(WAITS, (pid,)).fetchall()[:3]:
-        who = f"pid {row['pid']}, {row['user'] or 'a user we may not see'}"
-        if row["application"]:
-            who += f" ({row['application']})"
-        age = "" if row["age"] is None else f", {duration(row['age'])} old"
-        said += f"; waits for {who}, {row['state'] or 'in a transaction'}{age}"
-    return said
+    waits = _waits(driver, pid)
+    for holder in waits[:3]:
+        said += f"; waits for {holder.summary(options.show_queries)}"
+    return said, waits

@@ -1,29 +1,41 @@
-"""One at a time: whoever changes the schema has the turn.
+"""The upgrade lock: one at a time changes the schema.
 
-The turn is a session-level advisory lock on a connection that does nothing else. It is
-polled, never waited for: a waiter in the queue would stand in the way of CREATE INDEX
+It is a session-level advisory lock on a connection that does nothing else. It is polled,
+never waited for: a waiter in the queue would stand in the way of CREATE INDEX
 CONCURRENTLY, and be killed for a deadlock.
 """
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Iterator
 
 from psycopg.rows import dict_row
 
-from sexton.ddl import background as beside
-from sexton.ddl.waiting import TELL_EVERY, Driver, Options
+from sexton.ddl.background import connect
+from sexton.ddl.options import TELL_EVERY, Options
+from sexton.ddl.session import Driver
 from sexton.durations import duration
 from sexton.errors import Busy, WrongServer
 from sexton.locks import UPGRADE
+from sexton.printable import printable
 
 POLL = 0.2
+NAME = "sexton, which holds the upgrade lock"
+
+
+def lock_key(schema: str = "sexton") -> int:
+    """The key of the lock: one per database, and per schema that the versions lie in."""
+    if schema == "sexton":
+        return UPGRADE
+    digest = hashlib.sha256(schema.encode()).digest()
+    return UPGRADE ^ (int.from_bytes(digest[:4], "big") << 8)
 
 
 def require_direct(driver: Driver) -> None:
     """Raise WrongServer behind a pooler, where a session's locks are anybody's."""
     cursor = driver.cursor(row_factory=dict_row)
-    [row] = cursor.execute("select pg_backend_pid() as pid").fetchall()
+    [row] = cursor.execute("select pg_catalog.pg_backend_pid() as pid").fetchall()
     if row["pid"] != driver.info.backend_pid:
         raise WrongServer(
             "a connection pooler stands between Sexton and PostgreSQL: locks and "
@@ -33,51 +45,76 @@ def require_direct(driver: Driver) -> None:
 
 
 @contextlib.contextmanager
-def turn(driver: Driver, options: Options) -> Iterator[None]:
-    """Have the turn; raise Busy where another keeps it until the deadline."""
-    with contextlib.closing(beside.connect(driver, "sexton, whose turn it is")) as own:
+def upgrade_lock(
+    driver: Driver, options: Options, schema: str = "sexton"
+) -> Iterator[None]:
+    """Hold the upgrade lock; raise Busy where another keeps it until the deadline."""
+    key = lock_key(schema)
+    with contextlib.closing(connect(driver, NAME)) as own:
         started, told = time.monotonic(), 0.0
-        while not _try(own):
+        while not _try(own, key):
             now = time.monotonic()
             if now - started > options.deadline:
-                raise Busy(
-                    f"another upgrade is at work ({_who(own)}), "
-                    f"and has been for {duration(now - started)}",
-                    hint="wait for its end, then run the same command again",
-                )
+                raise _busy(own, key, now - started)
             if now - told > TELL_EVERY:
                 told = now
-                options.say(f"waiting for another upgrade: {_who(own)}")
+                left = duration(max(0.0, started + options.deadline - now))
+                options.say(
+                    f"waiting for another upgrade: {_who(own, key)[0]}; {left} left"
+                )
             time.sleep(POLL)
         yield
 
 
-def _try(own: Driver) -> bool:
+def _try(own: Driver, key: int) -> bool:
     cursor = own.cursor(row_factory=dict_row)
-    [row] = cursor.execute("select pg_try_advisory_lock(%s) as had", (UPGRADE,)).fetchall()
+    [row] = cursor.execute(
+        "select pg_catalog.pg_try_advisory_lock(%s::pg_catalog.int8) as had", (key,)
+    ).fetchall()
     return bool(row["had"])
 
 
-def _who(own: Driver) -> str:
+def _busy(own: Driver, key: int, waited: float) -> Busy:
+    who, ours, pid = _who(own, key)
+    if ours:
+        return Busy(
+            f"another upgrade is at work ({who}), and has been for {duration(waited)}",
+            hint="wait for its end, then run the same command again",
+        )
+    return Busy(
+        f"another session holds the upgrade lock ({who}), and does not look like Sexton",
+        hint=f"if it is none of yours: select pg_terminate_backend({pid}); "
+        "then run the same command again",
+    )
+
+
+def _who(own: Driver, key: int) -> tuple[str, bool, int | None]:
+    """Who holds the lock, whether that looks like Sexton, and the process id."""
     row = (
         own.cursor(row_factory=dict_row)
         .execute(
             """
-            select l.pid, a.usename as "user", a.client_addr
+            select l.pid, a.usename::pg_catalog.text as "user",
+                   a.application_name as application, a.client_addr::pg_catalog.text as host
             from pg_catalog.pg_locks l
             left join pg_catalog.pg_stat_activity a on a.pid = l.pid
-            where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+            where l.locktype = 'advisory' and l.granted and l.objsubid = 1::int2
               and l.database = (
                   select oid from pg_catalog.pg_database
-                  where datname = current_database()
+                  where datname = pg_catalog.current_database()
               )
-              and (l.classid::bigint << 32 | l.objid::bigint) = %s
+              and l.classid::pg_catalog.int8 = (%(key)s::pg_catalog.int8 >> 32)
+              and l.objid::pg_catalog.int8
+                  = (%(key)s::pg_catalog.int8 & 4294967295::pg_catalog.int8)
             """,
-            (UPGRADE,),
+            {"key": key},
         )
         .fetchone()
     )
     if row is None:
-        return "it has just ended"
-    where = f" at {row['client_addr']}" if row["client_addr"] else ""
-    return f"pid {row['pid']}, {row['user'] or 'a user we may not see'}{where}"
+        return "it has just ended", True, None
+    said = f"pid {row['pid']}, {row['user'] or 'a user we may not see'}"
+    said += f" ({row['application']})" if row["application"] else ""
+    said += f" at {row['host']}" if row["host"] else ""
+    ours = row["application"] is None or row["application"].startswith("sexton")
+    return printable(said), ours, row["pid"]

@@ -130,7 +130,7 @@ def _status(where: str, _: Wanted) -> Record:
 
 def _upgrade(where: str, wanted: Wanted) -> Record:
     from sexton.database import database
-    from sexton.ddl.waiting import Options
+    from sexton.ddl.options import Options
     from sexton.errors import DONE
     from sexton.schema import revision
     from sexton.upgrade.run import upgrade

@@ -11,10 +11,11 @@ from psycopg import errors
 
 from sexton.chat import schema as chat
 from sexton.database import Connection, rows, scalar
-from sexton.ddl import steps
+from sexton.ddl import execution, questions
+from sexton.ddl.options import Options
+from sexton.ddl.session import own_session
 from sexton.ddl.steps import Step
-from sexton.ddl.upgrade_lock import require_direct, turn
-from sexton.ddl.waiting import Options
+from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Busy, Refused, SextonError
 from sexton.guard import facts, parts
 
@@ -77,18 +78,25 @@ def remove(connection: Connection, options: Options | None = None) -> list[str]:
     return _run(connection, parts.REMOVE, options or Options())
 
 
-def _run(connection: Connection, which: Sequence[Step], options: Options) -> list[str]:
+def require(connection: Connection, verb: str) -> None:
+    """Insist on the tables, and for `add` on tombstones; raises WrongSchema."""
     chat.require_models(connection)
-    if which is parts.ADD:
+    if verb == "add":
         chat.require_tombstones(connection)
+
+
+def _run(
+    connection: Connection, which: Sequence[dict[str, Any]], options: Options
+) -> list[str]:
+    require(connection, "add" if which is parts.ADD else "remove")
     require_direct(connection)
-    with turn(connection, options):
-        for step in which:
+    with own_session(connection), upgrade_lock(connection, options):
+        for step in map(Step.of, which):
             # What the data forbids is said before the first step, not in the middle.
             if not _is_done(connection, step):
-                steps.refuse(connection, step, options)
+                questions.refuse(connection, step, options)
         try:
-            return steps.run(connection, which, options)
+            return execution.run(connection, which, options)
         except (Busy, Refused) as error:
             raise _say_where(error) from None
         except errors.DependentObjectsStillExist as error:
@@ -100,7 +108,7 @@ def _run(connection: Connection, which: Sequence[Step], options: Options) -> lis
 
 def _is_done(connection: Connection, step: Step) -> bool:
     try:
-        return steps.is_done(connection, step)
+        return questions.is_done(connection, step)
     except errors.UndefinedColumn:
         return False  # it asks for rows by a column that an earlier step makes
 

@@ -49,7 +49,7 @@ def _validate(table: str, constraints: str) -> list[str]:
             one name;
         begin
             for one in select k.conname {constraints} and not k.convalidated loop
-                execute format(
+                execute pg_catalog.format(
                     'alter table {table} validate constraint %I', one
                 );
             end loop;
@@ -64,7 +64,7 @@ def _beside_the_table(statement: str) -> str:
     return f"""
         do $do$
         begin
-            execute format(
+            execute pg_catalog.format(
                 $s${statement}$s$,
                 (
                     select n.nspname from pg_catalog.pg_class c
@@ -137,7 +137,7 @@ ADD: list[Step] = [
         "title": f"validate the CHECK on {PARENT}.{COLUMN}",
         "lock": "share update exclusive",
         "tables": [PARENT],
-        "alone": True,
+        "outside_transaction": True,
         "scans": [PARENT],
         "done": PARENT_CHECK,
         "sql": _validate(PARENT, PARENT_CHECKS),
@@ -146,7 +146,7 @@ ADD: list[Step] = [
         "title": "build the unique index that the key refers to",
         "lock": "share update exclusive",
         "tables": [PARENT],
-        "alone": True,
+        "outside_transaction": True,
         "scans": [PARENT],
         "done": VALID_TARGET,
         "sql": [
@@ -184,7 +184,7 @@ ADD: list[Step] = [
         "title": f"mark the tombstones: {COLUMN} is null",
         "lock": "row exclusive",
         "tables": [CHILD],
-        "alone": True,
+        "outside_transaction": True,
         "scans": [CHILD],
         "done": f"select ({CHILD_CHECK}) or not exists ({UNMARKED})",
         "sql": [
@@ -231,7 +231,7 @@ ADD: list[Step] = [
         "title": f"validate the CHECK on {CHILD}.{COLUMN}",
         "lock": "share update exclusive",
         "tables": [CHILD],
-        "alone": True,
+        "outside_transaction": True,
         "scans": [CHILD],
         "done": CHILD_CHECK,
         "sql": _validate(CHILD, CHILD_CHECKS),
@@ -264,8 +264,9 @@ ADD: list[Step] = [
         "title": "validate the key for live rows",
         "lock": "share update exclusive",
         "tables": [CHILD],
-        "alone": True,
+        "outside_transaction": True,
         "scans": [CHILD],
+        "reads": [PARENT],
         "refuse": [ORPHANS],
         "hint": REPAIR,
         "done": VALID_KEY,

@@ -102,6 +102,8 @@ def status(document: dict[str, Any]) -> str:
     """The status document in lines."""
     default = document["default"]
     behind = "" if document["revision"] == document["head"] else ", sexton upgrade"
+    if document["revision"] is None:
+        behind = "; not recorded yet, sexton adopt recognises it"
     lines = [
         f"revision    {document['revision'] or 'none'} "
         f"(head is {document['head']}{behind})",

@@ -1,28 +1,28 @@
 """Adopt: recognise a database by its catalog, and record which revision it is at.
 
-Every subject (the two columns, the index of the default, the provider key) goes through
-phases, one after the other. The revision is the newest one that no subject lags behind.
-A subject that is ahead was changed by hand, and the upgrade will find it done; one that
-is behind, or between phases in a way that the upgrade puts right, is said too.
+Every subject that revisions have facts of (a column, the index of the default, the
+provider key) goes through phases, one after the other. The revision is the newest one
+that no subject lags behind. A subject that is ahead was changed by hand, and the upgrade
+will find it done; one that is between phases is put right by the revision that brings its
+last one, if its steps do not refuse.
 """
 
 from typing import Any
 
 from sexton import schema
-from sexton.chat import schema as chat
-from sexton.chat.schema import MODELS
 from sexton.database import Connection
-from sexton.ddl.upgrade_lock import require_direct, turn
-from sexton.ddl.waiting import Options
+from sexton.ddl.options import Options
+from sexton.ddl.own_schema import make_schema, require_own_schema
+from sexton.ddl.questions import is_done, objections
+from sexton.ddl.revisions import Fact, tables
+from sexton.ddl.session import own_session
+from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Refused
-from sexton.upgrade import run as upgrade
-from sexton.upgrade.drift import END, Fact, drift, facts
-
-# Between phases, and which revision's step puts it right: the columns are added, the
-# index built, the key dropped, whatever the state they are found in.
-CURES = {"the index of the default": "0002", "the provider key": "0003"}
-# Later versions of the real product bring these.
-NEWER = {"chat_model_configs": {"ai_provider_id", "organization_id"}}
+from sexton.project import current
+from sexton.relations import literal, resolve
+from sexton.upgrade.drift import drift, held
+from sexton.upgrade.place import ADOPTED
+from sexton.upgrade.route import known
 
 
 def adopt(connection: Connection) -> dict[str, Any]:
@@ -34,27 +34,18 @@ def adopt(connection: Connection) -> dict[str, Any]:
     recorded = schema.revision(connection)
     document: dict[str, Any] = {"recognised": False, "revision": None}
     document |= {"recorded": recorded, "matches": [], "notes": [], "problems": []}
-    if recorded is not None:
-        return _recorded(connection, recorded, document)
-    problems = document["problems"]
-    for table in (chat.PROVIDERS, MODELS):
-        if not schema.columns(connection, table):
-            problems.append(f"there is no table {table} on the search_path")
-    for table, later in NEWER.items():
-        if found := sorted(later & schema.columns(connection, table)):
-            problems.append(
-                f"{table} has {', '.join(found)}: a version of the product that is newer "
-                "than this Sexton knows"
-            )
-    if problems:
-        return document
-    return _recognise(facts(connection), document)
+    if newer := current().newer(connection):
+        document["problems"].append(newer)
+    elif recorded is not None:
+        _recorded(connection, recorded, document)
+    else:
+        with own_session(connection):
+            _recognise(connection, document)
+    return document
 
 
-def _recorded(
-    connection: Connection, recorded: str, document: dict[str, Any]
-) -> dict[str, Any]:
-    if recorded not in upgrade.revisions():
+def _recorded(connection: Connection, recorded: str, document: dict[str, Any]) -> None:
+    if recorded not in [revision.number for revision in known()]:
         document["problems"].append(
             f"the database is at revision {recorded!r}, which this Sexton does not know"
         )
@@ -63,74 +54,114 @@ def _recorded(
     if not document["problems"]:
         document |= {"recognised": True, "revision": recorded}
         document["notes"].append(f"it is Sexton's already, at {recorded}")
-    return document
 
 
-def _recognise(found: list[tuple[Fact, bool]], document: dict[str, Any]) -> dict[str, Any]:
-    known = upgrade.revisions()
-    steps: dict[tuple[str, str], list[tuple[Fact, bool]]] = {}
-    for fact, holds in found:
-        steps.setdefault((fact.table, fact.subject), []).append((fact, holds))
-    reached = known[-1]
-    ahead: list[tuple[str, Fact]] = []
-    for (table, subject), phases in steps.items():
-        held = [fact for fact, holds in phases if holds]
-        if held:
-            fact = held[-1]
-            until = known[-1] if fact.until == END else _before(known, fact.until)
-            ahead.append((until, fact))
-            reached = min(reached, until)
-        elif subject in CURES:
-            reached = min(reached, CURES[subject])
+def _recognise(connection: Connection, document: dict[str, Any]) -> None:
+    # What steps lock must be there; of what facts name besides, the facts will say.
+    locked = {
+        table for revision in known() for step in revision.up for table in step.tables
+    }
+    there = resolve(connection, locked)
+    absent = sorted(locked - set(there))
+    document["problems"] += [f"there is no table {n} on the search_path" for n in absent]
+    if document["problems"]:
+        return
+    phases: dict[tuple[str, str], list[tuple[Fact, bool]]] = {}
+    for fact, holds in held(connection):
+        phases.setdefault((fact.table, fact.subject), []).append((fact, holds))
+    reached = len(known())
+    ahead: list[Fact] = []
+    for subject in phases.values():
+        place, reason = _reached(connection, subject, document)
+        reached = min(reached, place)
+        if reason is not None:
+            ahead.append(reason)
+    if reached == 0 and not document["problems"]:
+        document["problems"].append("it is older than the first revision")
+    if document["problems"]:
+        return
+    document |= {"recognised": True, "revision": known()[reached - 1].number}
+    for fact in ahead:
+        if fact.since > reached:
+            number = known()[fact.since - 1].number
             document["notes"].append(
-                f"{table}: {phases[0][0].broken}; the upgrade puts that right"
+                f"{fact.table}: {fact.subject} is as {number} leaves it, already"
             )
         else:
-            document["problems"].append(f"{table}: {phases[-1][0].broken}")
-    if document["problems"]:
-        return document
-    document |= {"recognised": True, "revision": reached}
-    for until, fact in ahead:
-        if fact.since > reached:
-            document["notes"].append(
-                f"{fact.table}: {fact.subject} is as {fact.since} leaves it, already"
-            )
-        elif until >= reached:
             document["matches"].append(f"{fact.table}: {fact.subject}")
-    return document
 
 
-def _before(known: list[str], revision: str) -> str:
-    return known[known.index(revision) - 1]
+def _reached(
+    connection: Connection,
+    phases: list[tuple[Fact, bool]],
+    document: dict[str, Any],
+) -> tuple[int, Fact | None]:
+    """The place that one subject has reached, and the fact that says so."""
+    everything = len(known())
+    holding = [fact for fact, holds in phases if holds]
+    last = phases[-1][0]
+    if holding:
+        until = holding[-1].until
+        return (until - 1 if until else everything), holding[-1]
+    if len(phases) == 1 and last.since > 1:
+        return last.since - 1, None  # its revision has not brought it yet
+    first, said = phases[0][0], f"{last.table}: {last.broken}"
+    if len(phases) == 1:
+        document["problems"].append(said)
+        return everything, None
+    refused = [
+        sentence
+        for step in known()[last.since - 1].up
+        if not is_done(connection, step)
+        for sentence in objections(connection, step, Options())
+    ]
+    if refused:
+        document["problems"] += [said, *refused]
+        return everything, None
+    document["notes"].append(f"{last.table}: {first.broken}; the upgrade puts that right")
+    return last.since - 1, None
 
 
 def stamp(connection: Connection, document: dict[str, Any]) -> dict[str, Any]:
     """Record the revision that `adopt` recognised; again does no harm.
 
-    Raises Refused where the database has changed since, or is not recognised.
+    Raises Refused where the database has changed since, or is not recognised, or the
+    schema `sexton` is a stranger's, and WrongServer without the right to make it.
     """
     require_direct(connection)
-    with turn(connection, Options(deadline=10)), connection.transaction():
+    with (
+        own_session(connection),
+        upgrade_lock(connection, Options(deadline=10)),
+        connection.transaction(),
+    ):
         now = adopt(connection)
         if not now["recognised"] or now["revision"] != document["revision"]:
             raise Refused("the schema is not what it was a moment ago: look again")
         if now["recorded"] is None:
-            execute: Any = connection.execute
-            name = f"{schema.VERSION_SCHEMA}.{schema.VERSION_TABLE}"
-            execute(f"create schema if not exists {schema.VERSION_SCHEMA}")
-            execute(
-                f"""
-                create table if not exists {name} (
-                    version_num varchar(32) not null,
-                    constraint {schema.VERSION_TABLE}_pkc primary key (version_num)
-                )
-                """
-            )
-            execute(
-                f"insert into {name} (version_num) values (%s)",  # noqa: S608
-                (now["revision"],),
-            )
+            _record(connection, now["revision"])
     return document | {"recorded": document["revision"]}
+
+
+def _record(connection: Connection, revision: str) -> None:
+    owners = {table.owner for table in resolve(connection, tables(known())).values()}
+    if not require_own_schema(connection, schema.VERSION_SCHEMA, owners):
+        make_schema(connection, schema.VERSION_SCHEMA)
+    name = f"{schema.VERSION_SCHEMA}.{schema.VERSION_TABLE}"
+    execute: Any = connection.execute
+    if not resolve(connection, [name]):
+        execute(
+            f"""
+            create table {name} (
+                version_num varchar(32) not null,
+                constraint {schema.VERSION_TABLE}_pkc primary key (version_num)
+            )
+            """
+        )
+    execute(
+        f"insert into {name} (version_num) values (%s)",  # noqa: S608
+        (revision,),
+    )
+    execute(f"comment on table {name} is {literal(ADOPTED + revision)}")
 
 
 def text(document: dict[str, Any]) -> str:
@@ -145,5 +176,6 @@ def text(document: dict[str, Any]) -> str:
         lines.append("not recognised, so nothing is recorded:")
     lines += [f"  does not match: {problem}" for problem in document["problems"]]
     lines += [f"  note: {note}" for note in document["notes"]]
-    lines += [f"  matches: {match}" for match in document["matches"]]
+    if document["matches"]:
+        lines.append(f"  {len(document['matches'])} facts of the schema match")
     return "\n".join(lines)

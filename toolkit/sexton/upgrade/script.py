@@ -1,15 +1,21 @@
 """Script: the upgrade as SQL for psql, with the guarantees that psql can keep."""
 
 import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sexton.database import Connection
-from sexton.ddl.steps import VERSION, Step, statements
-from sexton.ddl.waiting import Options
+from sexton.ddl.options import Options
+from sexton.ddl.questions import tables_of
+from sexton.ddl.session import own_session, path_of
+from sexton.ddl.steps import Step
 from sexton.locks import UPGRADE
-from sexton.upgrade import run as upgrade
-from sexton.upgrade.preview import GUARD, Move, moves
+from sexton.relations import Relation, expose, literal, named, quoted, resolve
+from sexton.schema import VERSION_SCHEMA, VERSION_TABLE
+from sexton.upgrade.route import HEAL, REVISION, Route
 
 TRIES = 60
+VERSION = f"{VERSION_SCHEMA}.{VERSION_TABLE}"
 
 HEADER = """
     -- {title}, for psql:  psql --no-psqlrc --file THIS_FILE
@@ -25,12 +31,19 @@ HEADER = """
     -- asked where the statements themselves would not notice.
     \\set ON_ERROR_STOP on
     \\set AUTOCOMMIT on
+    set search_path = pg_catalog, pg_temp;
+    set default_transaction_isolation = 'read committed';
+    set row_security = off;
+    set quote_all_identifiers = off;
     select pg_try_advisory_lock({lock}) as turn \\gset
     \\if :turn
     \\else
       do 'begin raise exception ''another upgrade is at work''; end';
     \\endif
-    create schema if not exists sexton;
+    select to_regnamespace('sexton') is null as absent \\gset
+    \\if :absent
+      create schema sexton;
+    \\endif
     create table if not exists {version} (
         version_num varchar(32) not null,
         constraint alembic_version_pkc primary key (version_num)
@@ -60,69 +73,95 @@ ACQUIRE = """
 """
 
 
-def script(
-    connection: Connection,
-    way: str,
-    target: str,
-    options: Options,
-    *,
-    guarded: bool = False,
-) -> str:
+@dataclass(frozen=True)
+class Script:
+    """What a script's parts need to know: where tables are, and the user's options."""
+
+    relations: Mapping[str, Relation]
+    schema: str  # where new tables go
+    options: Options
+
+    def question(self, step: Step, query: str) -> str:
+        """A query of a step, over tables by their whole names."""
+        sql = inspect.cleandoc(query)
+        for name in named(sql):
+            whole = name if "." in name else self.relation(name).sql
+            sql = sql.replace(f"to_regclass('{name}')", f"to_regclass({literal(whole)})")
+        seen = {name: self.relation(name) for name in tables_of(step)}
+        return expose(sql, seen)
+
+    def relation(self, name: str) -> Relation:
+        """Where a table is, or will be."""
+        return self.relations.get(name) or Relation(0, self.schema, name, "", "r")
+
+    def path(self, step: Step) -> str:
+        """The search_path for a step's statements."""
+        schemas = dict.fromkeys(self.relation(name).schema for name in step.tables)
+        return ", ".join([*map(quoted, schemas or [self.schema]), "pg_temp"])
+
+
+def script(connection: Connection, route: Route, options: Options, title: str) -> str:
     """The script from where the database is now. Reads only."""
-    chosen = moves(connection, way, target, guarded=guarded)
-    return write(chosen, way, f"{way}grade to {target}", options)
-
-
-def write(chosen: list[Move], way: str, title: str, options: Options) -> str:
-    """The script for some moves."""
+    steps = [step for move in route.moves for step in move.steps]
+    names = {name for step in steps for name in tables_of(step)}
+    for step in steps:
+        for query in (step.question, *(query for query, _ in step.refuse)):
+            names |= named(query)
+    with own_session(connection):
+        found = resolve(connection, names)
+        schema = path_of([], connection).partition(",")[0].strip('"')
+    made = Script(found, schema, options)
     stall = round(options.max_stall * 1000)
     parts = [
         inspect.cleandoc(HEADER).format(
-            title=title,
-            stall=stall,
-            tries=TRIES,
-            lock=UPGRADE,
-            version=VERSION,
+            title=title, stall=stall, tries=TRIES, lock=UPGRADE, version=VERSION
         )
     ]
-    for number, start, made in chosen:
-        end = number if way == "up" or number == GUARD else upgrade.below(number)
-        parts.append(f"\\echo {number}")
-        for step in made:
-            parts += _step(step, start, stall, options)
-        if number != GUARD:
-            parts.append(_record(start, end))
+    for move in route.moves:
+        parts.append(f"\\echo {move.name}")
+        for step in move.steps:
+            parts += _step(step, move.start, stall, made, compared=move.kind != HEAL)
+        if move.kind == REVISION:
+            parts.append(_record(move.start, move.end))
     parts.append(f"select pg_advisory_unlock({UPGRADE});")
     return "\n\n".join(parts)
 
 
-def _step(step: Step, start: str | None, stall: int, options: Options) -> list[str]:
-    parts = [f"-- {step['title']}"]
-    done = inspect.cleandoc(step["done"])
+def _step(
+    step: Step, start: str | None, stall: int, made: Script, *, compared: bool
+) -> list[str]:
+    parts = [f"-- {step.title}"]
+    done = made.question(step, step.question)
     parts.append(
         f"select not looked.done as todo from (\n{done}\n) looked (done) \\gset"  # noqa: S608
     )
     parts.append("\\if :todo")
-    for query, sentence in step.get("refuse", ()):
-        if step.get("choice") not in options.choices:
-            parts.append(_refuse(query, sentence))
-    sent = [f"{inspect.cleandoc(sql).rstrip()};" for sql in statements(step, options)]
-    if step.get("alone"):
-        parts += ["set lock_timeout = 0;", "set statement_timeout = 0;", *sent]
+    if step.unless is None or step.unless not in made.options.choices:
+        for query, sentence in step.refuse:
+            parts.append(_refuse(made.question(step, query), sentence))
+    sent = [
+        f"{inspect.cleandoc(sql).rstrip()};"
+        for sql in step.statements(made.options.choices)
+    ]
+    path = made.path(step)
+    if step.outside_transaction:
+        parts += ["set lock_timeout = 0;", "set statement_timeout = 0;"]
+        parts += [f"set search_path = {path};", *sent]
+        parts += ["set search_path = pg_catalog, pg_temp;"]
     else:
-        parts += ["begin;", _compare(start)]
-        if step.get("tables"):
+        parts += ["begin;", *([_compare(start)] if compared else [])]
+        if step.tables:
             parts.append(
                 inspect.cleandoc(ACQUIRE).format(
-                    tables=", ".join(step["tables"]),
-                    lock=step["lock"],
+                    tables=", ".join(made.relation(name).sql for name in step.tables),
+                    lock=step.lock,
                     tries=TRIES,
                     stall=stall,
                     shield=3000,
                     pause=round(9 * stall / 1000, 3),
                 )
             )
-        parts += [*sent, "commit;"]
+        parts += [f"set local search_path = {path};", *sent, "commit;"]
     return [*parts, "\\endif"]
 
 

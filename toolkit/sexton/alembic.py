@@ -1,0 +1,318 @@
+"""For anybody's env.py: the operation `op.run_steps`, and the runner.
+
+`import sexton.alembic` registers the operation. `run_migrations` is the rest of an env.py:
+it owns the connection, the upgrade lock, one transaction a step, waiting and resuming:
+
+    from alembic import context
+    import sexton.alembic
+
+    sexton.alembic.run_migrations(context, target_metadata=metadata)
+"""
+
+import contextlib
+import logging.config
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from alembic.operations import MigrateOperation, Operations
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, text
+
+from sexton.database import address_of
+from sexton.ddl import revisions
+from sexton.ddl.execution import At, perform, run
+from sexton.ddl.options import Options
+from sexton.ddl.own_schema import make_schema, require_own_schema
+from sexton.ddl.session import Driver, own_session
+from sexton.ddl.steps import Step
+from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
+from sexton.durations import parse
+from sexton.engine import engine
+from sexton.errors import SextonError, UsageError
+from sexton.relations import resolve, search_path
+
+__all__ = ["Record", "RunSteps", "run_migrations"]
+
+HERE = "here"  # where the version table says that the database is
+
+
+@dataclass
+class Record:
+    """What a run of Alembic has done: revisions, and titles of steps by revision."""
+
+    revisions: list[str] = field(default_factory=list)
+    steps: dict[str, list[str]] = field(default_factory=dict)
+    titles: list[str] = field(default_factory=list)
+
+    def add(self, numbers: Sequence[str]) -> None:
+        """Note that these revisions are done, with the steps since the last ones."""
+        self.revisions += numbers
+        self.steps[", ".join(numbers)] = self.titles
+        self.titles = []
+
+
+# -- the operation -------------------------------------------------------------------
+
+
+@Operations.register_operation("run_steps")
+class RunSteps(MigrateOperation):
+    """The operation behind `op.run_steps`."""
+
+    def __init__(self, steps: Sequence[Step], at: Any) -> None:
+        self.steps = steps
+        self.at = at
+
+    @classmethod
+    def run_steps(
+        cls,
+        operations: Operations,
+        steps: Sequence[Step | Mapping[str, Any]],
+        *,
+        at: Any = HERE,
+    ) -> None:
+        """Run a revision's steps.
+
+        `at` is the revision, or the revisions, that they start from, None for none; each
+        step's transaction compares it. By default it is what the database says.
+        """
+        operations.invoke(cls([Step.of(step) for step in steps], at))
+
+
+@Operations.implementation_for(RunSteps)
+def _run_steps(operations: Operations, operation: RunSteps) -> None:
+    context = operations.migration_context
+    if context.as_sql:
+        for step in operation.steps:
+            _print(operations, step)
+        return
+    if not operation.steps:
+        return
+    options, record = (context.opts or {}).get("sexton") or (Options(), Record())
+    connection: Any = operations.get_bind()
+    driver: Any = connection.connection.driver_connection
+    *first, last = operation.steps
+    with own_session(driver):
+        at = _at(context, driver, operation.at)
+        with context.autocommit_block():
+            record.titles += run(driver, first, options, at=at)
+
+        @contextlib.contextmanager
+        def inside() -> Iterator[None]:
+            # Alembic's own transaction, which it commits with the version row in it.
+            try:
+                yield
+            except psycopg.Error:
+                if not driver.closed:
+                    driver.rollback()
+                raise
+
+        if perform(driver, last, options, at, context.autocommit_block, inside):
+            record.titles.append(last.title)
+
+
+def _at(context: Any, driver: Driver, at: Any) -> At | None:
+    where = {"table": context.version_table, "schema": context.version_table_schema}
+    if where["schema"] is None:
+        found = resolve(driver, [where["table"]]).get(where["table"])
+        where["schema"] = found.schema if found else search_path(driver)[-1]
+    if at == HERE:
+        return At(context.get_current_heads(), **where)
+    return At((at,) if isinstance(at, str) else tuple(at or ()), **where)
+
+
+def _print(operations: Operations, step: Step) -> None:
+    def send(*lines: str) -> None:
+        for line in lines:
+            operations.execute(text(line.replace(":", r"\:")))
+
+    operations.execute(text(f"-- {step.title}".replace(":", r"\:")))
+    if step.outside_transaction:
+        with operations.migration_context.autocommit_block():
+            send(*step.sql)
+        return
+    if step.tables and step.lock:
+        send(
+            f"set local lock_timeout = '{round(Options().max_stall * 1000)}ms'",
+            f"lock table {', '.join(step.tables)} in {step.lock} mode",
+        )
+    send(*step.sql)
+
+
+# -- the runner ----------------------------------------------------------------------
+
+
+def run_migrations(
+    context: Any,
+    target_metadata: Any = None,
+    *,
+    version_table: str = "alembic_version",
+    version_table_schema: str | None = None,
+    include_name: Any = None,
+    **configured: Any,
+) -> None:
+    """Run the environment's revisions; the whole of an env.py.
+
+    `context` is `alembic.context`. The connection is the one that the caller of Alembic
+    gives as attribute `connection`, else one of its own to `sqlalchemy.url` of the ini
+    file, DATABASE_URL or libpq's PG* variables. Further arguments are those of
+    `context.configure`. Autogenerate does not see what is Sexton's own.
+    """
+    configured |= {"target_metadata": target_metadata, "version_table": version_table}
+    configured |= {"version_table_schema": version_table_schema}
+    configured["transaction_per_migration"] = True
+    configured["include_name"] = _filter(include_name)
+    if context.is_offline_mode():
+        configured |= {"dialect_name": "postgresql", "literal_binds": True}
+        context.configure(**configured)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    given = context.config.attributes.get("connection")
+    if isinstance(given, Engine):
+        with given.connect() as connection:
+            _run(context, connection, configured)
+    elif given is not None:
+        _run(context, given, configured)
+    else:
+        _connect_and_run(context, configured)
+
+
+def _filter(theirs: Any) -> Any:
+    def include(name: str | None, kind: str, parents: Any) -> bool:
+        # A guard is opt-in and no part of head: autogenerate must not drop it.
+        if (name or "").startswith("sexton_") or (kind == "schema" and name == "sexton"):
+            return False
+        return theirs is None or bool(theirs(name, kind, parents))
+
+    return include
+
+
+def _connect_and_run(context: Any, configured: dict[str, Any]) -> None:
+    config = context.config
+    if config.config_file_name and config.file_config.has_section("loggers"):
+        logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
+    try:
+        with (
+            address_of(config.get_main_option("sqlalchemy.url")) as address,
+            engine(address, "sexton alembic").connect() as connection,
+        ):
+            _run(context, connection, configured)
+    except SextonError as error:
+        lines = [error.message, *getattr(error, "__notes__", ())]
+        lines += [f"next: {error.hint}"] if error.hint else []
+        raise CommandError("\n  ".join(lines)) from None
+
+
+def _run(context: Any, connection: Connection, configured: dict[str, Any]) -> None:
+    driver: Any = connection.connection.driver_connection
+    schema = configured["version_table_schema"]
+    script: ScriptDirectory = context.script
+    with contextlib.ExitStack() as stack:
+        if not _changes(context):
+            # `current`, `check` and `revision` only look, yet Alembic makes its table.
+            with _autocommit(driver), own_session(driver):
+                _prepare(driver, schema, script)
+            _configure_and_run(context, connection, configured, Options(), Record())
+            return
+        if steps_only(script):
+            stack.enter_context(_settled(driver))
+        options = context.config.attributes.get("options") or _x_options(context)
+        record = context.config.attributes.get("record") or Record()
+        require_direct(driver)
+        driver.rollback()
+        stack.enter_context(upgrade_lock(driver, options, schema or "public"))
+        with _autocommit(driver), own_session(driver):
+            _prepare(driver, schema, script)
+        _configure_and_run(context, connection, configured, options, record)
+
+
+def steps_only(script: ScriptDirectory) -> bool:
+    """Whether every revision consists of steps, so that none needs a search_path."""
+    found = [revision.module for revision in script.walk_revisions()]
+    return bool(found) and all(hasattr(module, "UPGRADE") for module in found)
+
+
+@contextlib.contextmanager
+def _settled(driver: Driver) -> Iterator[None]:
+    session = own_session(driver)
+    with _autocommit(driver):
+        session.__enter__()
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            with _autocommit(driver):
+                session.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def _autocommit(driver: Driver) -> Iterator[None]:
+    """Out of any transaction for the block; what was begun is rolled back."""
+    driver.rollback()
+    before, driver.autocommit = driver.autocommit, True
+    try:
+        yield
+    finally:
+        driver.autocommit = before
+
+
+def _changes(context: Any) -> bool:
+    # `current`, `check` and `revision` have no destination: they only look.
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
+
+
+def _prepare(driver: Driver, schema: str | None, script: ScriptDirectory) -> None:
+    """Look whose the version table's schema is, and make it where it is not there."""
+    folder = Path(script.dir)
+    known = revisions.load(folder) if steps_only(script) else ()
+    owners = {table.owner for table in resolve(driver, revisions.tables(known)).values()}
+    if schema and not require_own_schema(driver, schema, owners):
+        make_schema(driver, schema)
+
+
+def _configure_and_run(
+    context: Any,
+    connection: Connection,
+    configured: dict[str, Any],
+    options: Options,
+    record: Record,
+) -> None:
+    def applied(*, step: Any, **_: Any) -> None:
+        ids = step.up_revision_ids if step.is_upgrade else step.source_revision_ids
+        record.add(ids)
+
+    context.configure(
+        connection=connection,
+        sexton=(options, record),
+        on_version_apply=applied,
+        **configured,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _x_options(context: Any) -> Options:
+    """Plain alembic's `-x max_stall=500ms` and its like."""
+    named = context.get_x_argument(as_dictionary=True)
+    times: dict[str, Any] = {}
+    for name in ("max_stall", "deadline", "terminate_idle_older_than"):
+        if name in named:
+            try:
+                times[name] = parse(named[name])
+            except ValueError as error:
+                raise UsageError(f"-x {name}: {error}") from None
+    choices = {f"{name}={value}" for name, value in named.items() if name not in times}
+    return Options(**times, choices=frozenset(choices), say=_say)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

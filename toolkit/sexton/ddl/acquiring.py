@@ -1,0 +1,69 @@
+"""Locks: all tables of a step at once, parent first, under a timeout."""
+
+from collections.abc import Sequence
+
+from psycopg import errors
+from psycopg.rows import tuple_row
+
+from sexton.ddl.session import Driver
+from sexton.ddl.steps import AUTOVACUUM_LOCK
+from sexton.relations import Relation
+
+SHIELD_OVER_DEADLOCK_TIMEOUT = 2.0  # autovacuum yields to the deadlock check, no sooner
+STATEMENT = 5.0  # for each statement under the lock
+
+# The lock was not had, or lost to somebody: rolled back, it may be asked for again.
+NOT_ACQUIRED = (
+    errors.LockNotAvailable,
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+)
+
+
+def acquire(driver: Driver, tables: Sequence[Relation], mode: str, timeout: float) -> None:
+    """Lock all tables at once, parent first, in the caller's transaction.
+
+    Raises LockNotAvailable or DeadlockDetected where it cannot be had in `timeout`.
+    """
+    limits = {"idle_in_transaction_session_timeout": 10.0}
+    if driver.info.server_version >= 140000:
+        limits["client_connection_check_interval"] = 1.0
+    if driver.info.server_version >= 170000:
+        limits["transaction_timeout"] = 4 * STATEMENT
+    if mode != AUTOVACUUM_LOCK:
+        with driver.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute(
+                "select setting::pg_catalog.float8 / 1000::pg_catalog.float8 "
+                "from pg_catalog.pg_settings where name = 'deadlock_timeout'"
+            ).fetchone()
+        assert row is not None
+        shield = row[0] + SHIELD_OVER_DEADLOCK_TIMEOUT
+        set_local(driver, {**limits, "lock_timeout": shield, "statement_timeout": 0})
+        _lock(driver, tables, AUTOVACUUM_LOCK)
+        limits = {}
+    # lock_timeout counts anew for each table; statement_timeout counts them together.
+    set_local(driver, {**limits, "lock_timeout": timeout, "statement_timeout": timeout})
+    try:
+        _lock(driver, tables, mode)
+    except errors.QueryCanceled as error:
+        raise errors.LockNotAvailable(str(error)) from error
+    set_local(driver, {"statement_timeout": STATEMENT})
+
+
+def _lock(driver: Driver, tables: Sequence[Relation], mode: str) -> None:
+    names = ", ".join(table.sql for table in tables)
+    driver.execute(f"lock table {names} in {mode} mode")
+
+
+def set_local(driver: Driver, seconds: dict[str, float]) -> None:
+    """Set parameters that are times until the end of the transaction."""
+    values = [f"{round(value * 1000)}ms" for value in seconds.values()]
+    driver.execute(
+        """
+        select pg_catalog.set_config(name, value, true) from rows from (
+            pg_catalog.unnest(%s::pg_catalog.text[]),
+            pg_catalog.unnest(%s::pg_catalog.text[])
+        ) as s (name, value)
+        """,
+        (list(seconds), values),
+    )

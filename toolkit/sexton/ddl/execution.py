@@ -1,0 +1,165 @@
+"""Execution: do what is not done yet of some steps."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from sexton.ddl import background
+from sexton.ddl.acquiring import NOT_ACQUIRED, acquire
+from sexton.ddl.holders import LockSampler
+from sexton.ddl.options import Options
+from sexton.ddl.questions import is_done, refuse, require_owner
+from sexton.ddl.session import Driver, own_session, path_of
+from sexton.ddl.steps import AUTOVACUUM_LOCK, Step
+from sexton.ddl.waiting import LockWait
+from sexton.errors import Busy, Refused
+from sexton.relations import SAFE_PATH, quoted, resolve
+
+Block = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class At:
+    """Where the database must be: the revisions that a version table holds."""
+
+    revisions: tuple[str, ...] = ()
+    schema: str = "sexton"
+    table: str = "alembic_version"
+
+    @property
+    def sql(self) -> str:
+        """The version table's whole name."""
+        return f"{quoted(self.schema)}.{quoted(self.table)}"
+
+
+def run(
+    connection: Driver,
+    steps: Sequence[Step | Mapping[str, Any]],
+    options: Options | None = None,
+    *,
+    at: At | None = None,
+) -> list[str]:
+    """Do what is not done yet of some steps, each in a transaction of its own.
+
+    `connection` is in autocommit mode and in no transaction. Each transaction compares
+    `at`. Returns the titles of the steps that had something to do. Raises Busy, Refused,
+    WrongServer.
+    """
+    options = options or Options()
+    with own_session(connection):
+        return [
+            step.title
+            for step in map(Step.of, steps)
+            if perform(connection, step, options, at, nullcontext, connection.transaction)
+        ]
+
+
+def perform(
+    driver: Driver,
+    step: Step,
+    options: Options,
+    at: At | None,
+    outside: Block,
+    inside: Block,
+) -> bool:
+    """Do one step. `outside` leaves every transaction; `inside` is the step's own."""
+    try:
+        return _do(driver, step, options, at, outside, inside)
+    except (Busy, Refused) as error:
+        error.add_note(f'the step "{step.title}" was not done')
+        raise
+
+
+def _do(
+    driver: Driver,
+    step: Step,
+    options: Options,
+    at: At | None,
+    outside: Block,
+    inside: Block,
+) -> bool:
+    with outside():
+        if is_done(driver, step):
+            return False
+        require_owner(driver, step.tables)
+        refuse(driver, step, options)
+        if step.outside_transaction:
+            compare(driver, at)
+            path = path_of(list(resolve(driver, step.tables).values()), driver)
+            background.run(driver, step.statements(options.choices), path, options)
+            if not is_done(driver, step):
+                raise Busy(f"{step.title}: its result is not there; was it undone?")
+            return True
+    wait = LockWait(
+        options,
+        LockSampler(driver, step.tables, step.lock or AUTOVACUUM_LOCK),
+        step.title,
+    )
+    while True:
+        if step.tables:
+            with outside():
+                wait.wait()
+        asked = time.monotonic()
+        try:
+            with inside():
+                return _change(driver, step, options, at, wait)
+        except NOT_ACQUIRED as error:
+            wait.missed(error, time.monotonic() - asked)
+            if not step.tables:
+                raise
+
+
+def _change(
+    driver: Driver, step: Step, options: Options, at: At | None, wait: LockWait
+) -> bool:
+    compare(driver, at)
+    found = resolve(driver, step.tables)
+    # In the order of the step: parent first.
+    relations = [found[name] for name in step.tables if name in found]
+    if relations and step.lock:
+        acquire(driver, relations, step.lock, wait.timeout)
+        # What was seen before the lock may have changed until it was had.
+        if is_done(driver, step):
+            return False
+        refuse(driver, step, options)
+    _set_path(driver, path_of(relations, driver))
+    for statement in step.statements(options.choices):
+        driver.execute(statement)
+    _set_path(driver, SAFE_PATH)
+    return True
+
+
+def _set_path(driver: Driver, path: str) -> None:
+    driver.execute("select pg_catalog.set_config('search_path'::text, %s, true)", (path,))
+
+
+def compare(driver: Driver, at: At | None) -> None:
+    """Insist that the database is still where the run began; lock the version row."""
+    if at is None:
+        return
+    cursor = driver.cursor(row_factory=dict_row)
+    there = cursor.execute(
+        """
+        select from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where n.nspname::pg_catalog.text = %s and c.relname::pg_catalog.text = %s
+        """,
+        (at.schema, at.table),
+    ).fetchone()
+    found = []
+    if there is not None:
+        cursor.execute(f"select version_num from {at.sql} for update")  # noqa: S608
+        found = [row["version_num"] for row in cursor.fetchall()]
+    if sorted(found) != sorted(at.revisions):
+        raise Busy(
+            f"another upgrade is at work: the database was at {_names(at.revisions)}, "
+            f"and is at {_names(found)} now"
+        )
+
+
+def _names(revisions: Sequence[str]) -> str:
+    return ", ".join(revisions) or "no revision"

@@ -1,0 +1,72 @@
+"""The schema that the version table lies in: looked at before it is made or believed."""
+
+from collections.abc import Iterable
+
+from psycopg.rows import dict_row
+
+from sexton.ddl.session import Driver
+from sexton.errors import Refused, WrongServer
+from sexton.printable import printable
+from sexton.relations import quoted
+
+STATE = """
+    select
+        n.oid is not null as there,
+        pg_catalog.has_database_privilege(d.oid, 'create'::text) as may_make,
+        current_user::pg_catalog.text as "user",
+        d.datname::pg_catalog.text as database,
+        (
+            select pg_catalog.min(r.rolname::pg_catalog.text)
+            from pg_catalog.pg_roles r
+            where (
+                r.oid = n.nspowner
+                or r.oid in (
+                    select c.relowner from pg_catalog.pg_class c
+                    where c.relnamespace = n.oid
+                )
+            )
+              and r.rolname <> current_user and not r.rolsuper and r.oid <> d.datdba
+              and not exists (
+                  select from pg_catalog.pg_auth_members m
+                  join pg_catalog.pg_roles me on me.oid = m.member
+                  where m.roleid = r.oid and me.rolname = current_user
+              )
+              and r.rolname::pg_catalog.text <> all (%s::pg_catalog.text[])
+        ) as stranger
+    from pg_catalog.pg_database d
+    left join pg_catalog.pg_namespace n on n.nspname::pg_catalog.text = %s
+    where d.datname = pg_catalog.current_database()
+"""
+
+
+def require_own_schema(driver: Driver, schema: str, owners: Iterable[str] = ()) -> bool:
+    """Whether the schema is there; raises Refused where a stranger made it.
+
+    Trusted are this role and those it belongs to, superusers, the database's owner, and
+    `owners`, who own the tables in question. A stranger's trigger would run with our
+    rights.
+    """
+    cursor = driver.cursor(row_factory=dict_row)
+    [state] = cursor.execute(STATE, (sorted(owners), schema)).fetchall()
+    if state["stranger"]:
+        raise Refused(
+            f"the schema {printable(schema)}, or something in it, belongs to the role "
+            f"{printable(state['stranger'])}, who owns neither this database nor the "
+            "tables to be changed",
+            hint="find out who made it, and drop it: it is made anew",
+        )
+    return bool(state["there"])
+
+
+def make_schema(driver: Driver, schema: str) -> None:
+    """Make the schema, which is not there; raises WrongServer without the right."""
+    cursor = driver.cursor(row_factory=dict_row)
+    [state] = cursor.execute(STATE, ([], schema)).fetchall()
+    if not state["may_make"]:
+        role = quoted(state["user"])
+        raise WrongServer(
+            f"the role {printable(state['user'])} may not make the schema "
+            f"{printable(schema)} in the database {printable(state['database'])}",
+            hint=f"have it made: create schema {quoted(schema)} authorization {role}",
+        )
+    driver.execute(f"create schema {quoted(schema)}")

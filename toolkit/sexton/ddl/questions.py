@@ -1,0 +1,100 @@
+"""Questions: what a step asks of the catalogs and the data before it does anything.
+
+They run with pg_catalog alone in sight (`own_session` sees to it): tables are looked up
+once, by the caller's path, and put into the query by whole name or oid.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from sexton.ddl.options import Options
+from sexton.ddl.session import Driver
+from sexton.ddl.steps import Step
+from sexton.errors import Refused, WrongServer
+from sexton.printable import printable
+from sexton.relations import Relation, bind, expose, named, quoted, resolve
+
+Overlay = Mapping[str, str]  # what a table will hold by then: a query in its place
+
+
+def safe(driver: Driver, query: str, tables: Iterable[str], overlay: Overlay) -> str:
+    """The query over the tables that are meant, whatever the search_path."""
+    tables = list(tables)
+    found = resolve(driver, {*tables, *named(query)})
+    seen: dict[str, Relation | str] = {
+        name: overlay.get(name, found[name]) for name in tables if name in found
+    }
+    return expose(bind(query, found), seen)
+
+
+def tables_of(step: Step) -> list[str]:
+    """The tables that a step's queries may name; those of Sexton's own are qualified."""
+    return list(dict.fromkeys([*step.tables, *step.scans, *step.reads]))
+
+
+def ask(
+    driver: Driver, step: Step, query: str, overlay: Overlay | None = None
+) -> dict[str, Any] | None:
+    """The first row of a step's query, or None."""
+    sql = safe(driver, query, tables_of(step), overlay or {})
+    return driver.cursor(row_factory=dict_row).execute(sql).fetchone()
+
+
+def is_done(driver: Driver, step: Step, overlay: Overlay | None = None) -> bool:
+    """Whether the step's result is there already."""
+    if not step.question:
+        return False
+    row = ask(driver, step, step.question, overlay)
+    return row is not None and all(row.values())
+
+
+def objections(
+    driver: Driver,
+    step: Step,
+    options: Options,
+    kind: str = "refuse",
+    overlay: Overlay | None = None,
+) -> list[str]:
+    """What the data has against a step; with kind `warn`, what should be known."""
+    if kind == "refuse" and step.unless is not None and step.unless in options.choices:
+        return []
+    found = []
+    for query, sentence in step.refuse if kind == "refuse" else step.warn:
+        if (row := ask(driver, step, query, overlay)) is not None:
+            found.append(printable(sentence.format_map(row)))
+    return found
+
+
+def refuse(driver: Driver, step: Step, options: Options) -> None:
+    """Raise Refused where the data forbids the step."""
+    if found := objections(driver, step, options):
+        raise Refused("\n  ".join(found), hint=step.hint)
+
+
+def require_owner(driver: Driver, tables: Sequence[str]) -> None:
+    """Raise WrongServer where the role does not own the tables."""
+    oids = [relation.oid for relation in resolve(driver, tables).values()]
+    found = driver.cursor(row_factory=dict_row).execute(
+        """
+        select pg_catalog.string_agg(
+                   c.relname::pg_catalog.text, ', '::text order by c.relname
+               ) as tables,
+               current_user::pg_catalog.text as "user",
+               pg_catalog.min(pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text)
+                   as owner
+        from pg_catalog.pg_class c
+        where c.oid = any (%s::pg_catalog.oid[])
+          and not pg_catalog.pg_has_role(c.relowner, 'usage'::text)
+        having pg_catalog.count(*) > 0
+        """,
+        (oids,),
+    )
+    if row := found.fetchone():
+        raise WrongServer(
+            f"the role {row['user']} does not own {row['tables']}, "
+            "so it may not change the schema",
+            hint=f"connect as {row['owner']}, or grant {quoted(row['owner'])} to "
+            f"{quoted(row['user'])}",
+        )

@@ -1,0 +1,103 @@
+"""Our own session: what a role or a database sets for sessions does not reach us.
+
+Statements see pg_catalog alone, so that nobody's function or operator stands in the way
+of one; the caller's search_path is remembered, for it says which tables are meant.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from sexton.relations import SAFE_PATH, Relation, quoted, search_path
+
+Driver = psycopg.Connection[Any]
+
+WANTED = {
+    "search_path": SAFE_PATH,
+    # A snapshot that is older than a lock would not see what was written before it.
+    "default_transaction_isolation": "read committed",
+    # Whoever has the upgrade lock says nothing for as long as a step waits.
+    "idle_session_timeout": "0",
+    # Rows that are hidden from us are an error, and not absent.
+    "row_security": "off",
+    "quote_all_identifiers": "off",  # expressions are compared as the catalogs say them
+    "standard_conforming_strings": "on",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+}
+
+_SET = """
+    select pg_catalog.set_config(name, value, false)
+    from rows from (
+        pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::pg_catalog.text[])
+    ) as s (name, value)
+"""
+
+
+def settle(driver: Driver) -> None:
+    """Make a connection of our own safe for as long as it lives."""
+    with own_session(driver) as keep:
+        keep()
+
+
+@contextlib.contextmanager
+def own_session(driver: Driver) -> Iterator[Any]:
+    """Make somebody's session safe for the block; then it is as it was.
+
+    What the block is given keeps the settings beyond it. Again, inside, does nothing.
+    """
+    if getattr(driver, "sexton_own", False):
+        yield lambda: None
+        return
+    known: Any = driver
+    before_path = getattr(driver, "sexton_path", None)
+    known.sexton_path = search_path(driver)
+    before = _values(driver)
+    wanted = {name: value for name, value in WANTED.items() if name in before}
+    _set(driver, wanted)
+    known.sexton_own = True
+    kept = []
+    try:
+        yield lambda: kept.append(True)
+    finally:
+        if not kept:
+            known.sexton_own = False
+            known.sexton_path = before_path
+            if not driver.closed and _usable(driver):
+                _set(driver, before)
+
+
+def _usable(driver: Driver) -> bool:
+    # In a transaction that failed, the rollback puts the settings back.
+    status = psycopg.pq.TransactionStatus
+    return driver.info.transaction_status in (status.IDLE, status.INTRANS)
+
+
+def _values(driver: Driver) -> dict[str, str]:
+    with driver.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute(
+            """
+            select s.name, pg_catalog.current_setting(s.name)
+            from pg_catalog.pg_settings s where s.name = any (%s::pg_catalog.text[])
+            """,
+            (list(WANTED),),
+        ).fetchall()
+    return dict(found)
+
+
+def _set(driver: Driver, values: dict[str, str]) -> None:
+    driver.execute(_SET, (list(values), list(values.values())))
+
+
+def path_of(relations: Sequence[Relation], driver: Driver) -> str:
+    """The search_path for statements on some tables, or for making new ones.
+
+    pg_catalog is seen first without being named; named first, new tables would go to it.
+    """
+    schemas = list(dict.fromkeys(relation.schema for relation in relations))
+    if not schemas:
+        schemas = [s for s in search_path(driver) if not s.startswith("pg_")][:1]
+    return ", ".join([*map(quoted, schemas), "pg_temp"])

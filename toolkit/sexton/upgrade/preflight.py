@@ -1,0 +1,141 @@
+"""Preflight: everything that any step of a route would refuse, asked before the first.
+
+A question about rows is asked of what the earlier steps of the route will leave (`leaves`
+of a step), so it is meaningful before they are made. What cannot be asked yet, for an
+earlier step makes what it reads, is said, and asked again at its time.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from sexton.database import Connection
+from sexton.ddl.options import Options
+from sexton.ddl.questions import is_done, objections, require_owner, tables_of
+from sexton.ddl.session import own_session
+from sexton.ddl.steps import Step
+from sexton.errors import Refused, SchemaDrift
+from sexton.relations import expose, resolve
+from sexton.upgrade.drift import drift
+from sexton.upgrade.route import HEAL, Move, Route
+
+STATEMENT_TIMEOUT = "60s"
+LIMIT = "select pg_catalog.set_config('statement_timeout'::text, %s, false)"
+NOT_YET = "the data cannot be asked yet: an earlier step makes what it reads"
+# What an earlier step of the route may mend, or another upgrade has just mended.
+ABSENT = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.AmbiguousColumn,
+)
+
+
+@dataclass
+class Answer:
+    """What one step of a route meets.
+
+    `done` is None where it depends on the steps before. `refused` and `warnings` are
+    sentences.
+    """
+
+    move: Move
+    step: Step
+    done: bool | None = None
+    refused: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def preflight(connection: Connection, route: Route, options: Options) -> list[Answer]:
+    """Ask every step of a route, in order. Reads only."""
+    answers: list[Answer] = []
+    overlay: dict[str, str] = {}
+    with own_session(connection):
+        connection.execute(LIMIT, (STATEMENT_TIMEOUT,))
+        for move in route.moves:
+            for step in move.steps:
+                answer = _ask(connection, move, step, options, overlay)
+                if answer.done and not all(before.done for before in answers):
+                    # What comes before may bring what this step takes away.
+                    answer.done = None
+                answers.append(answer)
+                if not answer.done:
+                    overlay |= _left(connection, step, overlay)
+    return answers
+
+
+def _ask(
+    connection: Connection,
+    move: Move,
+    step: Step,
+    options: Options,
+    overlay: dict[str, str],
+) -> Answer:
+    answer = Answer(move, step)
+    with contextlib.suppress(*ABSENT), _looking(connection):
+        answer.done = is_done(connection, step, overlay)
+    for kind, sentences in (("warn", answer.warnings), ("refuse", answer.refused)):
+        if answer.done and kind == "refuse":
+            continue
+        try:
+            with _looking(connection):
+                sentences += objections(connection, step, options, kind, overlay)
+        except ABSENT:
+            if NOT_YET not in answer.warnings:
+                answer.warnings.append(NOT_YET)
+    return answer
+
+
+def _left(connection: Connection, step: Step, overlay: dict[str, str]) -> dict[str, str]:
+    """What the step leaves of the tables, as queries in their place."""
+    found = resolve(connection, [*tables_of(step), *step.leaves])
+    seen = {name: overlay.get(name, relation) for name, relation in found.items()}
+    return {
+        name: expose(query, {name: seen[name]})
+        for name, query in step.leaves.items()
+        if name in seen
+    }
+
+
+@contextlib.contextmanager
+def _looking(connection: Connection) -> Iterator[None]:
+    """Keep a question that fails from ending the transaction, if there is one."""
+    idle = connection.info.transaction_status == TransactionStatus.IDLE
+    with nullcontext() if connection.autocommit and idle else connection.transaction():
+        yield
+
+
+def require_clear(connection: Connection, route: Route, options: Options) -> None:
+    """Raise Refused where any step of the route would be, before anything is changed.
+
+    Where only a heal is refused, what is wrong is the schema: raises SchemaDrift. Raises
+    WrongServer where the role does not own the tables.
+    """
+    with own_session(connection):
+        locked = {t for move in route.moves for step in move.steps for t in step.tables}
+        require_owner(connection, sorted(locked))
+    refused = [a for a in preflight(connection, route, options) if a.refused]
+    if not refused:
+        return
+    lines = [sentence for answer in refused for sentence in answer.refused]
+    hints = list(dict.fromkeys(a.step.hint for a in refused if a.step.hint))
+    hint = "; ".join(hints) or None
+    if all(answer.move.kind == HEAL for answer in refused):
+        raise SchemaDrift(
+            "\n  ".join(
+                [
+                    "the schema contradicts its revision:",
+                    *drift(connection),
+                    *(f"what would put it right is refused: {line}" for line in lines),
+                ]
+            ),
+            hint=hint,
+        )
+    named = ", ".join(dict.fromkeys(answer.move.name for answer in refused))
+    raise Refused(
+        "\n  ".join([*dict.fromkeys(lines), f"refused by {named}; nothing was changed"]),
+        hint=hint,
+    )

@@ -112,7 +112,7 @@ class Report:
 
     def _check(self, outcome: Outcome) -> dict[str, Any]:
         change = self.changes.get(outcome.check.name)
-        document = {
+        document: dict[str, Any] = {
             "check": outcome.check.name,
             "severity": outcome.check.severity,
             "status": outcome.status,
@@ -135,7 +135,7 @@ class Report:
         return document
 
     def _finding(self, finding: Finding, change: Change | None) -> dict[str, Any]:
-        document = {
+        document: dict[str, Any] = {
             "table": finding.table,
             "key": finding.key,
             "message": finding.message,

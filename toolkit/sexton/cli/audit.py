@@ -12,6 +12,7 @@ import click
 
 from sexton.cli.options import CHECKS, URL, Duration
 from sexton.errors import DONE, INCOMPLETE, SextonError, UsageError
+from sexton.printable import printable
 from sexton.reporters import formats
 
 if TYPE_CHECKING:
@@ -171,8 +172,11 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
     selected = select_checks(names, mine, skip=how["skip"])
     target: Path | None = how["target"]
     accepted: Baseline | None = None
-    if how["baseline_file"] or (target and target.exists()):
-        accepted = baseline.load(how["baseline_file"] or target)
+    known: Path | None = how["baseline_file"] or (
+        target if target and target.exists() else None
+    )
+    if known:
+        accepted = baseline.load(known)
     before = since.load(how["since_file"]) if how["since_file"] else None
     try:
         run, outcomes = _run(url, selected, accepted, **how)
@@ -183,7 +187,7 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
     if accepted:
         report = replace(report, comparison=accepted.compare(outcomes, available))
     if target:
-        report = _accept(report, target, accepted, **how)
+        report = _accept(report, accepted, **how)
     report = _shortened(report, before, how["sample"])
     for form, place in wanted:
         _write(report, form, place)
@@ -242,7 +246,7 @@ def _run(
         confirm_after=how["confirm_after"],
         recheck=how["recheck"],
         known=accepted.known() if accepted else {},
-        label=how["label"],
+        label=printable(how["label"]) if how["label"] else None,
     )
     name = "sexton audit"
     with (
@@ -336,15 +340,15 @@ def _output(output: str) -> tuple[str, str]:
 def _write(report: "Report", form: str, place: str) -> None:
     from sexton.files import replace_file
 
-    format = formats.named(form)
-    if format.deliver:
-        format.deliver(format.render(report, ""), place)
+    found = formats.named(form)
+    if found.deliver:
+        found.deliver(found.render(report, ""), place)
         return
     file, before = Path(place), ""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if file.is_file():
             before = file.read_text(encoding="utf-8")
-    replace_file(file, format.render(report, before).rstrip("\n") + "\n")
+    replace_file(file, found.render(report, before).rstrip("\n") + "\n")
 
 
 def _rendered(report: "Report", style: str, how: dict[str, Any]) -> str:
@@ -355,9 +359,7 @@ def _rendered(report: "Report", style: str, how: dict[str, Any]) -> str:
     return formats.named(style).render(report, "")
 
 
-def _accept(
-    report: "Report", target: Path, before: "Baseline | None", **how: Any
-) -> "Report":
+def _accept(report: "Report", before: "Baseline | None", **how: Any) -> "Report":
     """Write the baseline, and say what was done; return the report with its exit code."""
     from sexton.audit import baseline
 
@@ -366,6 +368,7 @@ def _accept(
         for outcome in report.outcomes
         if report.fail_on is None or outcome.check.severity.rank >= report.fail_on.rank
     ]
+    target: Path = how["target"]
     expires: datetime.datetime | None = how["expires"]
     written = baseline.write(
         *(target, before, accepted),

@@ -22,6 +22,7 @@ def checks(known: Iterable[Check]) -> str:
 
 def explanation(check: Check, choice: str = "") -> str:
     """Everything about one check, its SQL last; `choice` is how it would look today."""
+
     def indented(sql: str) -> str:
         return textwrap.indent(textwrap.dedent(sql).strip(), "    ")
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 
-
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     """Lines of columns, as wide as they need to be, under their names."""
     lines = [list(columns)] + [[cell(row[name]) for name in columns] for row in rows]

@@ -3,6 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
+from sexton.printable import printable
 from sexton.reporters.formats import Format
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _case(report: "Report", outcome: "Outcome") -> Any:
 
 
 def _clean(text: str) -> str:
-    return FORBIDDEN.sub("\ufffd", text)
+    return FORBIDDEN.sub("\ufffd", printable(text))
 
 
 FORMAT = Format(render, (".xml",))

@@ -6,6 +6,7 @@ number of series is bounded.
 
 from typing import TYPE_CHECKING, Any
 
+from sexton.printable import printable
 from sexton.reporters.formats import Format
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def render(report: "Report", before: str = "") -> str:
     run = report.run
     host = f"{run.host}:{run.port}" if run.port else run.host
     where = {"database": run.database, "host": host, "label": run.label or ""}
+    where = {name: printable(value) for name, value in where.items()}
     registry = CollectorRegistry()
 
     def gauge(name: str, help: str, *labels: str) -> Any:  # noqa: A002
@@ -39,7 +41,9 @@ def render(report: "Report", before: str = "") -> str:
         "check_status", "1 for the status the check ended in.", "check", "status"
     )
     duration = gauge("check_duration_seconds", "Time on the server.", "check")
-    covered = gauge("check_covered_ratio", "The part of the present pass looked at.", "check")
+    covered = gauge(
+        "check_covered_ratio", "The part of the present pass looked at.", "check"
+    )
     full_pass = gauge(
         *("check_last_full_pass_timestamp_seconds", "When a pass last ended.", "check")
     )
@@ -72,8 +76,9 @@ def render(report: "Report", before: str = "") -> str:
     gauge("last_run_timestamp_seconds", "When the last run ended.")().set(finished)
     success = _last_success(before, where) if incomplete else finished
     if success is not None:
-        gauge("last_success_timestamp_seconds", "When a run last looked at everything.")(
-        ).set(success)
+        gauge(
+            "last_success_timestamp_seconds", "When a run last looked at everything."
+        )().set(success)
     return generate_latest(registry).decode()
 
 

@@ -206,7 +206,7 @@ def _summary(report: "Report") -> list[str]:
     passed, skipped = report.counted("pass"), report.counted("skipped")
     failed = [o for o in report.outcomes if o.status == "fail"]
     total = len(report.outcomes)
-    groups = [(f"{passed} pass", [])] if passed else []
+    groups: list[tuple[str, list[str]]] = [(f"{passed} pass", [])] if passed else []
     for severity, word in (("error", "fail"), ("warning", "warn"), ("info", "info")):
         found = [o.check.name for o in failed if o.check.severity == severity]
         groups += [(f"{len(found)} {word}", found)] if found else []
@@ -236,9 +236,7 @@ def _wrap(line: str, view: View) -> list[str]:
     if not view.width or len(line) <= view.width:
         return [line]
     indent = " " * (INDENT + 2 if line.startswith((" ", *COLOURS)) else 2)
-    return textwrap.wrap(
-        line, view.width, subsequent_indent=indent, break_on_hyphens=False
-    )
+    return textwrap.wrap(line, view.width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _coloured(line: str, view: View) -> str:

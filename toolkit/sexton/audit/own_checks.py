@@ -5,14 +5,14 @@ from pathlib import Path
 
 from sexton.check import Check
 from sexton.errors import UsageError
-from sexton.project import all_checks, load_checks
+from sexton.project import all_checks, load_checks, refuse_circles
 
 PACKAGE = "own_checks"  # what their modules are called, before the name of the check
 
 
 def known_checks(directories: Sequence[Path] = ()) -> dict[str, Check]:
     """The project's checks by name, and those of directories; raises UsageError."""
-    return all_checks() | own_checks(directories)
+    return refuse_circles(all_checks() | own_checks(directories))
 
 
 def own_checks(directories: Sequence[Path]) -> dict[str, Check]:

@@ -124,7 +124,7 @@ class Report:
             "findings": [self._finding(f, change) for f in outcome.findings],
             "truncated": outcome.truncated,
             "elapsed_ms": outcome.elapsed_ms,
-            "repair": bool(outcome.check.repair),
+            "repair": bool(outcome.check.repairs),
             **_coverage(outcome),
         }
         if change:

@@ -23,7 +23,7 @@ def checks(directories: tuple[Path, ...], style: str) -> None:
                 "check": check.name,
                 "severity": check.severity,
                 "summary": check.summary,
-                "repair": check.repair is not None,
+                "repair": bool(check.repairs),
             }
             for check in known
         ]
@@ -52,7 +52,7 @@ def explain(check: str, directories: tuple[Path, ...], url: str | None, style: s
         "severity": found.severity,
         "explanation": found.explanation,
         "sql": found.find,
-        "repair_sql": found.repair,
+        "repair_sql": "\n\n".join(found.repair_texts) or None,
     }
     choice = ""
     if url:

@@ -30,8 +30,8 @@ def explanation(check: Check, choice: str = "") -> str:
     if choice:
         lines += [choice, ""]
     lines += ["Finds its rows with:", "", indented(check.find)]
-    if check.repair:
-        lines += ["", "Plans its repair with:", "", indented(check.repair)]
+    if check.repairs:
+        lines += ["", "Plans its repair with:", "", *map(indented, check.repair_texts)]
     return "\n".join(lines)
 
 

@@ -98,14 +98,14 @@ def headline(outcome: "Outcome", change: "Change | None" = None) -> str:
 def advice(check: "Check") -> str | None:
     """What to type, or to decide, about a check's findings; None where there is nothing."""
     explain = f"sexton explain {check.name}"
-    if check.repair and check.data_loss:
+    if check.repairs and check.data_loss:
         return f"to decide: its repair loses {check.data_loss}; {explain}"
-    if check.repair and check.manual_action:
+    if check.repairs and check.manual_action:
         return (
             f"to repair what can be: sexton repair {check.name}; "
             f"else: {check.manual_action}"
         )
-    if check.repair:
+    if check.repairs:
         return f"to repair: sexton repair {check.name}"
     return f"to decide: {check.manual_action}" if check.manual_action else None
 

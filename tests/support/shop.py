@@ -65,17 +65,20 @@ deleted_at = "gone_at"
 child = "invoices.customer_id"
 parent = "customers.id"
 live = "not paid"
+on_orphan = "null"
 
 [[reference]]
 child = "staff.boss_id"
 parent = "staff.id"
 severity = "warning"
+on_orphan = "tombstone"
 
 [[reference]]
 child = "billing.Note Lines(Tenant, No)"
 parent = "billing.Credit Notes(Tenant, No)"
 id = ["Tenant", "No", "place"]
 name = "note_lines_without_note"
+on_orphan = "delete"
 
 [[default]]
 table = "addresses"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sexton import reference
-from sexton.check import Check, Severity
+from sexton.check import Check, Delete, Severity, Update
 from sexton.check import Reference as SoftReference
 from sexton.identifiers import identifier
 from sexton.reference import Declarations, Default, Reference, SoftDelete
@@ -81,22 +81,79 @@ def _reference(declared: Declarations, package: str, ref: Reference) -> Check:
     live, parent_live = declared.sides(ref)
     shown = _Shown()
     id = declared.id(child.table)
-    missing = "which has no row that counts" if parent_live else "which does not exist"
+    missing = "is no live row" if parent_live else "does not exist"
     return Check(
         f"{package}.{reference_name(ref)}",
         severity=ref.severity,
         table=child.table,
         key=id,
         message=f"{_text(child.table)} {shown(id)} names {_text(parent.table)} "
-        f"{shown(child.columns)}, {missing}",
+        f"{shown(child.columns)}, which {missing}",
         live=live,
         reference=SoftReference(
             child.columns, parent.table, parent.columns, parent_live=parent_live
         ),
         select=shown.select,
         text=_explained(ref, live, parent_live),
-        manual_action=f"make the row of {parent.table}, or change or delete the row",
+        repair=_cure(declared, ref, shown, missing),
+        data_loss="the rows themselves, which only the journal keeps"
+        if ref.on_orphan == "delete"
+        else None,
+        manual_action=f"make the row of {parent.table}, or change or delete the row"
+        if ref.on_orphan == "report"
+        else None,
+        followed_by=_flags(declared, child.table) if ref.on_orphan != "report" else (),
     )
+
+
+def _cure(
+    declared: Declarations, ref: Reference, shown: "_Shown", missing: str
+) -> Update | Delete | tuple[()]:
+    """What `on_orphan` says."""
+    child, parent = ref.source, ref.target
+    on = _same(declared.id(child.table))
+    why = f"{_text(parent.table)} {shown(child.columns)} {missing}"
+    match ref.on_orphan:
+        case "tombstone":
+            soft = declared.soft(child.table)
+            assert soft is not None  # `validate` has seen to it
+            marks = {soft.deleted: "true", soft.deleted_at: "now()"}
+            marks = {column: value for column, value in marks.items() if column}
+            return Update(set=marks, why=f"{why}: the row dies with it", on=on)
+        case "null":
+            # Of a composite reference one NULL is enough, and the others serve more.
+            last = child.columns[-1]
+            return Update(set={last: "null"}, why=f"{why}: {_text(last)} is emptied", on=on)
+        case "delete":
+            return Delete(why=f"{why}: the row goes with it", on=on)
+    return ()
+
+
+def _same(id: Sequence[str]) -> dict[str, str]:
+    return {column: f"found.{identifier(column)}" for column in id}
+
+
+def _flags(declared: Declarations, table: str) -> tuple[str, ...]:
+    """The checks of the defaults in a table: whose rows die, may have carried the flag."""
+    found: list[str] = []
+    for mine, flag in declared.defaults():
+        if mine == table:
+            name = flag_name(flag)
+            found += [f"{name}_dangling"] if _among(declared, flag) else []
+            found += [f"{name}_missing"] if flag.required else []
+    return tuple(found)
+
+
+CURES = {
+    "tombstone": "The repair turns the row into a tombstone, as the deletion of its parent "
+    "should have: history keeps it. Nothing else is lost.",
+    "null": "The repair empties the column that names the row, the last one of several. "
+    "What it named, the journal keeps.",
+    "delete": "The repair deletes the row. Only the journal keeps it, so it takes "
+    "`--unsafe`; undo brings it back.",
+    "report": "There is no automatic repair: a person must make the row that is named, or "
+    "change or delete the row that names it.",
+}
 
 
 def _explained(ref: Reference, live: str, parent_live: str) -> str:
@@ -119,8 +176,7 @@ def _explained(ref: Reference, live: str, parent_live: str) -> str:
                     "the row that they name.",
                 ]
             ),
-            "There is no automatic repair: a person must make the row that is named, or "
-            "change or delete the row that names it.",
+            CURES[ref.on_orphan],
         ]
     )
 
@@ -207,10 +263,9 @@ def _half_deleted(
 
 
 def _default(declared: Declarations, package: str, flag: Default) -> Iterator[Check]:
-    table = reference.table(flag.table)
-    among = declared.live(table) if flag.among is None else flag.among
+    table, among = reference.table(flag.table), _among(declared, flag)
+    name = flag_name(flag)
     made = _Flag(flag, table, among, declared.id(table))
-    name = flag.name or f"{stem(table)}_default"
     if flag.required:
         yield made.missing(f"{package}.{name}_missing")
     yield made.ambiguous(f"{package}.{name}_ambiguous")
@@ -218,11 +273,21 @@ def _default(declared: Declarations, package: str, flag: Default) -> Iterator[Ch
         yield made.dangling(f"{package}.{name}_dangling")
 
 
+def flag_name(flag: Default) -> str:
+    """What the checks of a default are called after."""
+    return flag.name or f"{stem(flag.table)}_default"
+
+
+def _among(declared: Declarations, flag: Default) -> str:
+    return declared.live(reference.table(flag.table)) if flag.among is None else flag.among
+
+
 class _Flag:
     """The parts of the queries about one flag."""
 
     def __init__(self, flag: Default, table: str, among: str, id: tuple[str, ...]) -> None:
         self.flag, self.table, self.among, self.id = flag, table, among, id
+        self.followed_by = (f"{flag_name(flag)}_missing",) if flag.required else ()
         where = f" where (\n{among}\n)" if among else ""
         self.source = (
             f"with {AMONG} as not materialized "  # noqa: S608
@@ -235,6 +300,7 @@ class _Flag:
         self.label = f"`{table}.{flag.flag}`"
         self.each = f" for each {', '.join(flag.per)}" if flag.per else ""
         self.counts = f" among those for which: {' '.join(among.split())}" if among else ""
+        self.by = ", ".join(flag.elect or id)
         self.reads = {table: tuple(dict.fromkeys([*id, flag.flag, *flag.per]))}
 
     def said(self, prefix: str, columns: Sequence[str]) -> str:
@@ -284,9 +350,13 @@ class _Flag:
                 f"No row carries {self.label}{self.each}.",
                 "Deleting the row that carried it, or moving it away, leaves none behind "
                 "where the application forgets to choose an heir.",
-                "There is no automatic repair: set the flag of one row.",
+                f"The repair sets the flag of the first by {self.by}. Nothing is lost.",
             ),
-            manual_action="set the flag of the row that should have it",
+            repair=Update(
+                set={self.flag.flag: "true"},
+                on={c: f"found.heir_{n}" for n, c in enumerate(self.id)},
+                why=f"it is the first of {{live}} rows by {_text(self.by)}",
+            ),
         )
 
     def ambiguous(self, module: str) -> Check:
@@ -326,9 +396,16 @@ class _Flag:
                 "Two writers that each saw none, a restore or a raw statement leave this "
                 "behind where no partial unique index forbids it. Which of them is taken "
                 "is then a matter of luck.",
-                "There is no automatic repair: take the flag from all but one.",
+                f"The repair leaves the flag to the first by {self.by} and takes it from "
+                "the others. Nothing else is lost.",
             ),
-            manual_action="take the flag from all but one",
+            repair=Update(
+                set={self.flag.flag: "false"},
+                where="found.place > 1",
+                on=_same(self.id),
+                why=f"another row is the first by {_text(self.by)}",
+            ),
+            followed_by=self.followed_by,
         )
 
     def dangling(self, module: str) -> Check:
@@ -350,9 +427,14 @@ class _Flag:
                 f"A row carries {self.label} that does not count.",
                 "Whoever deletes a row by mark and forgets the flag leaves it behind: it "
                 "blocks the row that should have it, or comes back with the row.",
-                "There is no automatic repair: take the flag from the row.",
+                "The repair takes the flag from the row. Nothing else is lost.",
             ),
-            manual_action="take the flag from the row",
+            repair=Update(
+                set={self.flag.flag: "false"},
+                on=_same(self.id),
+                why=f"{_text(self.flag.flag)} is for rows that count",
+            ),
+            followed_by=self.followed_by,
         )
 
     def _renamed(self, shown: _Shown) -> list[tuple[str, str]]:

@@ -187,6 +187,8 @@ def known_revisions() -> set[str]:
 
 
 def _revision(connection: Connection, options: Options) -> Iterable[Limit]:
+    if not (known := known_revisions()):
+        return  # a project without revisions is read as it is declared
     found = rows(
         connection,
         """
@@ -204,7 +206,7 @@ def _revision(connection: Connection, options: Options) -> Iterable[Limit]:
     at = None
     if found:
         at = scalar(connection, "select version_num from sexton.alembic_version")
-    if at not in known_revisions():
+    if at not in known:
         saw = (
             f"the database is at revision {printable(at)}, which this Sexton does not know"
             if at

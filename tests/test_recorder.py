@@ -132,3 +132,41 @@ def test_a_stranger_s_schema_is_refused(connection):
     finally:
         connection.execute("drop owned by sexton_intruder cascade")
         connection.execute("drop role sexton_intruder")
+
+
+def test_a_stranger_s_function_in_a_schema_of_ours_is_refused(connection):
+    from sexton.errors import Refused
+
+    connection.execute("create role sexton_intruder")
+    try:
+        connection.execute("grant create, usage on schema sexton to sexton_intruder")
+        connection.execute(
+            """
+            set role sexton_intruder;
+            create function sexton.stamp_run() returns trigger language plpgsql
+                as 'begin return new; end';
+            reset role;
+            """
+        )
+        with pytest.raises(Refused, match="sexton_intruder"), connection.transaction():
+            journal.begin_run(connection, "test")
+    finally:
+        connection.execute("drop owned by sexton_intruder cascade")
+        connection.execute("drop role sexton_intruder")
+
+
+def test_a_member_of_the_tables_owner_may_have_made_the_journal(connection):
+    connection.execute(
+        """
+        create role sexton_owner;
+        create role sexton_deployer in role sexton_owner;
+        drop schema sexton cascade;
+        create schema sexton authorization sexton_deployer;
+        """
+    )
+    try:
+        with connection.transaction():
+            journal.begin_run(connection, "test", owners=["sexton_owner"])
+    finally:
+        connection.execute("drop owned by sexton_deployer, sexton_owner cascade")
+        connection.execute("drop role sexton_deployer, sexton_owner")

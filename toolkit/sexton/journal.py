@@ -13,7 +13,6 @@ from typing import Any
 from sexton.database import Connection, require_transaction, rows, scalar
 from sexton.errors import Incomplete, NotFound, Refused
 from sexton.printable import printable
-from sexton.project import current
 
 TABLES = """
     create table if not exists sexton.runs (
@@ -51,20 +50,23 @@ TABLES = """
         add column if not exists txid bigint;
 
     -- Whoever may insert says what, but not who or when.
-    create or replace function sexton.stamp_run() returns trigger language plpgsql as $$
+    create or replace function sexton.stamp_run() returns trigger language plpgsql
+        set search_path = pg_catalog, pg_temp as $$
     begin
         new.at := pg_catalog.clock_timestamp();
         new.role := session_user;
         new.txid := pg_catalog.txid_current();
         return new;
     end $$;
-    create or replace function sexton.stamp_change() returns trigger language plpgsql as $$
+    create or replace function sexton.stamp_change() returns trigger language plpgsql
+        set search_path = pg_catalog, pg_temp as $$
     begin
         new.role := session_user;
         new.txid := pg_catalog.txid_current();
         return new;
     end $$;
-    create or replace function sexton.keep_run() returns trigger language plpgsql as $$
+    create or replace function sexton.keep_run() returns trigger language plpgsql
+        set search_path = pg_catalog, pg_temp as $$
     begin
         new.run := old.run;
         new.at := old.at;
@@ -97,7 +99,7 @@ STATE = """
         pg_catalog.has_schema_privilege(n.oid, 'usage'::pg_catalog.text) as usage,
         pg_catalog.has_schema_privilege(n.oid, 'create'::pg_catalog.text)
             as may_make_tables,
-        pg_catalog.count(c.oid) as tables,
+        pg_catalog.count(distinct c.oid) as tables,
         pg_catalog.bool_and(exists (
             select from pg_catalog.pg_attribute a
             where a.attrelid = c.oid and a.attname = 'txid'::pg_catalog.name
@@ -111,7 +113,11 @@ STATE = """
             where o.rolname <> current_user
               and o.oid <> d.datdba
               and not o.rolsuper
-              and o.rolname::pg_catalog.text <> all (%s::pg_catalog.text[])
+              and not exists (
+                  select from pg_catalog.pg_roles t
+                  where t.rolname::pg_catalog.text = any (%s::pg_catalog.text[])
+                    and pg_catalog.pg_has_role(o.oid, t.oid, 'member'::pg_catalog.text)
+              )
         ) as stranger
     from pg_catalog.pg_database d
     left join pg_catalog.pg_namespace n on n.nspname = 'sexton'::pg_catalog.name
@@ -119,7 +125,16 @@ STATE = """
       on c.relnamespace = n.oid
      and c.relname = any (array['runs', 'changes']::pg_catalog.name[])
     left join pg_catalog.pg_roles o
-      on o.oid = n.nspowner or (c.oid is not null and o.oid = c.relowner)
+      on o.oid = n.nspowner
+      or (c.oid is not null and o.oid = c.relowner)
+      -- The triggers' functions: `create or replace` keeps the owner.
+      or exists (
+          select from pg_catalog.pg_proc f
+          where f.pronamespace = n.oid
+            and f.proowner = o.oid
+            and f.proname
+                = any (array['stamp_run', 'stamp_change', 'keep_run']::pg_catalog.name[])
+      )
     where d.datname = pg_catalog.current_database()
     group by d.oid, n.oid
 """
@@ -128,8 +143,8 @@ STATE = """
 def require_journal(connection: Connection, owners: Iterable[str] = ()) -> None:
     """Make the journal where it is not there yet, and insist that it can be written.
 
-    `owners` are the roles, beside this one, the database's owner and superusers, that may
-    have made it: those who own the tables that are about to change.
+    `owners` are the roles who own the tables that are about to change: beside this one,
+    the database's owner and superusers, they and their members may have made it.
 
     Raises Incomplete for a missing right, naming the GRANT, and Refused where anybody
     else made it: a stranger's triggers would run with this role's rights.
@@ -225,71 +240,6 @@ def finish_run(connection: Connection, run: int) -> None:
 def mark_undone(connection: Connection, run: int, by: int) -> None:
     """Note that a run was undone by another, in the caller's transaction."""
     connection.execute("update sexton.runs set undone_by = %s where run = %s", (by, run))
-
-
-def record(
-    connection: Connection,
-    run: int,
-    table: str,
-    key: Mapping[str, Any],
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
-    *,
-    check: str | None = None,
-    why: str = "",
-) -> None:
-    """Write one changed row: before is None for an insert, after for a delete."""
-    record_rows(connection, run, table, [(key, before, after)], check=check, why=why)
-
-
-def record_rows(
-    connection: Connection,
-    run: int,
-    table: str,
-    changed: Iterable[
-        tuple[Mapping[str, Any], Mapping[str, Any] | None, Mapping[str, Any] | None]
-    ],
-    *,
-    check: str | None = None,
-    why: str = "",
-) -> None:
-    """Write many changed rows of a table at once: each its key, before and after."""
-    sides = list(zip(*changed, strict=True)) or [(), (), ()]
-    connection.execute(
-        """
-        insert into sexton.changes
-            (run, step, check_name, table_name, key, before, after, why)
-        select %(run)s, last.step + row.step, %(check)s, %(table)s,
-               row.key, row.before, row.after, %(why)s
-        from unnest(%(keys)s::jsonb[], %(befores)s::jsonb[], %(afters)s::jsonb[])
-            with ordinality as row (key, before, after, step)
-        cross join (
-            select coalesce(
-                (
-                    select step from sexton.changes
-                    where run = %(run)s order by step desc limit 1
-                ),
-                0
-            ) as step
-        ) last
-        """,
-        {
-            "run": run,
-            "check": check,
-            "table": table,
-            "keys": [_json(key) for key in sides[0]],
-            "befores": [_json(row) for row in sides[1]],
-            "afters": [_json(row) for row in sides[2]],
-            "why": why,
-        },
-    )
-
-
-def _json(row: Mapping[str, Any] | None) -> str | None:
-    if row is None:
-        return None
-    kept = {name: value for name, value in row.items() if name not in current().secrets}
-    return json.dumps(kept, default=str)
 
 
 def _os_user() -> str:

@@ -136,8 +136,12 @@ def repair(
 
 def _known(folders: Iterable[Path]) -> "Mapping[str, Check]":
     from sexton.audit.own_checks import known_checks
+    from sexton.project import all_checks
 
-    return known_checks(tuple(folders))
+    known = dict(all_checks())
+    for folder in folders:
+        known |= known_checks(folder)
+    return known
 
 
 def _plan(

@@ -149,10 +149,17 @@ def _transact(
         elif isinstance(error, psycopg.DataError):
             said = printable(str(error.diag.message_primary))
             found = Refused(f"a value does not fit its column: {said}")
+        elif isinstance(error, psycopg.NotSupportedError):
+            said = printable(str(error.diag.message_primary))
+            found = Refused(
+                f"a rule or a view stands where a table was meant: {said}",
+                hint="no option lifts this: a repair changes rows as they are stored",
+            )
         else:
             found = to_sexton_error(error)
         if not done:
-            found.hint = found.hint or "nothing was changed"
+            if isinstance(found, Busy):
+                found.hint = "nothing was changed; run the same command again"
             raise found from None
         found.message += f"; {_kept(job, run, done)}"
         found.hint = job.again

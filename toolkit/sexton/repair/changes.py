@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from sexton.database import Connection, rows, scalar
+from sexton.database import Connection, rows, settings
 from sexton.recorder import column, entries, image, pick, read, withheld
 from sexton.repair.plan import Kind
 from sexton.tables import Table
@@ -49,13 +49,12 @@ class Block:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Writer:
     """Makes changes for one run of the journal, in the caller's transaction."""
 
     connection: Connection
     run: int
-    path: str = ""
 
     def make(self, block: Block) -> list[int]:
         """Rewrite rows; return the steps of those that were not as expected.
@@ -63,18 +62,13 @@ class Writer:
         Raises psycopg.IntegrityError where a constraint forbids one of them, DataError
         where a column cannot hold a value.
         """
-        table = block.shape.table
-        if self.path != table.path:
-            # Its own triggers find their tables; whatever else stands on a path does not.
-            scalar(
-                self.connection,
-                "select pg_catalog.set_config('search_path', %s, true)",
-                table.path,
-            )
-            self.path = table.path
         query: Any = _statement(block.shape, block.source)
         given = {**block.parameters, "run": self.run, "check": block.shape.check}
-        with self.connection.cursor() as cursor:
+        # The table's own triggers find their tables; nothing else of ours looks there.
+        with (
+            settings(self.connection, {"search_path": block.shape.table.path}),
+            self.connection.cursor() as cursor,
+        ):
             made = cursor.execute(query, given).rowcount
         if made == block.count:
             return []

@@ -1,0 +1,164 @@
+"""The way back restores exactly, or says what it cannot."""
+
+import pytest
+
+from sexton import journal
+from sexton.database import rows, scalar
+from sexton.errors import Refused
+from sexton.repair.apply import apply_plan
+from sexton.repair.undo import undo_run
+from tests.repair.test_planning import incident, planned, whole
+from tests.support.tools import add_model, add_provider
+
+ODD = """
+    alter table chat_model_configs
+        add column span interval default '1 mon 2 days',
+        add column place point default '(1,2)',
+        add column bytes bytea default '\\x00ff',
+        add column amount numeric default 0.123456789012345678901234567890,
+        add column "100% 'odd'" text default 'x',
+        add column ratio float8 default 'infinity',
+        add column hour time default '24:00',
+        add column day date default '-infinity',
+        add column twice int generated always as (context_limit * 2) stored,
+        add column number bigint generated always as identity,
+        add column plain json default '{"a":  1, "a": 2}',
+        add column binary_json jsonb default 'null',
+        add column list text[] default '{a,NULL,"b c"}';
+    update chat_model_configs set
+        options = '{"price": 0.12345678901234567890123}',
+        created_at = '0044-03-15 BC', updated_at = '-infinity';
+"""
+
+
+def every(connection):
+    """The rows to the bit, as the server writes them."""
+    return scalar(
+        connection,
+        "select array_agg(c::text order by c.id) from chat_model_configs c",
+    )
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+def test_rows_of_every_kind_of_value_come_back_exactly(connection, zone):
+    incident(connection)
+    connection.execute(ODD)
+    before = every(connection)
+    connection.execute(
+        f"set timezone = '{zone}'; set intervalstyle = sql_standard; "
+        "set datestyle = 'German'; set extra_float_digits = 0; set bytea_output = escape"
+    )
+    assert apply_plan(connection, planned(connection)).rows == 3
+    connection.execute("reset all")
+    assert undo_run(connection, 1).left == []
+    assert every(connection) == before
+
+
+def test_deleted_rows_of_every_kind_of_value_come_back_exactly(connection):
+    add_provider(connection, "anthropic", api_key="x")
+    add_model(connection, "anthropic", is_default=True)
+    add_model(connection, "anthropic", "old", deleted=True, deleted_at="now")
+    connection.execute(ODD)
+    connection.execute(
+        "update chat_model_configs set deleted_at = 'infinity' where deleted"
+    )
+    before = every(connection)
+    name = "tombstone_unreferenced"
+    plan = planned(connection, name, unsafe=(name,))
+    assert apply_plan(connection, plan).rows == 1
+    assert undo_run(connection, 1).left == []
+    assert every(connection) == before
+
+
+def test_an_undo_says_which_secrets_do_not_come_back(connection, sexton):
+    provider = add_provider(
+        connection, "openai", api_key="sk-1", base_url="https://me:S3CRET@host/v1"
+    )
+    add_model(connection, "openai")
+    assert sexton("provider", "delete", "openai", "--yes").code == 0
+    told = sexton("undo", "1")
+    assert told.code == 1
+    assert "warning: api_key of 1 row of chat_providers" in told.stderr
+    assert "not restored: base_url of 1 row of chat_providers" in told.stdout
+    [found] = rows(connection, "select id, api_key, base_url from chat_providers")
+    assert found == {"id": provider, "api_key": "", "base_url": ""}
+    assert "S3CRET" not in str(rows(connection, "select * from sexton.changes"))
+
+
+def test_a_schema_that_moved_on_is_a_sentence(connection, sexton):
+    incident(connection)
+    apply_plan(connection, planned(connection))
+    connection.execute("alter table chat_model_configs rename deleted_at to died_at")
+    result = sexton("undo", "1")
+    assert result.code == 5
+    assert "which has no column deleted_at any more" in result.stderr
+    connection.execute("alter table chat_model_configs rename to configs")
+    assert sexton("undo", "1").code == 5
+
+
+def test_an_undo_of_an_undo_with_gaps_counts_right(connection):
+    _, orphan, _ = incident(connection)
+    apply_plan(connection, planned(connection))
+    connection.execute(
+        "update chat_model_configs set updated_at = now() where id = %s", (orphan,)
+    )
+    assert undo_run(connection, 1).rows == 2
+    again = undo_run(connection, 2)
+    assert (again.rows, again.left) == (2, [])
+
+
+def test_a_cascade_that_was_allowed_is_said(connection):
+    stub = add_provider(connection, "openai", enabled=False)
+    connection.execute(
+        "insert into user_chat_provider_keys (user_id, chat_provider_id, api_key) "
+        "values (gen_random_uuid(), %s, 'x')",
+        (stub,),
+    )
+    plan = planned(
+        connection, "provider_stub", unsafe=("provider_stub",), allow=("cascades",)
+    )
+    apply_plan(connection, plan)
+    undone = undo_run(connection, 1)
+    assert "would reach 1 row of user_chat_provider_keys" in undone.lost[0]
+
+
+def test_nothing_is_left_behind_in_the_callers_transaction(connection):
+    incident(connection)
+    plan = planned(connection)
+    show = """
+        select name, setting from pg_settings
+        where name in ('search_path', 'row_security', 'statement_timeout', 'jit',
+            'datestyle', 'intervalstyle', 'extra_float_digits', 'bytea_output')
+    """
+    with connection.transaction():
+        before = rows(connection, show)
+        apply_plan(connection, plan)
+        undo_run(connection, 1)
+        assert rows(connection, show) == before
+    assert whole(connection)
+    assert journal.get_run(connection, 1)["undone_by"] == 2
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_callers_transaction_of_another_level_is_refused(connection, level):
+    incident(connection)
+    plan = planned(connection)
+    with connection.transaction():
+        connection.execute(f"set transaction isolation level {level}")
+        with pytest.raises(Refused, match=f"the transaction is {level}"):
+            apply_plan(connection, plan)
+
+
+def test_a_role_s_own_level_is_not_believed(connection):
+    incident(connection)
+    plan = planned(connection)
+    connection.execute("set default_transaction_isolation = 'repeatable read'")
+    assert apply_plan(connection, plan).rows == 3
+
+
+def test_without_foreign_keys_and_triggers_nothing_is_changed(connection):
+    incident(connection)
+    plan = planned(connection)
+    connection.execute("set session_replication_role = replica")
+    with pytest.raises(Refused, match="session_replication_role is replica"):
+        apply_plan(connection, plan)

@@ -12,11 +12,10 @@ import json
 import re
 from typing import Any
 
+from sexton.chat.settings import ADVISOR, UUID, ZERO
 from sexton.check import Check, Rewrite, Severity
 
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 ID = re.compile(r'("model_config_id"\s*:\s*)("[^"\\\\]*"|[^\s,}]+)')
-ZERO = "00000000-0000-0000-0000-000000000000"
 
 
 def judge(row: dict[str, Any]) -> dict[str, Any] | None:
@@ -37,7 +36,7 @@ def _problem(value: str, models: dict[str, str]) -> str | None:
     model_id = setting.get("model_config_id")
     if model_id in (None, "", ZERO):
         return None
-    if not isinstance(model_id, str) or not UUID.fullmatch(model_id):
+    if not isinstance(model_id, str) or not re.fullmatch(UUID, model_id):
         return "holds no model id"
     state = models.get(model_id.lower(), "which does not exist")
     return f"names model {model_id}, {state}" if state else None
@@ -70,7 +69,7 @@ check = Check(
     },
     parent="chat_model_configs",
     # Every id in the text, with the state of its config: what is meant, `judge` decides.
-    find="""
+    find=f"""
         select
             s.key,
             s.value,
@@ -92,17 +91,17 @@ check = Check(
                         select m[1]::uuid
                         from regexp_matches(
                             s.value,
-                            '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}',
-                            'gi'
+                            '({UUID})',
+                            'g'
                         ) as m
                     )
                 ),
-                '{}'
+                '{{}}'
             ) as models
         from site_configs s
-        where s.key = 'agents_advisor_config'
+        where s.key = '{ADVISOR}'
         order by s.key
-    """,
+    """,  # noqa: S608 - patterns of ours
     judge=judge,
     repair=Rewrite(("value",), repair_row),
     after=("default_missing",),

@@ -7,6 +7,7 @@ The repair clears the setting where the provider does not exist; the journal kee
 was. A disabled provider may be enabled again, so a person must decide.
 """
 
+from sexton.chat.settings import COMPUTER_USE
 from sexton.check import Check, Severity, Update
 
 check = Check(
@@ -20,7 +21,7 @@ check = Check(
         "chat_providers": ("provider", "enabled"),
     },
     parent="chat_providers",
-    find="""
+    find=f"""
         select
             s.key,
             btrim(s.value) as provider,
@@ -28,11 +29,11 @@ check = Check(
                 as state
         from site_configs s
         left join chat_providers p on p.provider = btrim(s.value)
-        where s.key = 'agents_computer_use_provider'
+        where s.key = '{COMPUTER_USE}'
           and btrim(s.value) <> ''
           and p.enabled is not true
         order by s.key
-    """,
+    """,  # noqa: S608 - a name of ours
     repair=Update(
         set={"value": "''"},
         where="found.state = 'does not exist'",

@@ -8,6 +8,7 @@ journal then knows the percentage. Where the config is a tombstone, the row migh
 again if the config came back, so a person must decide.
 """
 
+from sexton.chat.settings import THRESHOLDS
 from sexton.check import Check, Delete, Severity
 
 check = Check(
@@ -21,30 +22,20 @@ check = Check(
         "chat_model_configs": ("id", "deleted"),
     },
     parent="chat_model_configs",
-    find="""
+    find=f"""
         select
             s.user_id,
             s.key,
             case
-                when s.model_id is null then 'no model id'
+                when s.named is null then 'no model id'
                 when c.id is null then 'a model that does not exist'
                 else 'a tombstone'
             end as problem
-        from (
-            select
-                o.user_id,
-                o.key,
-                case
-                    when o.key ~* '^[^:]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-                    then split_part(o.key, ':', 2)::uuid
-                end as model_id
-            from user_configs o
-            where starts_with(o.key, 'chat_compaction_threshold_pct:')
-        ) s
-        left join chat_model_configs c on c.id = s.model_id
+        from ({THRESHOLDS}) s
+        left join chat_model_configs c on c.id = s.named::uuid
         where c.id is null or c.deleted
         order by s.user_id, s.key
-    """,
+    """,  # noqa: S608 - queries of ours
     repair=Delete(where="found.problem <> 'a tombstone'", why="it belongs to {problem}"),
     after=("default_missing",),
     data_loss="the percentage a user chose for a model that does not exist",

@@ -30,6 +30,20 @@ def test_a_usable_model_or_none_is_fine(upstream, model, form):
     assert_clean(upstream, NAME)
 
 
+@pytest.mark.parametrize("form", ["{}", "{}:high", " {} "])
+def test_the_zero_uuid_means_that_none_is_chosen(upstream, model, form):
+    for setting in SETTINGS:
+        configure(upstream, setting, form.format(uuid.UUID(int=0)))
+    assert_clean(upstream, NAME)
+
+
+@pytest.mark.usefixtures("model")
+def test_an_override_of_a_later_release_is_looked_at_too(upstream):
+    key = "agents_chat_summary_model_override"
+    configure(upstream, key, str(uuid.uuid4()))
+    assert_finds(upstream, NAME, {"key": key})
+
+
 @pytest.mark.usefixtures("model")
 def test_another_setting_is_left_alone(upstream):
     configure(upstream, "agents_chat_model_override", "junk")
@@ -37,7 +51,7 @@ def test_another_setting_is_left_alone(upstream):
 
 
 @pytest.mark.usefixtures("model")
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if "title" not in s])
 def test_a_model_that_does_not_exist(upstream, setting):
     configure(upstream, setting, f"{uuid.uuid4()}:low")
     assert_finds(upstream, NAME, {"key": setting}, says="which does not exist")

@@ -32,7 +32,11 @@ def model(connection):
 
 
 @pytest.mark.parametrize(
-    "form", ["model:{}", "model:{}:high", "chat_default", "deployment_default", ""]
+    "form",
+    [
+        *("model:{}", "model:{}:high", "chat_default", "deployment_default", ""),
+        f"model:{uuid.UUID(int=0)}",
+    ],
 )
 def test_a_usable_model_or_a_default_is_fine(upstream, choose, form):
     choose(form.format(model(upstream)))

@@ -25,3 +25,13 @@ def test_a_stored_key_that_the_policy_forbids(connection):
         allow_user_api_key=True,
     )
     assert_finds(connection, NAME, provider, says="but stores one")
+
+
+def test_a_disabled_provider_is_let_be(connection):
+    add_provider(connection, "openai", enabled=False)
+    assert_clean(connection, NAME)
+
+
+def test_bedrock_may_do_without_a_key(connection):
+    add_provider(connection, "bedrock")
+    assert_clean(connection, NAME)

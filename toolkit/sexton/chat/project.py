@@ -61,7 +61,7 @@ WRITABLE = {
     ),
     "chats": frozenset({"last_model_config_id"}),
     "chat_queued_messages": frozenset({"model_config_id"}),
-    "site_configs": frozenset({"key", "value"}),
+    "site_configs": frozenset({"value"}),
     "user_configs": frozenset({"user_id", "key", "value"}),
 }
 

@@ -101,7 +101,7 @@ class Reassign:
             return set()
         found = tx.rows(
             f"select s.user_id, s.key from {tx.sql('user_configs')} s "  # noqa: S608
-            "where s.key = any (%(keys)s::pg_catalog.text[])",
+            "where s.key::pg_catalog.text = any (%(keys)s::pg_catalog.text[])",
             keys=keys,
         )
         return {(row["user_id"], row["key"]) for row in found}

@@ -23,44 +23,34 @@ TITLE: LiteralString = "agents_chat_title_generation_model_override"
 # uuid is unset, and left out.
 SITE: LiteralString = f"""
     select s.key, s.value,
-        pg_catalog.lower(
-            pg_catalog.substring(s.value, '^\\s*({UUID})(?::.+)?\\s*$'::pg_catalog.text)
-        ) as named
+        lower(substring(s.value, '^\\s*({UUID})(?::.+)?\\s*$'::text)) as named
     from site_configs s
-    where s.key like 'agents\\_chat\\_%_model\\_override'
-      and pg_catalog.btrim(s.value) <> ''
-      and pg_catalog.btrim(s.value) !~ '^{ZERO}(:|$)'
+    where s.key::text like 'agents\\_chat\\_%\\_model\\_override'::text
+      and btrim(s.value) <> ''::text
+      and btrim(s.value) !~ '^{ZERO}(:|$)'::text
 """
 PERSONAL: LiteralString = f"""
     select s.user_id, s.key, s.value,
-        pg_catalog.lower(
-            pg_catalog.substring(
-                s.value, '^\\s*model:({UUID})(?::.+)?\\s*$'::pg_catalog.text
-            )
-        ) as named
+        lower(substring(s.value, '^\\s*model:({UUID})(?::.+)?\\s*$'::text)) as named
     from user_configs s
-    where s.key like 'chat\\_personal\\_model\\_override:%'
-      and pg_catalog.btrim(s.value) not in ('', 'chat_default', 'deployment_default')
-      and pg_catalog.btrim(s.value) !~ '^model:{ZERO}(:|$)'
+    where s.key::text like 'chat\\_personal\\_model\\_override:%'::text
+      and btrim(s.value) <> all (array['', 'chat_default', 'deployment_default']::text[])
+      and btrim(s.value) !~ '^model:{ZERO}(:|$)'::text
 """
 THRESHOLDS: LiteralString = f"""
     select s.user_id, s.key, s.value,
-        pg_catalog.lower(
-            pg_catalog.substring(s.key, '^[^:]+:({UUID})$'::pg_catalog.text)
-        ) as named
+        lower(substring(s.key::text, '^[^:]+:({UUID})$'::text)) as named
     from user_configs s
-    where s.key like 'chat\\_compaction\\_threshold\\_pct:%'
+    where s.key::text like 'chat\\_compaction\\_threshold\\_pct:%'::text
 """
 # The advisor's is JSON in a text column; before PostgreSQL 16 SQL cannot try a cast.
 ADVISORS: LiteralString = f"""
     select s.key, s.value,
-        pg_catalog.lower(
-            pg_catalog.substring(
-                s.value, '"model_config_id"\\s*:\\s*"({UUID})"'::pg_catalog.text
-            )
+        lower(
+            substring(s.value, '"model_config_id"\\s*:\\s*"({UUID})"'::text)
         ) as named
     from site_configs s
-    where s.key = '{ADVISOR}'
+    where s.key::text = '{ADVISOR}'::text
 """
 
 
@@ -79,14 +69,14 @@ def judged(settings: LiteralString) -> LiteralString:
                 case
                     when s.named is null then 'holds no model id'
                     when c.id is null
-                        then 'names model ' || s.named || ', which does not exist'
-                    when c.deleted then 'names model ' || s.named || ', a tombstone'
+                        then format('names model %s, which does not exist', s.named)
+                    when c.deleted then format('names model %s, a tombstone', s.named)
                     when p.provider is null
-                        then 'names model ' || s.named || ', whose provider is gone'
+                        then format('names model %s, whose provider is gone', s.named)
                     when not c.enabled
-                        then 'names model ' || s.named || ', which is disabled'
+                        then format('names model %s, which is disabled', s.named)
                     when not p.enabled
-                        then 'names model ' || s.named || ', whose provider is disabled'
+                        then format('names model %s, whose provider is disabled', s.named)
                 end as problem
             from ({settings}) s
             left join chat_model_configs c on c.id = s.named::uuid
@@ -128,8 +118,9 @@ def overrides_query(tx: Transaction) -> str:
     ]
     if tx.has("site_configs", "key", "value"):
         queries.append(
-            f"select s.key from {tx.sql('site_configs')} s where s.key = '{COMPUTER_USE}' "
-            "and pg_catalog.btrim(s.value) = %(provider_name)s::pg_catalog.text"
+            f"select s.key from {tx.sql('site_configs')} s "
+            f"where s.key::text = '{COMPUTER_USE}'::text "
+            "and btrim(s.value) = %(provider_name)s::pg_catalog.text"
         )
     return " union all ".join(queries)
 

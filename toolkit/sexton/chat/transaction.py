@@ -124,11 +124,12 @@ class Transaction:
     ) -> list[uuid.UUID]:
         """Delete rows and return their ids; none where a key that acts was added lately."""
         assert self.recorder
+        oid = self.product.tables[table].relation.oid
         found = self.recorder.delete(
             self.product.tables[table],
             f"""{where} and not exists (
                 select from pg_catalog.pg_constraint k
-                where k.confrelid = {self.product.tables[table].relation.oid}
+                where k.confrelid = {oid}::pg_catalog.oid
                   and k.contype = 'f'::pg_catalog."char"
                   and k.confdeltype = any (array['c', 'n', 'd']::pg_catalog."char"[])
                   and k.conparentid = 0::pg_catalog.oid

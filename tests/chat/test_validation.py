@@ -96,7 +96,8 @@ def test_an_editors_mark_does_not_enter_a_key(connection, sexton, tmp_path):
     [
         ("https://usr:p@S@gw/v1", "https://***@gw/v1"),
         ("https://TOKEN@gw", "https://***@gw"),
-        ("https://gw/v1?key=S&v=T#x", "https://gw/v1?key=***&v=***#x"),
+        ("https://gw/v1?key=S&v=T", "https://gw/v1?key=***&v=***"),
+        ("//usr:p@S@gw/v1", "***@gw/v1"),
         ("https://gw/a@b", "https://gw/a@b"),
         ("", ""),
     ],

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from psycopg import IsolationLevel
-
 from sexton.chat.locks import holders
 from sexton.chat.transaction import Row, Transaction, own, reading, writing
 from sexton.database import Connection, transact
@@ -83,9 +81,6 @@ def run(
 
 def retried(connection: Connection, work: Callable[[], Result]) -> Result:
     """Run `work` in a transaction, again where it loses; Busy says who is in the way."""
-    before = connection.isolation_level
-    # Whatever the role's default: what is read after a lock must be newer than it.
-    connection.isolation_level = IsolationLevel.READ_COMMITTED
     try:
         return transact(connection, work)
     except BUSY_STATES as error:
@@ -95,9 +90,6 @@ def retried(connection: Connection, work: Callable[[], Result]) -> Result:
             + (f"; in the way may be {names}" if names else ""),
             hint="nothing was changed; run the same command again",
         ) from None
-    finally:
-        if not connection.closed:
-            connection.isolation_level = before
 
 
 def _run(

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from sexton.chat.transaction import Row, Transaction
 from sexton.errors import Refused
+from sexton.redaction import redact
 
 PROVIDERS = (
     *("anthropic", "azure", "bedrock", "google", "openai", "openai-compat"),
@@ -144,10 +145,10 @@ def _absolute(url: str) -> bool:
 
 
 def without_secrets(url: str) -> str:
-    """A URL without what may be a secret: user and password, and the query's values."""
-    start, query, rest = url.partition("?")
-    start = re.sub(r"^([^/?#]*//)[^/?#]*@", r"\1***@", start)
-    return start + query + re.sub(r"=[^&#]*", "=***", rest) if query else start
+    """A base URL without what may be a secret, also where it is no URL."""
+    if "://" not in url and "@" in url:
+        return "***@" + url.rpartition("@")[2]
+    return redact(url)
 
 
 def check_policy(row: Mapping[str, Any], *, has_key: bool) -> None:

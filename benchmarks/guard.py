@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sexton.chat.project import LIVE_MODELS
 from sexton.database import Connection, connect, scalar
 from sexton.ddl import execution
 from sexton.embedded import Server
-from sexton.guard import guard, parts
+from sexton.guard import change as guard
+from sexton.guard.change import planned
 from sexton.upgrade.run import upgrade
 
 SETTINGS = {
@@ -90,7 +92,7 @@ def writes(server: Server) -> None:
         for rival, (revision, guarded) in RIVALS.items():
             with fresh(server, revision) as (connection, _):
                 if guarded:
-                    guard.add(connection)
+                    guard.add(connection, LIVE_MODELS)
                 connection.execute("analyze chat_providers")
                 for operation, statement in OPERATIONS.items():
                     query: Any = statement.format(rows=WRITES, providers=PROVIDERS)
@@ -212,13 +214,13 @@ def large(server: Server, rows: int) -> None:
         ]
         print(f"\nSteps on {rows:,} rows, every 50th a tombstone, without traffic:\n")
         print("| step | lock | s | WAL, kB |\n|---|---|---|---|")
-        for step in parts.ADD:
+        for step in planned(connection, "add", LIVE_MODELS):
             before = wal(connection)
             seconds = timed(functools.partial(execution.run, connection, [step]))
             written = (wal(connection) - before) / 1024
-            lock = f"{step['lock']} on {', '.join(step['tables'])}"
-            print(f"| {step['title']} | {lock} | {seconds:.2f} | {written:,.0f} |")
-        removed = timed(lambda: guard.remove(connection))
+            lock = f"{step.lock} on {', '.join(step.tables)}"
+            print(f"| {step.title} | {lock} | {seconds:.2f} | {written:,.0f} |")
+        removed = timed(lambda: guard.remove(connection, LIVE_MODELS))
         print(f"\nguard remove: {removed * 1e3:.0f} ms\n")
         connection.execute("vacuum chat_model_configs")
         connection.execute("checkpoint")
@@ -228,7 +230,7 @@ def large(server: Server, rows: int) -> None:
             time.sleep(20)
         print(f"| no DDL | 20.0 | – | – | {quiet.told()} |", flush=True)
         for name, work in (
-            ("guard add", lambda: guard.add(connection)),
+            ("guard add", lambda: guard.add(connection, LIVE_MODELS)),
             ("stored generated column", lambda: generate(connection)),
         ):
             connection.execute("checkpoint")
@@ -240,7 +242,7 @@ def large(server: Server, rows: int) -> None:
             rewritten = "yes" if storage(connection) != stored else "no"
             cells = f"{seconds:.1f} | {written:,.0f} | {rewritten} | {traffic.told()}"
             print(f"| {name} | {cells} |", flush=True)
-            guard.remove(connection)
+            guard.remove(connection, LIVE_MODELS)
 
 
 def generate(connection: Connection) -> None:

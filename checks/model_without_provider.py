@@ -11,7 +11,6 @@ misspelt is left alone; `provider_name_unknown` mends it.
 """
 
 from sexton.check import Check, Reference, Severity, Update
-from sexton.guard.facts import ENFORCED
 
 check = Check(
     __name__,
@@ -20,7 +19,7 @@ check = Check(
     key=("id",),
     message="model {model} names provider {provider}, which does not exist",
     reads={"chat_model_configs": ("model", "deleted")},
-    reference=Reference("provider", "chat_providers", "provider", enforced_by=ENFORCED),
+    reference=Reference("provider", "chat_providers", "provider", guarded=True),
     where="not this.deleted",
     select={"model": "this.model"},
     repair=Update(

@@ -10,7 +10,6 @@ it. Nothing is lost.
 """
 
 from sexton.check import Check, Reference, Severity, Update
-from sexton.guard.facts import ENFORCED
 
 check = Check(
     __name__,
@@ -19,7 +18,7 @@ check = Check(
     key=("id",),
     message="default model {model} names provider {provider}, which does not exist",
     reads={"chat_model_configs": ("model", "deleted", "is_default")},
-    reference=Reference("provider", "chat_providers", "provider", enforced_by=ENFORCED),
+    reference=Reference("provider", "chat_providers", "provider", guarded=True),
     where="this.is_default and not this.deleted",
     select={"model": "this.model"},
     repair=Update(

@@ -21,6 +21,7 @@ from psycopg import conninfo
 from sexton.database import Connection, connect
 from sexton.embedded import Server
 from sexton.upgrade.run import upgrade
+from tests.support import guards as guard
 from tests.support.tools import Cli
 from tests.support.upstream import build_upstream
 
@@ -196,3 +197,28 @@ def upstream(database) -> Iterator[Connection]:
 def sexton(url, capfd) -> Cli:
     """Run `sexton …` on the fresh database, in this process."""
     return Cli(url, capfd)
+
+
+@pytest.fixture(scope="session")
+def guarded_template(administrator, template):
+    name = f"sexton_template_guarded_{os.getpid()}"
+    administrator.execute(f"create database {name} template {template('head')}")
+    with contextlib.closing(connect(origin().url(name), name="tests")) as connection:
+        guard.add(connection)
+    yield name
+    administrator.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def guarded_url(administrator, guarded_template):
+    """A fresh database at head, with the guard set."""
+    name = f"sexton_guarded_{os.getpid()}_{next(_number)}"
+    administrator.execute(f"create database {name} template {guarded_template}")
+    yield origin().url(name)
+    administrator.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def guarded(guarded_url):
+    with contextlib.closing(connect(guarded_url, name="tests")) as opened:
+        yield opened

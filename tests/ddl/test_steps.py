@@ -9,6 +9,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from sexton.chat.project import LIVE_MODELS
 from sexton.database import Connection, connect, rows, scalar
 from sexton.ddl import execution, questions
 from sexton.ddl.execution import At
@@ -16,7 +17,10 @@ from sexton.ddl.options import Options
 from sexton.ddl.session import own_session
 from sexton.ddl.steps import Step
 from sexton.errors import Busy, UsageError
-from sexton.guard import parts as guard
+from sexton.guard import change
+from sexton.guard.binding import offline
+from sexton.guard.change import planned
+from sexton.guard.steps import add_steps
 from sexton.upgrade.route import find_route, known
 from tests.support.tools import add_model, add_provider
 
@@ -32,6 +36,8 @@ HELD = """
     join pg_database d on d.oid = l.database and d.datname = current_database()
     where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and l.granted
 """
+GUARD = offline(LIVE_MODELS)
+ADD = add_steps(GUARD)
 CHOICES = Options(choices=frozenset({"tombstones=disable"}))
 
 
@@ -100,7 +106,7 @@ def test_it_takes_the_declared_locks_and_rewrites_nothing(database, way):
         if way != "up":
             add_model(connection, "azure", deleted=True, deleted_at="2026-01-01T00:00:00Z")
         if way == "remove the guard":
-            execution.run(connection, guard.ADD)
+            change.add(connection, LIVE_MODELS)
         before, looked = files(connection), 0
         for step in steps_of(connection, way):
             with own_session(connection):
@@ -120,31 +126,31 @@ def test_it_takes_the_declared_locks_and_rewrites_nothing(database, way):
         assert files(connection) == before
 
 
-def steps_of(connection: Connection, way: str) -> list[Any]:
+def steps_of(connection: Connection, way: str) -> list[Step]:
     if way == "add the guard":
-        return [Step.of(step) for step in guard.ADD]
+        return list(planned(connection, "add", LIVE_MODELS))
     if way == "remove the guard":
-        return [Step.of(step) for step in guard.REMOVE]
+        return list(planned(connection, "remove", LIVE_MODELS))
     route = find_route(connection, way, "head" if way == "up" else "0001")
     return [step for move in route.moves for step in move.steps]
 
 
 @pytest.mark.parametrize(
     "step",
-    [step for step in guard.ADD if step["title"].startswith("validate")],
-    ids=lambda step: step["title"],
+    [step for step in ADD if step.title.startswith("validate")],
+    ids=lambda step: step.title,
 )
 def test_to_validate_takes_the_declared_lock(database, step):
     with contextlib.closing(connect(database("0004"), name="tests")) as connection:
         add_provider(connection, "openai")
         add_model(connection, "openai")
-        execution.run(connection, guard.ADD[: guard.ADD.index(step)])
+        execution.run(connection, ADD[: ADD.index(step)])
         with connection.transaction():
-            for statement in step["sql"]:
+            for statement in step.sql:
                 connection.execute(statement)
             held = rows(connection, f"{HELD} and l.pid = pg_backend_pid()")
         assert strongest(held) == dict.fromkeys(
-            step["tables"], f"{step['lock'].title().replace(' ', '')}Lock"
+            step.tables, f"{step.lock.title().replace(' ', '')}Lock"
         )
 
 

@@ -50,7 +50,7 @@ class Reference:
     rows of the check's table count is the check's `where`, or `live`; which rows of the
     parent count is `parent_where`, over the alias `parent`, or `parent_live`, over the
     parent's bare columns.
-    `enforced_by` is a query for the name of a constraint, other than a plain key, that
+    `guarded`: a guard that the project declares for these columns, once it is set,
     enforces the reference for the rows that count. The fastest way to find the violating
     rows depends on the indexes and is chosen at each run.
     """
@@ -60,7 +60,7 @@ class Reference:
     parent_key: LiteralString | tuple[LiteralString, ...]
     parent_where: LiteralString = ""
     parent_live: LiteralString = ""
-    enforced_by: LiteralString = ""
+    guarded: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from sexton.errors import UsageError
 
 if TYPE_CHECKING:
     from sexton.database import Connection
+    from sexton.guard.spec import GuardSpec
     from sexton.reference import Declarations
 
 BUILT_IN = {"chat": "sexton.chat.project"}  # name -> the module whose PROJECT it is
@@ -63,13 +64,13 @@ class Project:
     that do unless their value matches a regular expression of the server's. `writable`
     says which columns of which tables the project's own commands write, by the tables'
     names (an empty set means all): beside what repairs write, the journal is believed of
-    no others. A repair sets the column `updated_at` of tables that have it. `require`
-    raises WrongSchema where the tables are not there; `before_write` takes the project's
-    own locks, first in every transaction that changes rows. `commands` makes the command
-    groups that the project adds. `status` is the project's part of `sexton
-    status`. `newer` says, of a database that a later product made, which one; `objections`
-    says what speaks against a change of the schema (`up` or `down`, from, to) but can be
-    forced.
+    no others. A repair sets the column `updated_at` of tables that have it. `guards` are
+    the foreign keys for live rows that may be set. `require` raises WrongSchema where the
+    tables are not there; `before_write` takes the project's own locks, first in every
+    transaction that changes rows. `commands` makes the command groups that the project
+    adds. `status` is the project's part of `sexton status`. `newer` says, of a database
+    that a later product made, which one; `objections` says what speaks against a change of
+    the schema (`up` or `down`, from, to) but can be forced.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Project:
     sensitive: Mapping[str, str] = field(default_factory=dict)
     writable: Mapping[str, frozenset[str]] = field(default_factory=dict)
     updated_at: str = "updated_at"
+    guards: Sequence["GuardSpec"] = ()
     require: Callable[["Connection"], None] = _nothing
     before_write: Callable[["Connection"], None] = _nothing
     commands: Callable[[], Sequence[Any]] = tuple

@@ -6,7 +6,8 @@ from typing import Any
 
 from sexton.check import Reference
 from sexton.database import Connection, rows
-from sexton.relations import Relation, bind, quoted, resolve
+from sexton.guard.status import guarding
+from sexton.relations import Relation, quoted, resolve
 
 
 @dataclass(frozen=True)
@@ -344,18 +345,18 @@ def facts(
     for row in rows(connection, FACTS, *columns):
         table, ref = asked[row["place"]]
         if len(row["pairs"]) == len(ref.columns):
-            found[table, ref] = _facts(connection, ref, row, relations)
+            found[table, ref] = _facts(connection, table, ref, row, relations)
     return found
 
 
 def _facts(
     connection: Connection,
+    table: str,
     ref: Reference,
     row: dict[str, Any],
     relations: Mapping[str, Relation],
 ) -> Facts:
-    enforced: Any = bind(ref.enforced_by, relations)
-    guarded = rows(connection, enforced) if ref.enforced_by else []
+    guarded = guarding(connection, table, ref, relations) if ref.guarded else None
     pairs = [Pair(**pair) for pair in row["pairs"]]
     collations = [pair.collation for pair in pairs if pair.collation]
     total, present, distinct = row["rows"], 1.0, None
@@ -376,13 +377,8 @@ def _facts(
         collation=collations[0] if collations else None,
         unique=row["unique"],
         # A key knows nothing of a condition on the parent.
-        constraint=None
-        if ref.parent_where or ref.parent_live
-        else row["constraint"] or _name(guarded),
+        constraint=guarded
+        or (None if ref.parent_where or ref.parent_live else row["constraint"]),
         pairs=tuple(pairs),
         partitions=row["partitions"],
     )
-
-
-def _name(found: list[Any]) -> str | None:
-    return str(found[0]["name"]) if found else None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sexton.guard.spec import GuardSpec, Names
 from sexton.project import Project
 
 if TYPE_CHECKING:
@@ -86,11 +87,30 @@ def _objections(
     return objections(connection, way, start, goal)
 
 
+# The names are those of the first guards, before there were any others.
+LIVE_MODELS = GuardSpec(
+    child="chat_model_configs",
+    columns=("provider",),
+    parent="chat_providers",
+    parent_columns=("provider",),
+    check="model_without_provider",
+    names=Names(
+        key="sexton_guard",
+        live="sexton_live",
+        live_check="sexton_guard_marker",
+        target="sexton_live",
+        target_check="sexton_guard_marker",
+        target_trigger="sexton_guard_target",
+        target_index="sexton_guard_target",
+    ),
+)
+
 PROJECT = Project(
     name="chat",
     checks_folders=(_folder("checks"),),
     migrations=_folder("migrations"),
     secrets=frozenset({"api_key"}),
+    guards=(LIVE_MODELS,),
     # Credentials before the host, or in the query.
     sensitive={"base_url": r"^[^/?#]*//[^/?#]*@|[?]"},
     writable=WRITABLE,

@@ -1,103 +1,160 @@
-"""`sexton guard`: a real foreign key for live model configs alone."""
+"""`sexton guard`: a real foreign key for live rows alone."""
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sexton.cli.options import reading, show
+from sexton.cli.options import Command, reading, show
 from sexton.cli.schema import moving
 from sexton.errors import DONE, FINDINGS, REFUSED
 
 if TYPE_CHECKING:
     from sexton.database import Connection
     from sexton.ddl.options import Options
+    from sexton.guard.definition import Guard
+    from sexton.guard.spec import GuardSpec
+
+CHILDREN = click.argument("references", nargs=-1, metavar="[CHILD.COLUMN [PARENT.COLUMN]]")
 
 
 @click.group()
 def guard() -> None:
-    """Let the database refuse a live model config without a provider.
+    """Let the database refuse a live row without a (live) parent.
 
-    Opt-in: a foreign key for live rows alone. Tombstones may name whoever they like.
+    Opt-in: a foreign key for live rows alone. A soft-deleted row may name whoever it
+    likes. Without arguments a command is about the guards that the project declares.
+    Several columns are written TABLE(A, B).
     """
 
 
+def changing(command: Command) -> Command:
+    """Give a command what upgrades have, the references, and `specs` to change."""
+
+    @CHILDREN
+    @moving
+    @functools.wraps(command)
+    def wrapped(*, url: str | None, **arguments: Any) -> int:
+        code: int = command(url=url, **arguments)
+        return code
+
+    return wrapped
+
+
 @guard.command()
-@moving
-def add(**arguments: Any) -> int:
+@click.option(
+    "--live",
+    metavar="SQL",
+    help="Which children count, over their own columns; '' for all. [default: not deleted]",
+)
+@click.option(
+    "--parent-live",
+    metavar="SQL",
+    help="Which parents count, over their own columns. [default: all]",
+)
+@changing
+def add(live: str | None, parent_live: str | None, **arguments: Any) -> int:
     """Set the guard, one short lock at a time; no table is rewritten.
 
-    Killed anywhere, it goes on from there when it is run again. Refused while live model
-    configs are orphans. Exit 1 with --plan where there is something to do.
+    Killed anywhere, it goes on from there when it is run again. Refused while live rows
+    are orphans. Exit 1 with --plan where there is something to do.
     """
-    return _change("add", **arguments)
+    conditions = {"live": live, "parent_live": parent_live}
+    given = {name: sql for name, sql in conditions.items() if sql is not None}
+    return _change("add", conditions=given, **arguments)
 
 
 @guard.command()
-@moving
+@changing
 def remove(**arguments: Any) -> int:
     """Take the guard away, in milliseconds, and leave nothing behind.
 
-    Run it before a later migration of the product that drops the provider table.
+    Run it before a migration that drops the parent's table, or a column of the key.
     """
-    return _change("remove", **arguments)
+    return _change("remove", conditions={}, **arguments)
 
 
 @guard.command()
+@CHILDREN
 @reading
-def status(connection: "Connection", style: str) -> int:
-    """Say whether the guard is set, and which of its parts are there.
+def status(connection: "Connection", references: tuple[str, ...], style: str) -> int:
+    """Say whether the guards are set, and which of their parts are there.
 
-    Exit 1 where some are there and others are not.
+    Those that no project declares are named too. Exit 1 where some parts are there and
+    others are not.
     """
-    from sexton.guard import guard
+    from sexton.guard import status as guards
+    from sexton.guard.selection import select
     from sexton.reporters import guard as reporter
 
-    document = guard.status(connection)
+    document = guards.status(connection, *select(connection, references))
     show(style, document, lambda: reporter.status(document))
-    return FINDINGS if document["guard"] == guard.INCOMPLETE else DONE
+    incomplete = any(one["guard"] == guards.INCOMPLETE for one in document["guards"])
+    return FINDINGS if incomplete else DONE
 
 
 def _change(
-    verb: str, *, url: str | None, style: str, plan: bool, sql: bool, options: "Options"
+    verb: str,
+    *,
+    references: tuple[str, ...],
+    conditions: dict[str, str],
+    url: str | None,
+    style: str,
+    plan: bool,
+    sql: bool,
+    options: "Options",
 ) -> int:
     from sexton.database import database
     from sexton.errors import UsageError
-    from sexton.guard import guard
+    from sexton.guard import change
+    from sexton.guard.selection import select
+    from sexton.guard.status import status
     from sexton.reporters import guard as reporter
 
     if plan and sql:
         raise UsageError("--plan and --sql do not go together")
     looking = plan or sql
     with database(url, name=f"sexton guard {verb}", read_only=looking) as connection:
+        specs = select(connection, references, conditions, verb)
         if plan:
-            return _plan(connection, verb, options, style)
+            return _plan(connection, verb, specs, options, style)
         if sql:
-            return _sql(connection, verb, options, style)
-        made = (guard.add if verb == "add" else guard.remove)(connection, options)
-        document = {**guard.status(connection), "made": made}
+            return _sql(connection, verb, specs, options, style)
+        work = change.add if verb == "add" else change.remove
+        made = [step for spec in specs for step in work(connection, spec, options)]
+        document = {**status(connection, *specs), "made": made}
     show(style, document, lambda: reporter.made(document))
     return DONE
 
 
-def _plan(connection: "Connection", verb: str, options: "Options", style: str) -> int:
-    from sexton.guard import guard
+def _plan(
+    connection: "Connection",
+    verb: str,
+    specs: "list[GuardSpec | Guard]",
+    options: "Options",
+    style: str,
+) -> int:
     from sexton.upgrade import preview, route
 
-    guard.require(connection, verb)
-    document = preview.plan(connection, route.guard_route(connection, verb), options)
+    found = route.guard_route(connection, verb, specs)
+    document = preview.plan(connection, found, options)
     show(style, document, lambda: preview.text(document, f"sexton guard {verb}"))
     if any(step["refused"] for step in document["steps"]):
         return REFUSED
     return DONE if all(step["done"] for step in document["steps"]) else FINDINGS
 
 
-def _sql(connection: "Connection", verb: str, options: "Options", style: str) -> int:
-    from sexton.guard import guard
+def _sql(
+    connection: "Connection",
+    verb: str,
+    specs: "list[GuardSpec | Guard]",
+    options: "Options",
+    style: str,
+) -> int:
     from sexton.upgrade import route
     from sexton.upgrade.script import script
 
-    guard.require(connection, verb)
-    found = route.guard_route(connection, verb)
+    found = route.guard_route(connection, verb, specs)
     lines = script(connection, found, options, f"guard {verb}")
     show(style, {"sql": lines}, lambda: lines)
     return DONE

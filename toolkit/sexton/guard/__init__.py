@@ -1,0 +1,1 @@
+"""Guards: foreign keys for live rows alone, over any reference."""

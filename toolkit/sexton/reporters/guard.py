@@ -1,26 +1,36 @@
-"""The guard's documents as text for people."""
+"""The guards' documents as text for people."""
 
 from typing import Any
 
+from sexton.printable import printable
+
 SAID = {
-    "set": "the guard is set: CONSTRAINT {constraint}, valid",
-    "incomplete": "the guard is incomplete; next: sexton guard add, or sexton guard remove",
-    "none": "there is no guard; sexton guard add sets one",
+    "set": "set, CONSTRAINT {constraint} is valid",
+    "incomplete": "incomplete; next: sexton guard add, or sexton guard remove",
+    "none": "there is none; sexton guard add sets one",
 }
 
 
 def status(document: dict[str, Any]) -> str:
-    """Whether the guard is set, and its parts."""
-    lines = [SAID[document["guard"]].format_map(document)]
-    if document["guard"] != "none":
-        lines += [
-            f"  {'there  ' if part['there'] else 'missing'}  {part['part']}"
-            for part in document["parts"]
-        ]
-    return "\n".join(lines)
+    """Each guard: whether it is set, and its parts."""
+    lines = [line for one in document["guards"] for line in _lines(one, parts=True)]
+    return "\n".join(lines or ["this project declares no guard, and none is there"])
 
 
 def made(document: dict[str, Any]) -> str:
-    """What was done, and where that leaves the guard."""
-    lines = [f"done: {step}" for step in document["made"]] or ["nothing to do"]
-    return "\n".join([*lines, SAID[document["guard"]].format_map(document)])
+    """What was done, and where that leaves the guards."""
+    lines = [f"done: {printable(step)}" for step in document["made"]] or ["nothing to do"]
+    return "\n".join(
+        [*lines, *(line for one in document["guards"] for line in _lines(one))]
+    )
+
+
+def _lines(one: dict[str, Any], *, parts: bool = False) -> list[str]:
+    said = SAID[one["guard"]].format_map({"constraint": printable(str(one["constraint"]))})
+    lines = [f"guard of {printable(one['child'])} -> {printable(one['parent'])}: {said}"]
+    if parts and one["guard"] != "none":
+        lines += [
+            f"  {'there  ' if part['there'] else 'missing'}  {printable(part['part'])}"
+            for part in one["parts"]
+        ]
+    return lines

@@ -11,31 +11,42 @@ from sexton.ddl import revisions
 from sexton.ddl.questions import safe
 from sexton.ddl.revisions import Fact
 from sexton.ddl.session import own_session
-from sexton.errors import SchemaDrift
-from sexton.guard.facts import WHOLE_OR_ABSENT
+from sexton.errors import SchemaDrift, WrongSchema
+from sexton.guard.binding import loosely, offline
+from sexton.guard.spec import columns_of
 from sexton.project import current
 from sexton.schema import revision
 
-GUARD_IS_WHOLE = Fact(
-    table="chat_model_configs",
-    subject="the guard",
-    since=1,
-    until=None,
-    broken="the guard is incomplete: sexton guard add makes it whole, "
-    "sexton guard remove takes it away",
-    holds=f"select {WHOLE_OR_ABSENT}",
-)
 
+def facts(connection: Connection | None = None) -> list[Fact]:
+    """What holds at the project's revisions, and of its guards at all of them.
 
-def facts() -> list[Fact]:
-    """What holds at the project's revisions, and of a guard at all of them."""
-    return [*revisions.facts(revisions.load(current().migrations)), GUARD_IS_WHOLE]
+    Without a connection, guards are left out whose conditions take a server to be read.
+    """
+    found = revisions.facts(revisions.load(current().migrations))
+    for spec in current().guards:
+        try:
+            guard = loosely(connection, spec) if connection else offline(spec)
+        except WrongSchema:
+            continue
+        found.append(
+            Fact(
+                table=spec.child,
+                subject=f"the guard of {columns_of(spec.child, spec.columns)}",
+                since=1,
+                until=None,
+                broken="the guard is incomplete: sexton guard add makes it whole, "
+                "sexton guard remove takes it away",
+                holds=f"select {guard.whole_or_absent}",
+            )
+        )
+    return found
 
 
 def held(connection: Connection) -> list[tuple[Fact, bool]]:
     """All facts, of all revisions, and whether each holds now. Reads catalogs alone."""
-    asked = facts()
     with own_session(connection):
+        asked = facts(connection)
         query = "select " + ", ".join(f"({fact.holds})" for fact in asked)
         sql = safe(connection, query, (), {})
         row = connection.cursor(row_factory=tuple_row).execute(sql).fetchone()

@@ -6,18 +6,21 @@ whose result is not there, or half of the next revision where the way does not l
 it. A walk that was broken off in one direction can so be finished or turned in the other.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sexton import schema
 from sexton.database import Connection
 from sexton.ddl import revisions
-from sexton.ddl.questions import ask, is_done
+from sexton.ddl.questions import is_done
 from sexton.ddl.revisions import Revision
 from sexton.ddl.session import own_session
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError, WrongSchema
-from sexton.guard import facts, parts
+from sexton.guard.change import planned
+from sexton.guard.definition import Guard
+from sexton.guard.spec import GuardSpec
+from sexton.guard.status import anything
 from sexton.project import Project, current
 from sexton.relations import resolve
 from sexton.upgrade.drift import drift_at
@@ -196,14 +199,12 @@ def _with_guard(
                 hint=f"sexton upgrade {_name(places['possible'])} --guard",
             )
         index = max(0, min(before - 1, goal) - start)
-        steps = parts.ADD
     else:
         if not moves or goal >= before or not guard_is_there(connection):
             return moves
         index = max(0, start - before + 1)
-        steps = parts.REMOVE
     at = moves[index - 1].end if index else _name(start)
-    move = Move(GUARD, GUARD, at, at, tuple(map(Step.of, steps)))
+    move = Move(GUARD, GUARD, at, at, guard_steps(connection, direction))
     return [*moves[:index], move, *moves[index:]]
 
 
@@ -213,13 +214,29 @@ def _name(place: int) -> str | None:
 
 def guard_is_there(connection: Connection) -> bool:
     """Whether there is anything of a guard."""
-    row: Any = ask(connection, Step("look for the guard"), facts.ANYTHING)
-    return bool(row) and all(row.values())
+    try:
+        return anything(connection, *current().guards)
+    except WrongSchema:
+        return False
 
 
-def guard_route(connection: Connection, verb: str) -> Route:
+def guard_steps(
+    connection: Connection,
+    direction: str,
+    guards: Sequence[GuardSpec | Guard] | None = None,
+) -> tuple[Step, ...]:
+    """What sets guards, or takes them away: of the project, if not of others."""
+    chosen = current().guards if guards is None else guards
+    verb = "add" if direction == "up" else "remove"
+    return tuple(step for one in chosen for step in planned(connection, verb, one))
+
+
+def guard_route(
+    connection: Connection, verb: str, guards: Sequence[GuardSpec | Guard]
+) -> Route:
     """What `guard add` or `guard remove` do, as a route of one move."""
-    steps = parts.ADD if verb == "add" else parts.REMOVE
-    at = current_revision(connection)
-    move = Move(GUARD, GUARD, at, at, tuple(map(Step.of, steps)))
-    return Route("up" if verb == "add" else "down", at, at, (move,))
+    direction = "up" if verb == "add" else "down"
+    with own_session(connection):
+        at = current_revision(connection)
+        steps = guard_steps(connection, direction, guards)
+    return Route(direction, at, at, (Move(GUARD, GUARD, at, at, steps),))

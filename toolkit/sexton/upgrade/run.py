@@ -25,7 +25,16 @@ from sexton.server_errors import to_sexton_error
 from sexton.upgrade.drift import verify
 from sexton.upgrade.place import require_place
 from sexton.upgrade.preflight import require_clear
-from sexton.upgrade.route import BASE, GUARD, REVISION, Move, Route, find_route, known
+from sexton.upgrade.route import (
+    BASE,
+    GUARD,
+    REVISION,
+    Move,
+    Route,
+    find_route,
+    guard_steps,
+    known,
+)
 
 __all__ = ["Options", "downgrade", "head", "revisions", "upgrade"]
 
@@ -103,7 +112,7 @@ def walk(connection: Connection, address: str, route: Route, options: Options) -
             if moves[0].kind == REVISION:
                 _by_alembic(address, route, moves, options, done)
             else:
-                done += _by_ourselves(address, moves[0], options)
+                done += _by_ourselves(address, route, moves[0], options)
     except KeyboardInterrupt:
         raise _say_where(Incomplete("interrupted"), connection, done) from None
     except (SextonError, CommandError, psycopg.Error, exc.DBAPIError) as error:
@@ -140,16 +149,18 @@ def _by_alembic(
         done += record.revisions
 
 
-def _by_ourselves(address: str, move: Move, options: Options) -> list[str]:
+def _by_ourselves(address: str, route: Route, move: Move, options: Options) -> list[str]:
     """Make a guard's or a heal's steps, which change no revision."""
     with closing(connect(address, name=f"sexton {move.name}")) as working:
         settle(working)
         require_direct(working)
         at = execution.At((move.start,) if move.start else ())
         with upgrade_lock(working, options):
-            made = execution.run(
-                working, move.steps, options, at=None if move.kind == GUARD else at
-            )
+            if move.kind == GUARD:  # what the moves before made can be read by now
+                steps = guard_steps(working, route.direction)
+                made = execution.run(working, steps, options)
+            else:
+                made = execution.run(working, move.steps, options, at=at)
     return [move.name] if made else []
 
 

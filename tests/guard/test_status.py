@@ -1,0 +1,86 @@
+"""What is said of a guard, and what the audit believes of it."""
+
+import pytest
+from alembic import command
+
+from sexton.engine import engine
+from sexton.upgrade.run import config
+from tests.support import guards as guard
+from tests.support.guards import DAMAGE, everything_of_ours, tombstone
+from tests.support.tools import Cli, add_model, add_provider
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_seen_and_mended(guarded, damage):
+    tombstone(guarded, "openai")
+    assert guard.drift(guarded) == []
+    for statement in DAMAGE[damage].split(";\n"):
+        guarded.execute(statement)
+    assert guard.status(guarded)["guard"] == "incomplete"
+    [sentence] = guard.drift(guarded)
+    assert sentence.startswith(
+        "the guard of chat_model_configs.provider is incomplete, it lacks "
+    )
+    guard.add(guarded)
+    assert guard.status(guarded)["guard"] == "set"
+
+
+@pytest.mark.parametrize("name", ["model_without_provider", "orphaned_default"])
+def test_the_audit_says_that_the_guard_enforces_it(sexton, connection, name):
+    add_provider(connection, "openai")
+    add_model(connection, "openai", is_default=True)
+    assert sexton("audit", name, "--format", "json").json["checks"][0]["strategy"]
+    guard.add(connection)
+    [check] = sexton("audit", name, "--format", "json").json["checks"]
+    assert check["status"] == "pass"
+    assert check["reason"] == "enforced by CONSTRAINT sexton_guard"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "check dropped",
+        "check weakened",
+        "key dropped",
+        "key not valid",
+        "key's triggers off",
+    ],
+)
+def test_the_audit_believes_only_a_whole_guard(guarded, guarded_url, capfd, damage):
+    add_provider(guarded, "openai")
+    add_model(guarded, "openai", is_default=True)
+    for statement in DAMAGE[damage].split(";\n"):
+        guarded.execute(statement)
+    said = Cli(guarded_url, capfd)("audit", "model_without_provider", "--format", "json")
+    [check] = said.json["checks"]
+    assert (check["status"], check["reason"]) == ("pass", None)
+
+
+@pytest.mark.parametrize("damage", ["trigger off", "check dropped", "key not valid"])
+def test_schema_drift_and_status_know_its_parts(guarded, guarded_url, capfd, damage):
+    run = Cli(guarded_url, capfd)
+    assert run("audit", "schema_drift").code == 0
+    for statement in DAMAGE[damage].split(";\n"):
+        guarded.execute(statement)
+    assert (
+        "the guard is incomplete: sexton guard add" in run("audit", "schema_drift").stdout
+    )
+    said = run("status")
+    assert said.code == 1
+    assert "the guard is incomplete: sexton guard add" in said.stdout
+
+
+def test_dropping_the_column_provider_takes_the_key_away_and_status_says_so(guarded):
+    guarded.execute("alter table chat_model_configs drop column provider")
+    assert guard.status(guarded)["guard"] == "incomplete"
+    assert guard.status(guarded)["constraint"] is None
+    guard.remove(guarded)
+    assert everything_of_ours(guarded) == []
+
+
+def test_alembic_check_finds_nothing_to_drop(guarded_url, guarded):
+    assert guard.status(guarded)["guard"] == "set"
+    checked = config()
+    with engine(guarded_url, "alembic check").connect() as connection:
+        checked.attributes["connection"] = connection
+        command.check(checked)

@@ -1,0 +1,97 @@
+"""Setting a guard and taking it away, step by step: each commits by itself."""
+
+from collections.abc import Sequence
+
+from psycopg import errors
+
+from sexton.database import Connection
+from sexton.ddl import execution, questions
+from sexton.ddl.options import Options
+from sexton.ddl.session import own_session
+from sexton.ddl.steps import Step
+from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
+from sexton.errors import Busy, Refused, SextonError, WrongSchema
+from sexton.guard.binding import bind, immutable, offline, unread
+from sexton.guard.definition import Guard
+from sexton.guard.spec import GuardSpec
+from sexton.guard.status import anything
+from sexton.guard.steps import add_steps, remove_steps
+
+
+def planned(
+    connection: Connection | None, verb: str, spec: GuardSpec | Guard
+) -> list[Step]:
+    """The steps of `add` or `remove`, as far as they can be known now.
+
+    Without a connection, or where the tables are still to be made, the conditions must
+    be such as `not deleted`; raises WrongSchema for others, Refused as `add` does.
+    """
+    made = add_steps if verb == "add" else remove_steps
+    if isinstance(spec, Guard):
+        return made(spec)
+    if connection is None:
+        return made(offline(spec))
+    try:
+        if verb == "add":
+            return made(immutable(connection, bind(connection, spec)))
+        return made(unread(connection, spec))
+    except WrongSchema:
+        return made(offline(spec, connection))
+
+
+def add(
+    connection: Connection, spec: GuardSpec | Guard, options: Options | None = None
+) -> list[str]:
+    """Make what is not there yet; return the titles of the steps that did something.
+
+    `connection` is in autocommit mode; each step commits by itself, and killed anywhere
+    it can be run again. Raises WrongSchema where a table or column is missing, Refused
+    where live rows are orphans or PostgreSQL cannot, Busy where a lock could not be had,
+    WrongServer behind a pooler or without the right.
+    """
+    guard = spec if isinstance(spec, Guard) else bind(connection, spec)
+    return _run(connection, add_steps(immutable(connection, guard)), options or Options())
+
+
+def remove(
+    connection: Connection, spec: GuardSpec | Guard, options: Options | None = None
+) -> list[str]:
+    """Take away everything that `add` made, in one transaction; errors as for `add`."""
+    guard = unread(connection, spec)
+    if not anything(connection, spec):
+        return []
+    return _run(connection, remove_steps(guard), options or Options())
+
+
+def _run(connection: Connection, which: Sequence[Step], options: Options) -> list[str]:
+    require_direct(connection)
+    with own_session(connection), upgrade_lock(connection, options):
+        for step in which:
+            # What the data forbids is said before the first step, not in the middle.
+            if not _is_done(connection, step):
+                questions.refuse(connection, step, options)
+        try:
+            return execution.run(connection, which, options)
+        except (Busy, Refused) as error:
+            raise _say_where(error) from None
+        except errors.DependentObjectsStillExist as error:
+            raise Refused(
+                f"the database refused: {error.diag.message_primary}: "
+                f"{error.diag.message_detail}"
+            ) from None
+
+
+def _is_done(connection: Connection, step: Step) -> bool:
+    try:
+        return questions.is_done(connection, step)
+    except errors.UndefinedColumn:
+        return False  # it asks for rows by a column that an earlier step makes
+
+
+def _say_where(error: SextonError) -> SextonError:
+    lines = [error.message, *(f"  {note}" for note in getattr(error, "__notes__", ()))]
+    if len(lines) > 1:
+        lines.append("  every step is whole: running it again goes on from there")
+    error.message = "\n".join(lines)
+    error.args = (error.message,)
+    return error

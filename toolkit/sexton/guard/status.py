@@ -1,0 +1,120 @@
+"""Looking at guards: whether each is whole, and what it enforces. Reads catalogs alone."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sexton.check import Reference
+from sexton.database import Connection, scalar, set_local
+from sexton.errors import SextonError
+from sexton.guard.binding import bind, loosely, unread
+from sexton.guard.definition import Guard
+from sexton.guard.spec import GuardSpec, columns_of
+from sexton.project import current
+from sexton.relations import SAFE_PATH, Relation
+
+SET, INCOMPLETE, NONE = "set", "incomplete", "none"
+
+
+def status(connection: Connection, *guards: GuardSpec | Guard) -> dict[str, Any]:
+    """The document that `guard status --format json` prints. Reads the catalogs only.
+
+    One guard is `set` where every part is there by its definition, `none` where no part
+    is, else `incomplete`; `constraint` is the name of its key, once it is valid. All of
+    them are `set` or `none` where each is, else `incomplete`. Raises WrongSchema where
+    the tables are not there.
+    """
+    found = [_status(connection, loosely(connection, one)) for one in guards]
+    states = {one["guard"] for one in found} or {NONE}
+    return {"guard": states.pop() if len(states) == 1 else INCOMPLETE, "guards": found}
+
+
+def _status(connection: Connection, guard: Guard) -> dict[str, Any]:
+    with looking(connection):
+        there = {part: true(connection, query) for part, query in guard.parts.items()}
+        anything = true(connection, guard.anything)
+        valid: Any = f"select k.conname::text {guard.keys} and k.convalidated order by 1"
+        key = scalar(connection, valid)
+    spec = guard.spec
+    return {
+        "child": columns_of(spec.child, spec.columns),
+        "parent": columns_of(spec.parent, spec.parent_columns),
+        "live": guard.child.condition,
+        "parent_live": guard.parent.condition,
+        "guard": SET if all(there.values()) else INCOMPLETE if anything else NONE,
+        "constraint": key,
+        "parts": [{"part": part, "there": found} for part, found in there.items()],
+    }
+
+
+def enforced_by(
+    connection: Connection,
+    spec: GuardSpec,
+    relations: Mapping[str, Relation] | None = None,
+) -> str | None:
+    """The name of the key that enforces a reference for its live rows, or None.
+
+    Reads the catalogs only; None also where the tables are not there.
+    """
+    try:
+        guard = bind(connection, spec, relations)
+    except SextonError:
+        return None
+    with looking(connection):
+        query: Any = guard.enforced
+        found = scalar(connection, query)
+    return None if found is None else str(found)
+
+
+def anything(connection: Connection, *given: GuardSpec | Guard) -> bool:
+    """Whether anything is there that `remove` would take away."""
+    guards = [unread(connection, one) for one in given]
+    with looking(connection):
+        return any(true(connection, guard.anything) for guard in guards)
+
+
+def drift(connection: Connection, *guards: GuardSpec | Guard) -> list[str]:
+    """One sentence for each guard that was begun and lacks a part."""
+    sentences = []
+    for one in status(connection, *guards)["guards"]:
+        missing = [part["part"] for part in one["parts"] if not part["there"]]
+        if one["guard"] == INCOMPLETE:
+            sentences.append(
+                f"the guard of {one['child']} is incomplete, it lacks "
+                f"{', '.join(missing)}: sexton guard add makes it whole, "
+                "sexton guard remove takes it away"
+            )
+    return sentences
+
+
+def guarding(
+    connection: Connection,
+    table: str,
+    ref: Reference,
+    relations: Mapping[str, Relation] | None = None,
+) -> str | None:
+    """The name of the key by which a declared guard enforces a check's reference."""
+    for spec in current().guards:
+        if (spec.child, spec.columns) != (table, ref.columns):
+            continue
+        if (spec.parent, spec.parent_columns) != (ref.parent, ref.parent_keys):
+            continue
+        if (ref.parent_where or ref.parent_live) and not spec.parent_live:
+            continue  # it holds for every parent, and the check asks for some
+        return enforced_by(connection, spec, relations)
+    return None
+
+
+@contextlib.contextmanager
+def looking(connection: Connection) -> Iterator[None]:
+    """Look in pg_catalog alone, in a transaction or a part of one."""
+    # Rolled back, or the path would stay in the caller's transaction.
+    with connection.transaction(force_rollback=True):
+        set_local(connection, "search_path", SAFE_PATH)
+        set_local(connection, "quote_all_identifiers", "off")
+        yield
+
+
+def true(connection: Connection, query: Any) -> bool:
+    """Whether a query says so."""
+    return bool(scalar(connection, query))

@@ -259,3 +259,13 @@ def test_every_command_answers_to_an_embedded_directory(tmp_path, capfd):
     embedded = Cli(f"embedded:{tmp_path}/db", capfd)
     assert embedded("upgrade").code == 0
     assert embedded("status", "--format", "json").json["revision"] == "0004"
+
+
+def test_who_does_it_may_stand_in_the_environment(connection, sexton, monkeypatch):
+    monkeypatch.setenv("SEXTON_ACTOR", "night shift")
+    add_provider(connection, "openai")
+    assert sexton("provider", "disable", "openai").code == 0
+    add_model(connection, "azure")
+    sexton("repair", "model_without_provider", "--apply")
+    runs = sexton("history", "--format", "json").json["runs"]
+    assert {run["actor"] for run in runs} == {"night shift"}

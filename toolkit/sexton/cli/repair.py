@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from sexton.repair.plan import Options, Plan
 
 ACTOR = click.option(
-    "--actor", metavar="NAME", help="Who does it, for the journal. [default: system user]"
+    "--actor",
+    envvar="SEXTON_ACTOR",
+    metavar="NAME",
+    help="Who does it, for the journal. [default: SEXTON_ACTOR, or the system's user]",
 )
 ALLOW_TRIGGERS = click.option(
     "--allow-triggers",

@@ -2,12 +2,10 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import tempfile
 import time
@@ -17,9 +15,9 @@ from typing import IO, Any
 
 from sexton.embedded import directory as directories
 from sexton.embedded import programs as installation
+from sexton.embedded import state
 from sexton.embedded.process import started
 from sexton.errors import ConnectionFailed
-from sexton.files import replace_file
 from sexton.printable import printable
 
 SUPERUSER = "postgres"
@@ -59,7 +57,7 @@ class Server:
     @property
     def sockets(self) -> Path:
         """The directory of the server's Unix socket."""
-        elsewhere = self._state().get("sockets")
+        elsewhere = state.read(self.directory).get("sockets")
         return Path(elsewhere) if elsewhere else self.directory / "socket"
 
     def url(self, database: str = "postgres") -> str:
@@ -77,8 +75,8 @@ class Server:
         As we wrote it down when we started it: whoever owns the data directory could
         write any number into postmaster.pid, and have us stop that process.
         """
-        state = self._state()
-        pid, began = state.get("pid"), state.get("started")
+        noted = state.read(self.directory)
+        pid, began = noted.get("pid"), noted.get("started")
         if isinstance(pid, int) and began is not None and started(pid) == began:
             return pid
         return None
@@ -133,18 +131,14 @@ class Server:
                 **self._identity(),
             )
         try:
-            elsewhere = str(sockets) if sockets.parent != self.directory else None
-            state = {"pid": process.pid, "started": started(process.pid)}
-            replace_file(
-                self.directory / "server.json", json.dumps({**state, "sockets": elsewhere})
-            )
+            state.write(self.directory, process.pid, sockets)
             self._await(process)
         except BaseException:
             process.send_signal(signal.SIGQUIT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(DROP_SECONDS)
             process.kill()
-            self._forget(sockets)
+            state.forget(self.directory, sockets)
             raise
         # The server outlives this process when others use it; it is not ours to reap.
         process.returncode = 0
@@ -167,7 +161,7 @@ class Server:
             while self.pid == pid and time.monotonic() < deadline:
                 time.sleep(0.005)
             if self.pid != pid:
-                self._forget(sockets)
+                state.forget(self.directory, sockets)
                 return
         raise ConnectionFailed(
             f"the embedded server in {printable(str(self.directory))} (process {pid}) "
@@ -231,7 +225,7 @@ class Server:
             raise
 
     def _make_sockets(self) -> Path:
-        self._forget(self.sockets)  # a killed server's
+        state.forget(self.directory, self.sockets)  # a killed server's
         path = self.directory / "socket"
         # A comma would make two paths of it, for the server and for libpq.
         short = len(os.fsencode(path / ".s.PGSQL.5432")) <= SOCKET_PATH_LIMIT
@@ -245,24 +239,6 @@ class Server:
             path.mkdir(mode=0o700)
         self._give(path)
         return path
-
-    def _forget(self, sockets: Path) -> None:
-        """Remove what says that the server runs, and the socket's directory elsewhere."""
-        (self.directory / "server.json").unlink(missing_ok=True)
-        if sockets.parent != self.directory:
-            shutil.rmtree(sockets.parent, ignore_errors=True)
-
-    def _state(self) -> dict[str, Any]:
-        """What was written down at the start: pid, started, sockets (if elsewhere)."""
-        file = self.directory / "server.json"
-        try:
-            status = os.lstat(file)
-            if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
-                return {}
-            state = json.loads(directories.read_foreign(file))
-        except (OSError, ValueError):
-            return {}
-        return state if isinstance(state, dict) else {}
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:

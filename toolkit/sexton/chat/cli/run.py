@@ -10,9 +10,10 @@ from sexton.cli.options import Command, show, writing
 
 ACTOR = click.option(
     "--actor",
+    envvar="SEXTON_ACTOR",
     metavar="WHO",
     help="Who does it: a user's id or name goes into updated_by, any name into the "
-    "journal. [default: the operating system's user]",
+    "journal. [default: SEXTON_ACTOR, or the system's user]",
 )
 NO_JOURNAL = click.option(
     "--no-journal",

@@ -190,7 +190,7 @@ def test_a_role_needs_only_the_columns_that_a_check_reads(free, reader):
     outcomes = run(connection, "model_without_provider", "provider_key_policy")
     assert outcomes["model_without_provider"].status == "pass"
     assert outcomes["provider_key_policy"].status == "incomplete"
-    assert 'grant select on "public"."chat_providers"' in str(
+    assert 'grant select on table "public"."chat_providers"' in str(
         outcomes["provider_key_policy"].reason
     )
 

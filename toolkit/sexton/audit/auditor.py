@@ -53,8 +53,8 @@ def audit(
     looked at once only. Raises WrongSchema where there is nothing to audit.
     """
     auditor = Auditor(selected, Options(sample=sample, confirm_after=0))
-    auditor.require(connection)
     facts = read_tables(connection, selected)
+    auditor.require(connection, facts)
     with settings(connection, {**SETTINGS, "search_path": SAFE_PATH}):
         auditor.facts = read_references(connection, facts, selected)
         for unit in plan(selected, auditor.facts):
@@ -135,14 +135,14 @@ class Auditor:
         try:
             with snapshot(connection):
                 self._settle(connection, run)
-                self.require(connection)
+                facts = read_tables(connection, self.selected)
+                self.require(connection, facts)
                 exported = team.export(connection) if may_export else None
                 run = replace(
                     run,
                     revision=visible_revision(connection),
                     snapshot=str(scalar(connection, SNAPSHOT)),
                 )
-                facts = read_tables(connection, self.selected)
                 hide(connection)
                 self.facts = read_references(connection, facts, self.selected)
                 started = True
@@ -162,10 +162,15 @@ class Auditor:
             self.limits.stop(why)
         return replace(run, finished_at=datetime.datetime.now(datetime.UTC)), self.told()
 
-    def require(self, connection: Connection) -> None:
-        """Insist on the project's tables, where the project's checks are to look."""
+    def require(self, connection: Connection, facts: Facts) -> None:
+        """Insist on the project's tables, where the project's checks are to look.
+
+        Tables in a schema that this role may not enter are there, and make their checks
+        incomplete.
+        """
         project = current()
-        if any(check.name in project.checks for check in self.selected):
+        hidden = not all(table.entered for table in facts.tables.values())
+        if not hidden and any(check.name in project.checks for check in self.selected):
             project.require(connection)
 
     def told(self) -> list[Outcome]:

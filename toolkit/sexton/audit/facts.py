@@ -91,7 +91,7 @@ class Table:
     def grants(self) -> str:
         """What to type so that this role may read it."""
         schema = self.sql.rpartition('."')[0]
-        lines = [f"grant select on {self.sql} to {quoted(self.role)}"]
+        lines = [f"grant select on table {self.sql} to {quoted(self.role)}"]
         if not self.entered:
             lines.insert(0, f"grant usage on schema {schema} to {quoted(self.role)}")
         return "; ".join(lines)

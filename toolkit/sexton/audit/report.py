@@ -1,16 +1,17 @@
 """A report: one audit's run and outcomes, and what they amount to."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sexton import __version__
 from sexton.audit.baseline import Comparison
 from sexton.audit.outcome import Finding, Outcome, Run, Status
+from sexton.audit.since import Change
 from sexton.check import Severity
 from sexton.errors import DONE, FINDINGS, INCOMPLETE
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Verdict = Literal["clean", "findings", "incomplete"]
 CODES: dict[Verdict, int] = {
@@ -22,13 +23,22 @@ CODES: dict[Verdict, int] = {
 
 @dataclass(frozen=True)
 class Report:
-    """What an audit found. `values` tells whether documents show more than keys."""
+    """What an audit found. `values` tells whether documents show more than keys.
+
+    `changes` are those since the run in the file `since`, by check. With `only_new`,
+    findings that were there then fail no more. `exit_code` is the command's, where that
+    is not the verdict's.
+    """
 
     run: Run
     outcomes: Sequence[Outcome]
     fail_on: Severity | None = Severity.WARNING
     comparison: Comparison | None = None
     values: bool = False
+    since: str | None = None
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    only_new: bool = False
+    exit_code: int | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -39,15 +49,22 @@ class Report:
         statuses = {outcome.status for outcome in self.outcomes}
         if "incomplete" in statuses or statuses <= {"skipped"}:
             return "incomplete"
-        failed = [o for o in self.outcomes if o.status == "fail"]
-        if self.fail_on and any(o.check.severity.rank >= self.fail_on.rank for o in failed):
-            return "findings"
-        return "clean"
+        return "findings" if any(map(self.fails, self.outcomes)) else "clean"
+
+    def fails(self, outcome: Outcome) -> bool:
+        """Whether a check's findings make the exit code 1."""
+        if outcome.status != "fail" or self.fail_on is None:
+            return False
+        if outcome.check.severity.rank < self.fail_on.rank:
+            return False
+        change = self.changes.get(outcome.check.name)
+        # Where only numbers could be compared, one may have come for one that went.
+        return not (self.only_new and change and change.exact and not change.new)
 
     @property
     def code(self) -> int:
         """The exit code."""
-        return CODES[self.verdict]
+        return CODES[self.verdict] if self.exit_code is None else self.exit_code
 
     def counted(self, status: Status) -> int:
         """How many checks ended so."""
@@ -56,7 +73,8 @@ class Report:
     def document(self) -> dict[str, Any]:
         """The document that `audit --format json` prints; audit.schema.json has its form.
 
-        Only with a baseline does it have the key `baseline`.
+        Only with a baseline does it have the key `baseline`, and only with an earlier run
+        the key `since`.
         """
         run = self.run
         document = {
@@ -67,6 +85,11 @@ class Report:
                 "started_at": run.started_at,
                 "finished_at": run.finished_at,
                 "database": run.database,
+                "host": run.host,
+                "port": run.port,
+                "role": run.role,
+                "project": run.project,
+                "label": run.label,
                 "server_version": run.server_version,
                 "revision": run.revision,
                 "snapshot": run.snapshot,
@@ -83,10 +106,13 @@ class Report:
         }
         if self.comparison:
             document["baseline"] = self.comparison.document()
+        if self.since:
+            document["since"] = {"file": self.since}
         return document
 
     def _check(self, outcome: Outcome) -> dict[str, Any]:
-        return {
+        change = self.changes.get(outcome.check.name)
+        document: dict[str, Any] = {
             "check": outcome.check.name,
             "severity": outcome.check.severity,
             "status": outcome.status,
@@ -95,21 +121,30 @@ class Report:
             "count": outcome.count,
             "count_is": outcome.count_is,
             "known": outcome.known,
-            "findings": [self._finding(finding) for finding in outcome.findings],
+            "findings": [self._finding(f, change) for f in outcome.findings],
             "truncated": outcome.truncated,
             "elapsed_ms": outcome.elapsed_ms,
             "repair": bool(outcome.check.repairs),
             **_coverage(outcome),
         }
+        if change:
+            document["new"] = change.new
+            document["persisting"] = change.persisting
+            document["resolved"] = change.resolved
+            document["compared"] = change.reason
+        return document
 
-    def _finding(self, finding: Finding) -> dict[str, Any]:
-        return {
+    def _finding(self, finding: Finding, change: Change | None) -> dict[str, Any]:
+        document: dict[str, Any] = {
             "table": finding.table,
             "key": finding.key,
             "message": finding.message,
             "values": finding.values if self.values else {},
             "fingerprint": finding.fingerprint,
         }
+        if change:
+            document["since"] = change.since.get(finding.fingerprint)
+        return document
 
 
 def _coverage(outcome: Outcome) -> dict[str, Any]:

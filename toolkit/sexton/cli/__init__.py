@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from sexton import __version__
-from sexton.cli import audit, fleet, grants, guard, repair, report, schema
+from sexton.cli import audit, checks, fleet, grants, guard, repair, report, schema
 from sexton.cli.options import configured
 from sexton.cli.streams import Stream, guarded, open_missing, terminable
 from sexton.errors import INCOMPLETE, USAGE, SextonError, Unexpected, UsageError
@@ -81,8 +81,8 @@ for command in (
     schema.downgrade,
     schema.adopt,
     guard.guard,
-    audit.checks,
-    audit.explain,
+    checks.checks,
+    checks.explain,
     audit.audit,
     repair.repair,
     repair.apply,

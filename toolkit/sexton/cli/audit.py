@@ -1,114 +1,26 @@
-"""`sexton checks`, `explain` and `audit`."""
+"""`sexton audit`."""
 
 import contextlib
 import datetime
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sexton import durations
-from sexton.cli.options import FORMAT, URL, show
-from sexton.errors import UsageError
+from sexton.cli.options import CHECKS, URL, Duration
+from sexton.errors import DONE, INCOMPLETE, SextonError, UsageError
+from sexton.printable import printable
+from sexton.reporters import formats
 
 if TYPE_CHECKING:
     from sexton.audit.baseline import Baseline
+    from sexton.audit.outcome import Outcome, Run
     from sexton.audit.report import Report
-
-FORMATS = ("text", "json", "junit", "sarif", "prometheus")
-ENDINGS = {
-    ".txt": "text",
-    ".json": "json",
-    ".xml": "junit",
-    ".sarif": "sarif",
-    ".prom": "prometheus",
-}
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg]
-    """A time, as every option takes it: 500ms, 30s, 10min; in seconds."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number of seconds."""
-        if isinstance(value, (int, float)):
-            return float(value)
-        try:
-            return durations.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-CHECKS = click.option(
-    "--checks",
-    "directory",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="Load your own checks from DIR as well.",
-)
-
-
-@click.command()
-@CHECKS
-@FORMAT
-def checks(directory: Path | None, style: str) -> None:
-    """List the checks."""
-    from sexton.audit.own_checks import known_checks
-    from sexton.reporters import text
-
-    known = known_checks(directory).values()
-    document = {
-        "checks": [
-            {
-                "check": check.name,
-                "severity": check.severity,
-                "summary": check.summary,
-                "repair": bool(check.repairs),
-            }
-            for check in known
-        ]
-    }
-    show(style, document, lambda: text.checks(known))
-
-
-@click.command()
-@click.argument("check")
-@CHECKS
-@URL
-@FORMAT
-def explain(check: str, directory: Path | None, url: str | None, style: str) -> None:
-    """Say what one check finds, why, and what its repair does.
-
-    With --url also how it would look at that database: by which strategy, why that one,
-    and which index would help.
-    """
-    from sexton.audit.own_checks import known_checks
-    from sexton.audit.selection import select_checks
-    from sexton.reporters import text
-
-    [found] = select_checks([check], known_checks(directory))
-    document: dict[str, Any] = {
-        "check": found.name,
-        "severity": found.severity,
-        "explanation": found.explanation,
-        "sql": found.find,
-        "repair_sql": "\n\n".join(found.repair_texts) or None,
-    }
-    choice = ""
-    if url:
-        from sexton.audit.units import examine
-        from sexton.database import database, snapshot
-
-        with (
-            database(url, name="sexton explain", read_only=True) as connection,
-            snapshot(connection),
-        ):
-            document["database"] = examine(connection, found)
-        choice = text.choice(document["database"])
-    show(style, document, lambda: text.explanation(found, choice))
+    from sexton.audit.since import Before
+    from sexton.check import Check
 
 
 @click.command()
@@ -117,7 +29,7 @@ def explain(check: str, directory: Path | None, url: str | None, style: str) -> 
 @click.option(
     "--format",
     "style",
-    type=click.Choice(FORMATS),
+    type=click.Choice(formats.names()),
     default="text",
     show_default=True,
     help="What stdout carries.",
@@ -127,15 +39,30 @@ def explain(check: str, directory: Path | None, url: str | None, style: str) -> 
     metavar="[FORMAT:]FILE",
     multiple=True,
     help="Write a report into FILE as well; repeatable. The format, if not said, follows "
-    "from the ending: .txt .json .xml .sarif .prom",
+    "from the ending, such as .txt .json .xml .sarif .prom",
 )
 @click.option(
     "--fail-on",
-    type=click.Choice(["info", "warning", "error", "never"]),
+    type=click.Choice(["info", "warning", "error", "new", "never"]),
     default="warning",
     show_default=True,
-    help="The least severity that makes the exit code 1.",
+    help="The least severity that makes the exit code 1; new: warnings that the run of "
+    "--since did not have.",
 )
+@click.option(
+    "--since",
+    "since_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="RUN.json",
+    help="Say what is new, persists or is resolved since an earlier run's document.",
+)
+@click.option("--skip", metavar="CHECK", multiple=True, help="Leave it out; repeatable.")
+@click.option(
+    "--only-own", is_flag=True, help="Run the checks of --checks alone, on any tables."
+)
+@click.option("--label", metavar="TEXT", help="A name for this database, in all reports.")
+@click.option(*("-v", "--verbose"), is_flag=True, help="A line for every check.")
+@click.option(*("-q", "--quiet"), is_flag=True, help="Nothing but what is wrong.")
 @click.option(
     "--sample",
     type=click.IntRange(0),
@@ -222,31 +149,57 @@ def explain(check: str, directory: Path | None, url: str | None, style: str) -> 
     help="The last day on which the added findings are accepted.",
 )
 @URL
-def audit(
-    url: str | None,
-    names: tuple[str, ...],
-    directory: Path | None,
-    style: str,
-    outputs: tuple[str, ...],
-    target: Path | None,
-    baseline_file: Path | None,
-    **how: Any,
-) -> int:
+def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> int:
     """Run the checks, or those named, on one snapshot; read-only.
 
-    Only SELECT is needed, and a hot standby will do.
-    """
-    from sexton.audit import baseline, cursor
-    from sexton.audit.auditor import run_checks
-    from sexton.audit.outcome import Options
-    from sexton.audit.own_checks import known_checks
-    from sexton.audit.report import Report
-    from sexton.audit.selection import select_checks
-    from sexton.check import Severity
-    from sexton.cli.progress import Progress
-    from sexton.database import address_of, connect, database
+    Only SELECT is needed, and a hot standby will do. Names may have wildcards.
 
-    if target and baseline_file and target != baseline_file:
+    \b
+    Examples:
+      sexton audit
+      sexton audit 'default_*' --skip default_disabled --fail-on error
+      sexton audit --since yesterday.json --fail-on new -o json:today.json
+      sexton audit --format json -o report.xml -o prometheus:/var/lib/sexton.prom
+    """
+    from sexton.audit import baseline, since
+    from sexton.audit.own_checks import known_checks, own_checks
+    from sexton.audit.selection import select_checks
+
+    _consistent(how)
+    wanted = [_output(output) for output in how["outputs"]]
+    available = known_checks(how["directories"])
+    mine = own_checks(how["directories"]) if how["only_own"] else available
+    selected = select_checks(names, mine, skip=how["skip"])
+    target: Path | None = how["target"]
+    accepted: Baseline | None = None
+    known: Path | None = how["baseline_file"] or (
+        target if target and target.exists() else None
+    )
+    if known:
+        accepted = baseline.load(known)
+    before = since.load(how["since_file"]) if how["since_file"] else None
+    try:
+        run, outcomes = _run(url, selected, accepted, **how)
+    except SextonError as error:
+        _write_unreached(wanted, selected, error, url, style, how)
+        raise
+    report = _report(run, outcomes, before, **how)
+    if accepted:
+        report = replace(report, comparison=accepted.compare(outcomes, available))
+    if target:
+        report = _accept(report, accepted, **how)
+    report = _shortened(report, before, how["sample"])
+    for form, place in wanted:
+        _write(report, form, place)
+    if said := _rendered(report, style, how):
+        click.echo(said)
+    return report.code
+
+
+def _consistent(how: dict[str, Any]) -> None:
+    """Refuse options that contradict each other."""
+    target, known = how["target"], how["baseline_file"]
+    if target and known and target != known:
         raise UsageError(
             "--baseline and --write-baseline name two files",
             hint="--write-baseline alone reads and writes its FILE",
@@ -258,116 +211,164 @@ def audit(
             "--budget, --cursor and --max-age go together",
             hint="sexton audit --budget 20min --cursor FILE --max-age 14d",
         )
-    wanted = [_output(output) for output in outputs]
-    available = known_checks(directory)
-    selected = select_checks(names, available)
-    before: Baseline | None = None
-    if baseline_file or (target and target.exists()):
-        before = baseline.load(baseline_file or target)  # type: ignore[arg-type]
+    if how["fail_on"] == "new" and not how["since_file"]:
+        raise UsageError(
+            "--fail-on new needs the run that findings are new to",
+            hint="sexton audit --since RUN.json --fail-on new",
+        )
+    if how["only_own"] and not how["directories"]:
+        raise UsageError(
+            "--only-own runs the checks of --checks, and there is none",
+            hint="sexton audit --checks DIR --only-own",
+        )
+
+
+def _run(
+    url: str | None,
+    selected: "Sequence[Check]",
+    accepted: "Baseline | None",
+    **how: Any,
+) -> "tuple[Run, list[Outcome]]":
+    from sexton.audit import baseline, cursor, since
+    from sexton.audit.auditor import run_checks
+    from sexton.audit.outcome import Options
+    from sexton.cli.progress import Progress
+    from sexton.database import address_of, connect, database
+
+    sample = how["sample"]
+    if how["target"] or how["since_file"]:
+        sample = max(sample, since.LIMIT, baseline.LIMIT)
     options = Options(
-        sample=baseline.LIMIT if target else how["sample"],
+        sample=sample,
         jobs=how["jobs"],
         statement_timeout=how["statement_timeout"],
         deadline=how["deadline"],
         confirm_after=how["confirm_after"],
         recheck=how["recheck"],
-        known=before.known() if before else {},
+        known=accepted.known() if accepted else {},
+        label=printable(how["label"]) if how["label"] else None,
     )
+    name = "sexton audit"
     with (
+        # What an own check prints must not stand in the document.
+        contextlib.redirect_stdout(sys.stderr),
         address_of(url) as address,
-        database(address, name="sexton audit", read_only=True) as connection,
+        database(address, name=name, read_only=True) as connection,
         Progress(len(selected)) as progress,
     ):
-        run, outcomes = run_checks(
+        return run_checks(
             *(connection, selected, options),
-            connect=lambda: connect(address, name="sexton audit", read_only=True),
+            connect=lambda: connect(address, name=name, read_only=True),
             watch=progress.watch,
             cursor=cursor.load(how["cursor_file"], how["budget"], how["max_age"])
             if how["cursor_file"]
             else None,
         )
-    threshold = None if how["fail_on"] == "never" else Severity(how["fail_on"])
-    report = Report(
-        *(run, outcomes, threshold),
-        before.compare(outcomes, available) if before else None,
+
+
+def _report(
+    run: "Run", outcomes: "Sequence[Outcome]", before: "Before | None", **how: Any
+) -> "Report":
+    from sexton.audit import since
+    from sexton.audit.report import Report
+    from sexton.check import Severity
+
+    only_new = how["fail_on"] == "new"
+    threshold = Severity.WARNING if only_new else how["fail_on"]
+    if before and run.database and before.database not in ("", run.database):
+        raise UsageError(
+            f"{before.file} is a run on the database {before.database}, and this one is "
+            f"{run.database}",
+            hint="give --since a run on the same database",
+        )
+    return Report(
+        *(run, outcomes, None if threshold == "never" else Severity(threshold)),
         values=how["values"],
+        since=before.file if before else None,
+        changes=since.changes(before, outcomes, run.started_at) if before else {},
+        only_new=only_new,
     )
-    for form, file in wanted:
-        _write(report, form, file)
-    if not target:
-        click.echo(_rendered(report, style))
-        return report.code
-    return _accept(report, style, target, before, **how)
 
 
-def _output(output: str) -> tuple[str, Path]:
+def _shortened(report: "Report", before: "Before | None", sample: int) -> "Report":
+    """The report with as many findings of each check as were asked for."""
+    from sexton.audit.since import shortened
+
+    outcomes = [shortened(outcome, before, sample) for outcome in report.outcomes]
+    return replace(report, outcomes=outcomes)
+
+
+def _write_unreached(
+    wanted: Sequence[tuple[str, str]],
+    selected: "Sequence[Check]",
+    error: SextonError,
+    url: str | None,
+    style: str,
+    how: dict[str, Any],
+) -> None:
+    """Write the reports of an audit that could not begin: incomplete, and why."""
+    from sexton.audit.report import Report
+    from sexton.audit.unreached import unreached
+    from sexton.database import EMBEDDED, address_of
+
+    address: str | None = None
+    if not (url or "").startswith(EMBEDDED):
+        with contextlib.suppress(SextonError), address_of(url) as found:
+            address = found
+    run, outcomes = unreached(selected, error, address, how["label"])
+    report = Report(run, outcomes, exit_code=error.code)
+    for form, place in wanted:
+        _write(report, form, place)
+    if style not in ("text", "json"):  # which say the error themselves
+        click.echo(_rendered(report, style, how))
+
+
+def _output(output: str) -> tuple[str, str]:
     """Split `[FORMAT:]FILE`."""
-    form, colon, file = output.partition(":")
-    if colon and form in FORMATS:
-        return form, Path(file)
-    ending = Path(output).suffix
-    if ending not in ENDINGS:
+    form, colon, place = output.partition(":")
+    if colon and form in formats.names():
+        return form, place
+    found = formats.by_ending(Path(output).suffix)
+    if found is None:
         raise UsageError(
             f"the format of {output} is not clear",
-            hint=f"write FORMAT:FILE, where FORMAT is one of {', '.join(FORMATS)}",
+            hint=f"write FORMAT:FILE, where FORMAT is one of {', '.join(formats.names())}",
         )
-    return ENDINGS[ending], Path(output)
+    return found, output
 
 
-def _write(report: "Report", form: str, file: Path) -> None:
+def _write(report: "Report", form: str, place: str) -> None:
     from sexton.files import replace_file
 
-    before = ""
-    if form == "prometheus":
-        with contextlib.suppress(OSError, UnicodeDecodeError):
+    found = formats.named(form)
+    if found.deliver:
+        found.deliver(found.render(report, ""), place)
+        return
+    file, before = Path(place), ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if file.is_file():
             before = file.read_text(encoding="utf-8")
-    replace_file(file, _rendered(report, form, before).rstrip("\n") + "\n")
+    replace_file(file, found.render(report, before).rstrip("\n") + "\n")
 
 
-def _rendered(report: "Report", form: str, before: str = "") -> str:
-    """The report in a format; what only one of them needs is imported for that one."""
-    if form == "json":
-        from sexton.reporters import json
+def _rendered(report: "Report", style: str, how: dict[str, Any]) -> str:
+    if style == "text":
+        from sexton.reporters.formats import text
 
-        return json.render(report.document())
-    if form == "junit":
-        from sexton.reporters import junit
-
-        return junit.render(report)
-    if form == "sarif":
-        from sexton.reporters import sarif
-
-        return sarif.render(report)
-    if form == "prometheus":
-        from sexton.reporters import prometheus
-
-        return prometheus.render(report, before)
-    from sexton.reporters import text
-
-    return text.audit(report)
+        return text.show(report, verbose=how["verbose"], quiet=how["quiet"])
+    return formats.named(style).render(report, "")
 
 
-def _accept(
-    report: "Report",
-    style: str,
-    target: Path,
-    before: "Baseline | None",
-    **how: Any,
-) -> int:
-    """Write the baseline, show a report as short as asked for, and say what was done."""
-    from dataclasses import replace
-
+def _accept(report: "Report", before: "Baseline | None", **how: Any) -> "Report":
+    """Write the baseline, and say what was done; return the report with its exit code."""
     from sexton.audit import baseline
-    from sexton.errors import DONE, INCOMPLETE
 
     accepted = [
         outcome
         for outcome in report.outcomes
         if report.fail_on is None or outcome.check.severity.rank >= report.fail_on.rank
     ]
-    sample = how["sample"]
-    short = [replace(o, findings=o.findings[:sample]) for o in report.outcomes]
-    click.echo(_rendered(replace(report, outcomes=short), style))
+    target: Path = how["target"]
     expires: datetime.datetime | None = how["expires"]
     written = baseline.write(
         *(target, before, accepted),
@@ -381,4 +382,5 @@ def _accept(
         f"{written.kept:,} kept",
         err=True,
     )
-    return INCOMPLETE if report.verdict == "incomplete" else DONE
+    code = INCOMPLETE if report.verdict == "incomplete" else DONE
+    return replace(report, exit_code=code)

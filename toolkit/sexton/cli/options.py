@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from sexton import durations
+
 Command = Callable[..., Any]
 
 URL = click.option(
@@ -21,6 +23,31 @@ FORMAT = click.option(
     default="text",
     help="Text for people, or one JSON document on stdout.",
 )
+CHECKS = click.option(
+    "--checks",
+    "directories",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    multiple=True,
+    help="Load your own checks from DIR as well; repeatable.",
+)
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """A time, as every option takes it: 500ms, 30s, 10min; in seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number of seconds."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        try:
+            return durations.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def reading(command: Command) -> Command:

@@ -139,12 +139,8 @@ def repair(
 
 def _known(folders: Iterable[Path]) -> "Mapping[str, Check]":
     from sexton.audit.own_checks import known_checks
-    from sexton.project import all_checks
 
-    known = dict(all_checks())
-    for folder in folders:
-        known |= known_checks(folder)
-    return known
+    return known_checks(tuple(folders))
 
 
 def _plan(

@@ -4,19 +4,22 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sexton import __version__
-from sexton.audit.outcome import Finding, Outcome
-from sexton.audit.report import Report
 from sexton.check import Check, Severity
 from sexton.project import all_checks
+from sexton.reporters.formats import Format
+
+if TYPE_CHECKING:
+    from sexton.audit.outcome import Finding, Outcome
+    from sexton.audit.report import Report
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 LEVELS = {Severity.INFO: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
 
 
-def render(report: Report) -> str:
+def render(report: "Report", _: str = "") -> str:
     """All rules stand there even when clean, so that resolved alerts close."""
     checks = [outcome.check for outcome in report.outcomes]
     places = {check.name: place for place, check in enumerate(checks)}
@@ -47,7 +50,7 @@ def render(report: Report) -> str:
                     }
                 ],
                 "results": [
-                    _result(outcome, finding, places[outcome.check.name])
+                    _result(report, outcome, finding, places[outcome.check.name])
                     for outcome in report.outcomes
                     for finding in outcome.findings
                 ],
@@ -67,7 +70,7 @@ def _rule(check: Check) -> dict[str, Any]:
     }
 
 
-def _notification(outcome: Outcome) -> dict[str, Any]:
+def _notification(outcome: "Outcome") -> dict[str, Any]:
     level = "error" if outcome.status == "incomplete" else "note"
     return {
         "level": level,
@@ -76,10 +79,12 @@ def _notification(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _result(outcome: Outcome, finding: Finding, place: int) -> dict[str, Any]:
+def _result(
+    report: "Report", outcome: "Outcome", finding: "Finding", place: int
+) -> dict[str, Any]:
     where = ", ".join(f"{name}={value}" for name, value in finding.key.items())
     row = f"{finding.table}({where})"
-    return {
+    result = {
         "ruleId": outcome.check.name,
         "ruleIndex": place,
         "level": LEVELS[outcome.check.severity],
@@ -95,11 +100,17 @@ def _result(outcome: Outcome, finding: Finding, place: int) -> dict[str, Any]:
         ],
         "partialFingerprints": {"sextonFinding/v1": finding.fingerprint},
     }
+    if change := report.changes.get(outcome.check.name):
+        since = change.since.get(finding.fingerprint)
+        new = since is not None and _time(report.run.started_at) == since
+        result["baselineState"] = "new" if new else "unchanged"
+    return result
 
 
 def _file(check: Check) -> str:
     """Where the promise is written down, for rows lie in no file."""
-    file = Path(sys.modules[check.module].__file__ or "")
+    module = sys.modules.get(check.module)
+    file = Path((module and module.__file__) or check.name)
     if check.name in all_checks():
         return f"checks/{file.name}"
     with contextlib.suppress(ValueError):
@@ -109,3 +120,6 @@ def _file(check: Check) -> str:
 
 def _time(when: Any) -> str:
     return str(when.isoformat()).replace("+00:00", "Z")
+
+
+FORMAT = Format(render, (".sarif",))

@@ -97,10 +97,6 @@ REFERENCE = '[[reference]]\nchild = "a.b"\nparent = "c.d"\n'
         ),
         ('[[soft_delete]]\ntable = "a"', "soft_delete[0]: a soft delete has a boolean"),
         (
-            '[[soft_delete]]\ntable = "public.a"\ndeleted = "x"\n' + REFERENCE,
-            "public.a and a: write a table in one way",
-        ),
-        (
             '[[default]]\ntable = "a"\nflag = "f"\nelect = ["a.b desc"]',
             "default[0]: `a.b desc` is no order",
         ),
@@ -279,6 +275,11 @@ def test_nothing_of_the_product_is_left(run, file, monkeypatch):
             'parent = "customers.id"',
             'parent = "costumers.id"',
             "has no table costumers; did you mean customers?",
+        ),
+        (
+            'parent = "customers.id"',
+            'parent = "public.customers.id"',
+            "customers and public.customers are one table: write it in one way",
         ),
         ("billing.Note Lines", "Note Lines", "did you mean billing.Note Lines?"),
         ('live = "not paid"', 'live = "not payed"', "reference[0].live: 'not payed' is no"),

@@ -56,6 +56,13 @@ def require(connection: Connection, declared: Declarations, file: Path) -> None:
     for table, columns in wanted.items():
         if table not in relations:
             raise _absent_table(connection, file, table, next(iter(columns.values()), ""))
+    spelt: dict[int, str] = {}
+    for table, relation in relations.items():
+        if (other := spelt.setdefault(relation.oid, table)) != table:
+            raise UsageError(
+                f"{file}: {other} and {table} are one table: write it in one way",
+                hint=HINT,
+            )
     known = {
         row["oid"]: row
         for row in rows(connection, TABLES, [r.oid for r in relations.values()])

@@ -215,12 +215,7 @@ def _project(file: Path, found: File) -> Project:
 
 def validate(declared: Declarations) -> None:
     """Insist on what only all entries together tell; raises ValueError."""
-    spelt: dict[str, str] = {}
     softened: set[str] = set()
-    for name in declared.tables():
-        other = spelt.setdefault(name.rpartition(".")[2], name)
-        if other != name and "." not in min(other, name, key=len):
-            raise ValueError(f"{other} and {name}: write a table in one way")
     for n, soft in enumerate(declared.soft_delete):
         if reference.table(soft.table) in softened:
             raise ValueError(f"soft_delete[{n}].table: {soft.table} is there already")

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from sexton import __version__
-from sexton.cli import audit, checks, fleet, grants, guard, repair, report, schema
+from sexton.cli import audit, checks, fleet, grants, guard, init, repair, report, schema
 from sexton.cli.options import configured
 from sexton.cli.streams import Stream, guarded, open_missing, terminable
 from sexton.errors import INCOMPLETE, USAGE, SextonError, Unexpected, UsageError
@@ -89,6 +89,7 @@ for command in (
     repair.show_plan,
     repair.undo,
     repair.history,
+    init.init,
     fleet.fleet,
     grants.grants,
     report.report,

@@ -34,10 +34,10 @@ NOT_YET = {
     },
     "functions": {
         "chat/sample.py:populate",
-        "cli/audit.py:audit",
         "guard/steps.py:add_steps",
         "guard/steps.py:_mark",
         "repair/trust.py:read_touched",
+        "reporters/formats/prometheus.py:render",
     },
 }
 LINES, BODY = 300, 60

@@ -1,66 +1,80 @@
-"""What the database has: which tables and columns, which revision."""
+"""What the database has: a table's columns, and which revision it is at."""
 
-from typing import Any
-
-from psycopg.rows import dict_row
+from typing import Literal
 
 from sexton.database import Connection, rows, scalar
+from sexton.errors import WrongSchema
+from sexton.relations import resolve
 
 VERSION_SCHEMA = "sexton"  # everything that is Sexton's own lives here
 VERSION_TABLE = "alembic_version"
 
-
-# The relation named by a parameter; to ask for one in a schema barred to us is an error.
-RELATION = """case
-    when strpos(%(table)s, '.') = 0
-        or has_schema_privilege(to_regnamespace(split_part(%(table)s, '.', 1)), 'usage')
-    then to_regclass(%(table)s)
-end"""
-
-
-def column_types(connection: Connection, table: str) -> dict[str, str]:
-    """The columns of a table, in order, with their types in SQL's spelling.
-
-    Empty where the table is absent, or in a schema that this role may not enter.
-    """
-    query: Any = f"""
-        select attname as name, format_type(atttypid, atttypmod) as type
-        from pg_catalog.pg_attribute
-        where attrelid = {RELATION} and attnum > 0 and not attisdropped
-        order by attnum
-    """  # noqa: S608 - a literal of ours
-    found = connection.cursor(row_factory=dict_row).execute(query, {"table": table})
-    return {column["name"]: column["type"] for column in found}
+Sight = Literal["absent", "hidden", "visible"]
 
 
 def columns(connection: Connection, table: str) -> set[str]:
-    """The names of a table's columns; empty where it is absent or barred to this role."""
-    return set(column_types(connection, table))
+    """The names of a table's columns; empty where the caller's path leads to no such table.
+
+    The catalogs show them also to a role that may not read the table.
+    """
+    found = resolve(connection, [table]).get(table)
+    if found is None:
+        return set()
+    listed = rows(
+        connection,
+        """
+        select a.attname::pg_catalog.text as name
+        from pg_catalog.pg_attribute a
+        where a.attrelid = %s::pg_catalog.oid
+          and a.attnum > 0::pg_catalog.int2 and not a.attisdropped
+        order by a.attnum
+        """,
+        found.oid,
+    )
+    return {column["name"] for column in listed}
 
 
-def has(connection: Connection, table: str, *names: str) -> bool:
-    """Whether the table is there, with these columns."""
-    present = columns(connection, table)
-    return bool(present) and present.issuperset(names)
+def sight(connection: Connection) -> Sight:
+    """Whether the database says its revision, and whether this role may read it.
+
+    Raises WrongSchema where what is called so is no table: a view would run its owner's
+    functions with the rights of whoever reads it.
+    """
+    found = rows(
+        connection,
+        """
+        select
+            c.relkind::pg_catalog.text as kind,
+            pg_catalog.has_schema_privilege(n.oid, 'usage'::pg_catalog.text)
+            and pg_catalog.has_table_privilege(c.oid, 'select'::pg_catalog.text)
+                as readable
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = 'sexton'::pg_catalog.name
+          and c.relname = 'alembic_version'::pg_catalog.name
+        """,
+    )
+    if not found:
+        return "absent"
+    if found[0]["kind"] != "r":
+        raise WrongSchema(
+            "sexton.alembic_version is no table, and not Sexton's",
+            hint="find out who made it, and drop it",
+        )
+    return "visible" if found[0]["readable"] else "hidden"
 
 
 def revision(connection: Connection) -> str | None:
-    """The revision the database says it has, or None where it says nothing."""
-    if scalar(connection, "select to_regclass('sexton.alembic_version')") is None:
+    """The revision the database says it has, or None where it says nothing.
+
+    Where it may not be read, the server says so.
+    """
+    if sight(connection) == "absent":
         return None
-    found = rows(connection, "select version_num from sexton.alembic_version")
-    return str(found[0]["version_num"]) if found else None
+    found = scalar(connection, "select version_num from sexton.alembic_version")
+    return None if found is None else str(found)
 
 
 def visible_revision(connection: Connection) -> str | None:
     """The revision, or None also where this role may not see it: looking must not fail."""
-    readable = scalar(
-        connection,
-        """
-        select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
-        from pg_catalog.pg_class c
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = 'sexton' and c.relname = 'alembic_version'
-        """,
-    )
-    return revision(connection) if readable else None
+    return revision(connection) if sight(connection) == "visible" else None

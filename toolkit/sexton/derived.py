@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from sexton import reference
 from sexton.check import Check, Delete, Severity, Update
 from sexton.check import Reference as SoftReference
+from sexton.guard.spec import GuardSpec
 from sexton.identifiers import identifier
 from sexton.reference import Declarations, Default, Reference, SoftDelete
 
@@ -41,6 +42,22 @@ def stem(*names: str) -> str:
     words = "_".join([table.rpartition(".")[2], *columns])
     found = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
     return found if found and not found[0].isdigit() else f"t_{found}"
+
+
+def guards(declared: Declarations) -> tuple[GuardSpec, ...]:
+    """The guards that are declared: `guard = true` of a reference."""
+    return tuple(
+        GuardSpec(
+            ref.source.table,
+            ref.source.columns,
+            ref.target.table,
+            ref.target.columns,
+            *declared.sides(ref),
+            check=reference_name(ref),
+        )
+        for ref in declared.reference
+        if ref.guard
+    )
 
 
 def reference_name(ref: Reference) -> str:
@@ -91,7 +108,11 @@ def _reference(declared: Declarations, package: str, ref: Reference) -> Check:
         f"{shown(child.columns)}, which {missing}",
         live=live,
         reference=SoftReference(
-            child.columns, parent.table, parent.columns, parent_live=parent_live
+            child.columns,
+            parent.table,
+            parent.columns,
+            parent_live=parent_live,
+            guarded=ref.guard,
         ),
         select=shown.select,
         text=_explained(ref, live, parent_live),

@@ -197,6 +197,7 @@ def _project(file: Path, found: File) -> Project:
         alembic=folder / found.alembic if found.alembic else base.alembic,
         secrets=base.secrets | set(found.secrets),
         declared=declared,
+        guards=(*base.guards, *derived.guards(declared)),
         severities=found.severity,
         options={
             option.name: str(folder / value) if option.name in FILES else value

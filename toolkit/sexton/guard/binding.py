@@ -7,7 +7,7 @@ from typing import Any
 from sexton.database import Connection, rows
 from sexton.errors import Refused, SextonError, WrongSchema
 from sexton.guard.definition import Guard, Side
-from sexton.guard.predicate import Mark, read, require, require_immutable, simple
+from sexton.guard.predicate import Mark, looking, read, require, require_immutable, simple
 from sexton.guard.spec import GuardSpec
 from sexton.guard.table import Table, named, names
 from sexton.relations import Relation, resolve, search_path
@@ -40,7 +40,14 @@ def bind(
 
     `relations` are the tables by their names, where they are known already.
     """
-    child, parent = _tables(connection, spec, relations)
+    found = _tables(connection, spec, relations)
+    with looking(connection):
+        return _bound(connection, spec, *found)
+
+
+def _bound(
+    connection: Connection, spec: GuardSpec, child: Relation, parent: Relation
+) -> Guard:
     for relation in (child, parent):
         _refuse_shape(connection, relation, is_child=relation is child)
     columns = {r.oid: rows(connection, COLUMNS, r.oid) for r in (child, parent)}

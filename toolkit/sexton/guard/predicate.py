@@ -5,7 +5,9 @@ touching a row and with no right on the table. A CHECK or a trigger made from th
 spelt the same way by the catalogs, so that it is known again by its definition.
 """
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +38,16 @@ class Mark:
     new: str
     columns: tuple[str, ...]
     simple: bool = True
+
+
+@contextlib.contextmanager
+def looking(connection: Connection) -> Iterator[None]:
+    """Look in pg_catalog alone, in a transaction or a part of one."""
+    # Rolled back, or the path would stay in the caller's transaction.
+    with connection.transaction(force_rollback=True):
+        set_local(connection, "search_path", SAFE_PATH)
+        set_local(connection, "quote_all_identifiers", "off")
+        yield
 
 
 def simple(condition: str) -> Mark | None:
@@ -104,12 +116,7 @@ def _output(
         from pg_catalog.unnest(null::{table.sql}[]) as {alias} {more}
     """
     try:
-        with (
-            connection.transaction(force_rollback=True),
-            connection.cursor(row_factory=tuple_row) as cursor,
-        ):
-            set_local(connection, "search_path", SAFE_PATH)
-            set_local(connection, "quote_all_identifiers", "off")
+        with looking(connection), connection.cursor(row_factory=tuple_row) as cursor:
             # The extended protocol takes one statement and no second.
             [[[document]]] = cursor.execute(query, binary=True).fetchall()
     except errors.UndefinedColumn as error:

@@ -9,9 +9,8 @@ from sexton.database import Connection, rows
 from sexton.errors import UsageError
 from sexton.guard.binding import assemble
 from sexton.guard.definition import Guard
-from sexton.guard.predicate import Mark
+from sexton.guard.predicate import Mark, looking
 from sexton.guard.spec import GuardSpec
-from sexton.guard.status import looking
 from sexton.guard.table import named, names
 from sexton.project import current
 

@@ -1,17 +1,17 @@
 """Looking at guards: whether each is whole, and what it enforces. Reads catalogs alone."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sexton.check import Reference
-from sexton.database import Connection, scalar, set_local
+from sexton.database import Connection, scalar
 from sexton.errors import SextonError
 from sexton.guard.binding import bind, loosely, unread
 from sexton.guard.definition import Guard
+from sexton.guard.predicate import looking
 from sexton.guard.spec import GuardSpec, columns_of
 from sexton.project import current
-from sexton.relations import SAFE_PATH, Relation
+from sexton.relations import Relation
 
 SET, INCOMPLETE, NONE = "set", "incomplete", "none"
 
@@ -103,16 +103,6 @@ def guarding(
             continue  # it holds for every parent, and the check asks for some
         return enforced_by(connection, spec, relations)
     return None
-
-
-@contextlib.contextmanager
-def looking(connection: Connection) -> Iterator[None]:
-    """Look in pg_catalog alone, in a transaction or a part of one."""
-    # Rolled back, or the path would stay in the caller's transaction.
-    with connection.transaction(force_rollback=True):
-        set_local(connection, "search_path", SAFE_PATH)
-        set_local(connection, "quote_all_identifiers", "off")
-        yield
 
 
 def true(connection: Connection, query: Any) -> bool:

@@ -161,6 +161,8 @@ def test_too_many_to_review_are_refused(connection, file):
         "",
         "{",
         "[]",
+        "[" * 200_000,
+        '{"a":' * 200_000,
         "{}",
         '{"schema_version": 2, "known": []}',
         '{"schema_version": 1, "known": [{}]}',

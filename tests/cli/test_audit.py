@@ -1,5 +1,6 @@
 """`sexton audit` as its users type it."""
 
+import contextlib
 import json
 import os
 import pty
@@ -14,8 +15,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from sexton.database import scalar
-from tests.support.tools import add_chat, add_model, add_provider
+from sexton.database import connect, scalar
+from tests.support.tools import Cli, add_chat, add_model, add_provider
 
 SCHEMA = json.loads(files("sexton.reporters").joinpath("audit.schema.json").read_text())
 SLOW = '''"""It sleeps.
@@ -197,6 +198,105 @@ def test_a_file_that_cannot_be_written_is_said(sexton, tmp_path):
     assert "cannot write" in result.stderr
 
 
+@pytest.mark.usefixtures("orphan")
+def test_reports_say_where_they_looked(sexton, tmp_path):
+    file = tmp_path / "sexton.prom"
+    result = sexton("audit", "--format", "json", "--label", "eu", "-o", str(file))
+    run = valid(result.json)["run"]
+    assert run["database"].startswith("sexton_test")
+    assert (run["role"], run["project"], run["label"]) == ("postgres", "chat", "eu")
+    assert f'database="{run["database"]}"' in file.read_text()
+    assert sexton("audit").stdout.startswith(f"{run['database']} at ")
+
+
+def test_reports_are_written_where_nothing_could_be_reached(sexton, tmp_path):
+    places = [
+        tmp_path / f"report.{end}" for end in ("json", "xml", "sarif", "prom", "html")
+    ]
+    options = [part for place in places for part in ("-o", str(place))]
+    url = f"host={tmp_path} dbname=gone user=me password=hunter2"
+    result = sexton("audit", "--url", url, *options, database=False)
+    assert result.code == 4
+    document = valid(json.loads(places[0].read_text()))
+    assert document["summary"]["status"] == "incomplete"
+    assert {c["status"] for c in document["checks"]} == {"incomplete"}
+    assert "not looked at: cannot connect" in document["checks"][0]["reason"]
+    assert document["run"]["database"] == "gone"
+    assert 'sexton_audit_incomplete{database="gone"' in places[3].read_text()
+    assert "<error" in places[1].read_text()
+    assert not any("hunter2" in place.read_text() for place in places)
+
+
+def test_names_may_have_wildcards_and_some_be_left_out(sexton, clean):
+    result = sexton("audit", "default_*", "--skip", "default_disabled", "--format", "json")
+    assert [c["check"] for c in result.json["checks"]] == [
+        *("default_ambiguous", "default_missing", "default_under_disabled_provider"),
+    ]
+    result = sexton("audit", "default_mising")
+    assert (result.code, "did you mean default_missing?" in result.stderr) == (2, True)
+
+
+# -- what is new -----------------------------------------------------------------------
+
+
+def test_what_is_new_persists_and_is_resolved(sexton, clean, tmp_path):
+    first, second = (add_model(clean, "azure", name) for name in "ab")
+    yesterday = tmp_path / "yesterday.json"
+    audit = ("audit", "model_without_provider", "--confirm-after", "0")
+    assert sexton(*audit, "-o", str(yesterday)).code == 1
+    since = (*audit, "--since", str(yesterday))
+    assert sexton(*since, "--fail-on", "new").code == 0
+    clean.execute("delete from chat_model_configs where id = %s", [first])
+    third = add_model(clean, "azure", "c")
+    result = sexton(*since, "--fail-on", "new", "--format", "json", "--sample", "1")
+    assert result.code == 1
+    [check] = valid(result.json)["checks"]
+    assert [check[word] for word in ("new", "persisting", "resolved")] == [1, 1, 1]
+    assert [f["key"]["id"] for f in check["findings"]] == [str(third)], "new ones first"
+    began = json.loads(yesterday.read_text())["run"]["started_at"]
+    [check] = sexton(*since, "--format", "json").json["checks"]
+    seen = {f["key"]["id"]: f["since"] for f in check["findings"]}
+    assert seen[str(second)] == began
+    assert seen[str(third)] > began
+    said = sexton(*since).stdout
+    assert "1 new since, 1 resolved" in said
+    assert "Since " in said.splitlines()[-1]
+
+
+def test_a_list_that_was_cut_off_is_said_and_gives_no_comfort(sexton, clean, tmp_path):
+    for name in "abc":
+        add_model(clean, "azure", name)
+    file = tmp_path / "run.json"
+    audit = ("audit", "model_without_provider", "--confirm-after", "0")
+    sexton(*audit, "--sample", "1", "-o", str(file))
+    result = sexton(*audit, "--since", str(file), "--fail-on", "new", "--format", "json")
+    assert result.code == 1
+    [check] = valid(result.json)["checks"]
+    assert (check["new"], check["persisting"], check["resolved"]) == (0, 3, 0)
+    assert "lists fewer findings than it counts" in check["compared"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", "[" * 200_000, '{"run": {}, "checks": [{}]}']
+)
+def test_a_run_that_is_none_is_refused(sexton, tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    result = sexton("audit", "--since", str(tmp_path / "run.json"), database=False)
+    assert result.code == 2
+    assert "no document of an audit" in result.stderr
+
+
+def test_a_run_on_another_database_is_refused(sexton, clean, tmp_path):
+    file = tmp_path / "run.json"
+    sexton("audit", "-o", str(file))
+    document = json.loads(file.read_text())
+    document["run"]["database"] = "another"
+    file.write_text(json.dumps(document))
+    result = sexton("audit", "--since", str(file))
+    assert result.code == 2
+    assert "another" in result.stderr
+
+
 # -- baseline --------------------------------------------------------------------------
 
 
@@ -207,7 +307,9 @@ def test_a_baseline_is_written_used_and_refused_to_grow(sexton, tmp_path, clean)
     def audit(*arguments):
         return sexton("audit", "--confirm-after", "0.01", *arguments)
 
-    assert audit("--write-baseline", file, "--reason", "restored").code == 0
+    accepted = audit("--write-baseline", file, "--reason", "restored")
+    assert accepted.code == 0
+    assert accepted.stdout.splitlines()[-1].endswith("Exit 0.")
     result = audit("--baseline", file, "--format", "json")
     assert result.code == 0
     document = valid(result.json)
@@ -219,6 +321,8 @@ def test_a_baseline_is_written_used_and_refused_to_grow(sexton, tmp_path, clean)
     result = audit("--write-baseline", file)
     assert result.code == 5
     assert "--allow-additions" in result.stderr
+    refused = audit("--write-baseline", file, "--format", "json")
+    assert refused.json["error"]["code"] == 5, "one document, and no more"
     assert audit("--write-baseline", file, "--allow-additions").code == 0
     assert len(json.loads(Path(file).read_text())["known"]) == 2
 
@@ -244,6 +348,8 @@ def test_a_baseline_is_written_used_and_refused_to_grow(sexton, tmp_path, clean)
         (SLOW.replace('"""It', "'''It").partition('"""')[0] + "'''", "defines no `check"),
         (SLOW.replace("find=", "finds="), "TypeError"),
         (SLOW[SLOW.index("from") :], "has no docstring"),
+        (SLOW.replace("Severity.ERROR", "'eror'"), "'eror' is not a valid Severity"),
+        (SLOW + "import sys; sys.exit(0)", "SystemExit: 0"),
     ],
 )
 @pytest.mark.usefixtures("clean")
@@ -259,6 +365,81 @@ def test_a_check_that_does_not_load_is_named(sexton, tmp_path, text, says):
 def test_a_check_cannot_take_the_name_of_ours(sexton, tmp_path):
     (tmp_path / "default_missing.py").write_text(SLOW)
     assert sexton("audit", "--checks", str(tmp_path)).code == 2
+
+
+OWN = """\"\"\"It is there.
+
+Why: {why}.
+
+Cure: none.
+\"\"\"
+
+from sexton.check import Check
+
+print("it prints")
+
+
+def judge(row):
+    print("its judge prints")
+    return row{judged}
+
+
+check = Check(
+    __name__,
+    severity="warning",
+    table="things",
+    key=("id",),
+    message="{message}",
+    find="select id from things order by id",
+    reads={{"things": ("id",)}},
+    judge=judge,
+)
+"""
+
+
+@pytest.fixture
+def things(database, capfd):
+    """A database of somebody else's, with two rows."""
+    url = database("empty")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        connection.execute("create table things (id int primary key)")
+        connection.execute("insert into things values (1), (2)")
+    return Cli(url, capfd)
+
+
+def test_only_own_checks_run_on_anybodys_tables(things, tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        text = OWN.format(why=folder, judged="", message="thing {id}")
+        (tmp_path / folder / f"{folder}.py").write_text(text)
+    folders = ("--checks", str(tmp_path / "one"), "--checks", str(tmp_path / "two"))
+    result = things("audit", *folders, "--only-own", "--format", "json")
+    assert result.code == 1
+    document = valid(result.json)
+    assert [c["check"] for c in document["checks"]] == ["one", "two"]
+    assert [c["count"] for c in document["checks"]] == [2, 2]
+    assert "it prints" in result.stderr
+    assert "its judge prints" in result.stderr
+    assert things("audit", *folders).code == 4, "the product's tables are not there"
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ({"message": "thing {amount}"}, "its message names amount, but its rows have id"),
+        ({"message": "thing {id"}, "its message is no template of its rows"),
+        ({"judged": "['amount']"}, "its judge failed: KeyError: 'amount'"),
+        ({"judged": " and {}"}, "its rows do not have id, which is its key"),
+    ],
+)
+def test_a_slip_in_an_own_check_makes_it_incomplete(things, tmp_path, broken, says):
+    for name, more in (("good", {}), ("bad", broken)):
+        text = OWN.format(**{"why": "", "judged": "", "message": "thing {id}", **more})
+        (tmp_path / f"{name}.py").write_text(text)
+    result = things(*("audit", "--checks", str(tmp_path), "--only-own"))
+    assert result.code == 3
+    assert f"the check contradicts itself: {says}" in result.stdout
+    assert "warning     good " in result.stdout
 
 
 def test_own_checks_are_listed_and_explained(sexton, slow):

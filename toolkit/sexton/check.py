@@ -153,6 +153,8 @@ class Check:
             raise ValueError(
                 f"{self.name}: a check has either `find`, or `where` or `reference`"
             )
+        # A text will do: `severity="error"`. Any other is refused.
+        self._set("severity", Severity(self.severity))
         reads = {table: tuple(columns) for table, columns in self.reads.items()}
         if not self.find:
             self._read(reads, self.table, self.key)

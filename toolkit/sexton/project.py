@@ -242,8 +242,10 @@ def _load(file: Path, name: str) -> Check:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # the check finds its explanation there
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        # What it prints must not stand in a document.
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"{file} does not load: {type(error).__name__}: {error}",
             hint="docs/audit.md has an example of a check",

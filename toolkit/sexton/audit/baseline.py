@@ -118,9 +118,10 @@ def load(file: Path, *, today: datetime.date | None = None) -> Baseline:
             f"cannot read the baseline {file}: {error.strerror}",
             hint=f"to make one: sexton audit --write-baseline {file}",
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        said = "nested too deep" if isinstance(error, RecursionError) else error
         raise UsageError(
-            f"{file} is not a baseline: {error}",
+            f"{file} is not a baseline: {said}",
             hint=f"to make one: sexton audit --write-baseline {file}",
         ) from None
     return Baseline(file, entries, today or datetime.datetime.now(datetime.UTC).date())

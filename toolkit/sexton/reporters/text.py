@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sexton.printable import printable
+
 
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     """Lines of columns, as wide as they need to be, under their names."""
@@ -20,7 +22,7 @@ def cell(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    return printable(str(value))
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

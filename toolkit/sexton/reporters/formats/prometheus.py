@@ -10,6 +10,8 @@ from sexton.printable import printable
 from sexton.reporters.formats import Format
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sexton.audit.report import Report
 
 SUCCESS = "sexton_audit_last_success_timestamp_seconds"
@@ -33,6 +35,21 @@ def render(report: "Report", before: str = "") -> str:
         made = Gauge(f"sexton_audit_{name}", help, [*where, *labels], registry=registry)
         return lambda **values: made.labels(**where, **values)
 
+    _checks(report, gauge)
+    finished = (run.finished_at or run.started_at).timestamp()
+    incomplete = report.verdict == "incomplete"
+    gauge("incomplete", "1 where something was not looked at.")().set(incomplete)
+    gauge("last_run_timestamp_seconds", "When the last run ended.")().set(finished)
+    success = _last_success(before, where) if incomplete else finished
+    if success is not None:
+        gauge(
+            "last_success_timestamp_seconds", "When a run last looked at everything."
+        )().set(success)
+    return generate_latest(registry).decode()
+
+
+def _checks(report: "Report", gauge: "Callable[..., Any]") -> None:
+    """The numbers of each check."""
     findings = gauge(
         *("findings", "Findings, new or known to the baseline."),
         *("check", "severity", "state"),
@@ -70,16 +87,6 @@ def render(report: "Report", before: str = "") -> str:
             for word in ("new", "persisting", "resolved"):
                 if (number := getattr(change, word)) is not None:
                     changed(check=name, change=word).set(number)
-    finished = (run.finished_at or run.started_at).timestamp()
-    incomplete = report.verdict == "incomplete"
-    gauge("incomplete", "1 where something was not looked at.")().set(incomplete)
-    gauge("last_run_timestamp_seconds", "When the last run ended.")().set(finished)
-    success = _last_success(before, where) if incomplete else finished
-    if success is not None:
-        gauge(
-            "last_success_timestamp_seconds", "When a run last looked at everything."
-        )().set(success)
-    return generate_latest(registry).decode()
 
 
 def _last_success(text: str, where: dict[str, str]) -> float | None:

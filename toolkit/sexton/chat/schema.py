@@ -26,16 +26,18 @@ TABLES = (
 KEYS_OF = {"site_configs": ("key",)}  # in the product it has no primary key
 
 PROVIDER_KEYS = """
-    select conname as name, convalidated as valid
-    from pg_catalog.pg_constraint
-    where contype = 'f'
-      and conrelid = to_regclass('chat_model_configs')
-      and confrelid = to_regclass('chat_providers')
-      and conkey = array[(
-          select attnum from pg_catalog.pg_attribute
-          where attrelid = conrelid and attname = 'provider'
+    select k.conname::pg_catalog.text as name, k.convalidated as valid
+    from pg_catalog.pg_constraint k
+    where k.contype = 'f'::pg_catalog."char"
+      and k.conrelid
+          = pg_catalog.to_regclass('chat_model_configs'::pg_catalog.text)::pg_catalog.oid
+      and k.confrelid
+          = pg_catalog.to_regclass('chat_providers'::pg_catalog.text)::pg_catalog.oid
+      and k.conkey = array[(
+          select a.attnum from pg_catalog.pg_attribute a
+          where a.attrelid = k.conrelid and a.attname = 'provider'::pg_catalog.name
       )]
-    order by conname
+    order by k.conname
 """
 
 # Sets the transaction's parameters, and says what they were and what stands in the way.

@@ -13,6 +13,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from sexton.chat import models
 from sexton.chat.deletion import DeleteProvider
@@ -130,6 +133,53 @@ def bench_deletions(connection: Connection) -> None:
         )
 
 
+class Timed(psycopg.Cursor[Any]):
+    """Notes when the provider's row was locked, and counts statements."""
+
+    locked = 0.0
+    sent = 0
+
+    def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        """Execute, and look at the clock after the lock."""
+        done = super().execute(query, *args, **kwargs)
+        Timed.sent += 1
+        if "for update" in str(query):
+            Timed.locked = time.perf_counter()
+        return done
+
+
+def bench_lock(connection: Connection) -> None:
+    """How long the provider's row is locked, to the end of COMMIT, and by how much."""
+    theirs = product_server.delete_provider("openai")
+    fill(connection, 100, 0)
+    connection.cursor_factory = Timed
+    seen = preview(connection, DELETE)
+    works: dict[str, Callable[[], object]] = {
+        "the product": lambda: theirs(connection),
+        "Sexton": lambda: run(connection, DELETE, seen=seen),
+        "Sexton, --no-journal": lambda: run(connection, DELETE, seen=seen, recorded=False),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    statements = {}
+    for _ in range(DELETIONS * 3):
+        for name, work in works.items():
+            Timed.sent = 0
+            work()
+            taken[name].append(time.perf_counter() - Timed.locked)
+            statements[name] = Timed.sent
+            with connection.transaction():
+                connection.execute(BACK)
+    connection.cursor_factory = psycopg.Cursor
+    rival = statistics.median(taken["the product"])
+    print("\nthe provider's row is locked (median), in one transaction of some statements")
+    for name, seconds in taken.items():
+        median = statistics.median(seconds)
+        print(
+            f"{name:>22}: {median * 1000:.2f} ms, {median / rival:.2f} times,"
+            f" {statements[name]} statements"
+        )
+
+
 def bench_preview(connection: Connection) -> None:
     """A preview over many messages, without an index from message to model."""
     fill(connection, 10_000, MESSAGES)
@@ -197,6 +247,7 @@ def main() -> None:
         served() as url,
         contextlib.closing(connect(url, name="bench")) as connection,
     ):
+        bench_lock(connection)
         bench_deletions(connection)
         bench_preview(connection)
         bench_clients(url, connection)

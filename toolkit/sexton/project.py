@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from sexton.guard.spec import GuardSpec
     from sexton.reference import Declarations
 
-BUILT_IN = {"chat": "sexton.chat.project"}  # name -> the module whose PROJECT it is
+# name -> the module whose PROJECT it is
+BUILT_IN = {"chat": "sexton.chat.project", "chat-v2.34": "sexton.chat.today"}
 PROJECT_FILES = ("sexton.toml", "pyproject.toml")
 NOWHERE = Path(__file__).parent / "nowhere"  # the revisions of who has none
 

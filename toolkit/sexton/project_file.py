@@ -180,8 +180,11 @@ def _project(file: Path, found: File) -> Project:
             hint=HINT,
         )
     base = built_in(extended) if extended else Project(name=found.project)
+    below = base.declared or Declarations()
     declared = Declarations(
-        soft_delete=found.soft_delete, reference=found.reference, default=found.default
+        soft_delete=(*below.soft_delete, *found.soft_delete),
+        reference=(*below.reference, *found.reference),
+        default=(*below.default, *found.default),
     )
     try:
         validate(declared)

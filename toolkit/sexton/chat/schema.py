@@ -149,7 +149,7 @@ def read_product(connection: Connection) -> Product:
     relations = resolve(connection, TABLES)
     for name in (PROVIDERS, MODELS):
         if name not in relations:
-            raise _missing(name)
+            raise _missing(connection, name)
     oids = {name: relation.oid for name, relation in relations.items()}
     path = f"pg_catalog, {quoted(relations[MODELS].schema)}, pg_temp"
     wanted = {"search_path": path, "row_security": "off", **VALUE_SETTINGS}
@@ -189,10 +189,18 @@ def require_models(connection: Connection) -> None:
     """Insist on the two tables that everything is about; raises WrongSchema."""
     for table in (PROVIDERS, MODELS):
         if not columns(connection, table):
-            raise _missing(table)
+            raise _missing(connection, table)
 
 
-def _missing(table: str) -> WrongSchema:
+def _missing(connection: Connection, table: str) -> WrongSchema:
+    from sexton.chat.releases import newer
+
+    if said := newer(connection):
+        return WrongSchema(
+            f"{said}; its providers and models are changed in the product itself",
+            hint='audit, repair and guard know it: write project = "chat-v2.34" into '
+            "sexton.toml",
+        )
     return WrongSchema(
         f"this database has no table {table} on its search_path",
         hint="check the database's name, and the search_path of this role",

@@ -39,7 +39,7 @@ class Schemas(Directive):
 
     def _section(self, file: Path) -> list[nodes.Node]:
         text = file.read_text(encoding="utf-8")
-        title = json.loads(text)["title"]
+        title = json.loads(text).get("title", "The project file")
         section = nodes.section(ids=[nodes.make_id(file.name)], names=[file.name])
         section += nodes.title(text=file.name)
         section += nodes.paragraph(text=f"{title}.")

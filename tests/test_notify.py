@@ -1,47 +1,14 @@
 """Notices: on change only, bounded, tried again, and never fatal."""
 
-import contextlib
-import http.server
 import json
-import threading
 
 import pytest
 
 from sexton import notify
 from sexton.errors import UsageError
 from sexton.notify import encode, notice, require_endpoint, send
-
-
-@contextlib.contextmanager
-def endpoint(*codes):
-    """A server that answers with these codes, the last one for good; what it was told."""
-    told = []
-    answers = list(codes)
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            length = int(self.headers["Content-Length"])
-            told.append((self.path, self.rfile.read(length)))
-            code = answers.pop(0) if len(answers) > 1 else answers[0]
-            self.send_response(code)
-            if code == 302:
-                self.send_header("Location", "/elsewhere")
-            self.end_headers()
-
-        do_PUT = do_POST
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook", told
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+from tests.support.endpoints import endpoint
+from tests.support.tools import add_model, add_provider
 
 
 def audited(status="clean", *failed):
@@ -128,3 +95,39 @@ def test_a_notice_has_keys_and_no_values_and_is_never_large():
     small = encode(notice(audited("findings", ("c", "a")), None))
     assert b"secret" not in small
     assert json.loads(small)["checks"][0]["findings"][0]["key"] == {"id": "a"}
+
+
+def test_an_audit_tells_an_endpoint_of_what_changed_and_of_nothing_else(
+    sexton, connection, tmp_path
+):
+    run = tmp_path / "run.json"
+    with endpoint(200) as (url, told):
+        assert sexton("audit", "--notify", url, "-o", f"json:{run}").code == 0
+        assert told == []
+        add_provider(connection, "azure")
+        add_model(connection, "nobody", is_default=True)
+        since = ("--since", str(run), "--notify", url)
+        assert sexton("audit", *since).code == 1
+        assert len(told) == 1
+        assert json.loads(told[0][1])["before"] == "clean"
+        assert sexton("audit", "-o", f"json:{run}").code == 1
+        assert sexton("audit", *since).code == 1
+    assert len(told) == 1, "nothing changed since"
+
+
+def test_a_dead_endpoint_changes_no_exit_code_and_is_told_about(sexton, connection):
+    assert sexton("audit", "--notify", "http://127.0.0.1:9/").code == 0
+    add_provider(connection, "azure")
+    add_model(connection, "nobody", is_default=True)
+    result = sexton("audit", "--notify", "http://127.0.0.1:9/?token=pa55")
+    assert result.code == 1
+    assert "127.0.0.1 was not told" in result.stderr
+    assert "pa55" not in result.stderr
+
+
+def test_credentials_of_a_url_go_into_a_header_and_nowhere_else():
+    with endpoint(200) as (url, told):
+        where = url.replace("http://", "http://user:p%40ss@")
+        assert send(where, b"{}") is None
+        assert told.headers["Authorization"] == "Basic dXNlcjpwQHNz"
+    assert told == [("/hook", b"{}")]

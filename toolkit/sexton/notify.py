@@ -4,7 +4,9 @@ What an endpoint does, or does not do, changes nothing about what was found: who
 this keeps the exit code it had.
 """
 
+import base64
 import json
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -13,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sexton.errors import UsageError
+from sexton.printable import printable
 
 ATTEMPTS = 3
 TIMEOUT = 5.0  # seconds for each attempt
@@ -41,8 +44,16 @@ def send(
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
     """Send a body; return None where it was taken, else why not, naming the host alone."""
-    host = urllib.parse.urlsplit(url).hostname
-    request = urllib.request.Request(url, body, {"Content-Type": kind}, method=method)
+    parts = urllib.parse.urlsplit(url)
+    host = parts.hostname
+    headers = {"Content-Type": kind}
+    if parts.username is not None:
+        credentials = f"{parts.username}:{parts.password or ''}"
+        token = base64.b64encode(urllib.parse.unquote(credentials).encode()).decode()
+        headers["Authorization"] = f"Basic {token}"
+        place = parts.netloc.rpartition("@")[2]
+        url = urllib.parse.urlunsplit(parts._replace(netloc=place))
+    request = urllib.request.Request(url, body, headers, method=method)
     why = ""
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -58,6 +69,12 @@ def send(
         except (OSError, ValueError) as error:  # refused, timed out, no such host, no HTTP
             why = str(getattr(error, "reason", None) or type(error).__name__)
     return f"{host} was not told: {why}"
+
+
+def tell(problem: str | None) -> None:
+    """Say on stderr that somebody was not told, where that is so."""
+    if problem:
+        sys.stderr.write(f"sexton: {printable(problem)}; the result stands all the same\n")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -56,6 +56,12 @@ if TYPE_CHECKING:
     metavar="RUN.json",
     help="Say what is new, persists or is resolved since an earlier run's document.",
 )
+@click.option(
+    "--notify",
+    metavar="URL",
+    help="Tell this endpoint, as JSON, when something changed since --since; without it, "
+    "when something is wrong.",
+)
 @click.option("--skip", metavar="CHECK", multiple=True, help="Leave it out; repeatable.")
 @click.option(
     "--only-own", is_flag=True, help="Run the checks of --checks alone, on any tables."
@@ -191,13 +197,34 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
     report = _shortened(report, before, how["sample"])
     for form, place in wanted:
         _write(report, form, place)
+    _notify(report, how)
     if said := _rendered(report, style, how):
         click.echo(said)
     return report.code
 
 
+def _notify(report: "Report", how: dict[str, Any]) -> None:
+    """Tell the endpoint what changed, if it did; it cannot change the exit code."""
+    if not how["notify"]:
+        return
+    import json
+
+    from sexton import notify
+    from sexton.reporters import json as documents
+
+    document = json.loads(documents.render(report.document()))
+    past: Path | None = how["since_file"]
+    before = json.loads(past.read_text(encoding="utf-8")) if past else None
+    if message := notify.notice(document, before):
+        notify.tell(notify.send(how["notify"], notify.encode(message)))
+
+
 def _consistent(how: dict[str, Any]) -> None:
     """Refuse options that contradict each other."""
+    if how["notify"]:
+        from sexton.notify import require_endpoint
+
+        require_endpoint(how["notify"])
     target, known = how["target"], how["baseline_file"]
     if target and known and target != known:
         raise UsageError(
@@ -317,6 +344,7 @@ def _write_unreached(
             address = found
     run, outcomes = unreached(selected, error, address, how["label"])
     report = Report(run, outcomes, exit_code=error.code)
+    _notify(report, how)
     for form, place in wanted:
         _write(report, form, place)
     if style not in ("text", "json"):  # which say the error themselves
@@ -327,6 +355,7 @@ def _output(output: str) -> tuple[str, str]:
     """Split `[FORMAT:]FILE`."""
     form, colon, place = output.partition(":")
     if colon and form in formats.names():
+        formats.named(form).check(place)
         return form, place
     found = formats.by_ending(Path(output).suffix)
     if found is None:

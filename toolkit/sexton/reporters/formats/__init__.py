@@ -21,12 +21,14 @@ class Format:
 
     `render` takes the report and the text of the file that it will replace, empty where
     there is none. `endings` are those of file names that mean this format. `deliver`, where
-    there is one, takes the text to a target that is no file.
+    there is one, takes the text to a target that is no file; `check` raises UsageError for
+    a target that cannot be one.
     """
 
     render: Callable[["Report", str], str]
     endings: tuple[str, ...] = ()
     deliver: Callable[[str, str], None] | None = None
+    check: Callable[[str], object] = bool
 
 
 @cache

@@ -63,6 +63,8 @@ def test_the_file_holds_every_key_and_can_be_audited(run, tmp_path):
             assert labels["parent.up -> parent.id"].key == "any"
     assert set(labels) == expected
     assert labels["cut.up -> parent.id"].id == ("id", "day")
+    assert labels["child.parent_id -> parent.id"].key == "foreign"
+    assert labels["child.twice -> Other One.parent.id"].key == "any"
     assert not made.declared.soft_delete
     text = (tmp_path / "sexton.toml").read_text()
     assert "second is NOT VALID" in text

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from sexton import reference
+from sexton import declared_keys, reference
 from sexton.check import Check, Delete, Severity, Update
 from sexton.check import Reference as SoftReference
 from sexton.guard.spec import GuardSpec
 from sexton.identifiers import identifier
 from sexton.reference import Declarations, Default, Reference, SoftDelete
 
+KEYS = "declared_keys"  # the check of the keys that are asked for
 AMONG = "sexton_among"  # the rows that may carry a flag
 
 
@@ -26,6 +27,8 @@ def checks(declared: Declarations, package: str) -> dict[str, Check]:
 
 
 def _checks(declared: Declarations, package: str) -> Iterator[tuple[str, Check]]:
+    if keys := declared_keys.check(declared, f"{package}.{KEYS}"):
+        yield "key", keys
     for n, soft in enumerate(declared.soft_delete):
         for check in _soft_delete(declared, package, soft):
             yield f"soft_delete[{n}]", check

@@ -133,19 +133,20 @@ def _query(relation: Relation | str) -> str:
     return f"select * from {relation.sql}"  # noqa: S608
 
 
-REGCLASS = re.compile(r"(?:pg_catalog\.)?to_regclass\('([\w.]+)'\)")
+# A raw name; one in double quotes is whole already, and the server's to read.
+REGCLASS = re.compile(r"(?:pg_catalog\.)?to_regclass\('((?:[^'\"]|'')+)'\)")
 
 
 def named(sql: str) -> set[str]:
     """The names in the `to_regclass('name')` of a catalog query."""
-    return set(REGCLASS.findall(sql))
+    return {name.replace("''", "'") for name in REGCLASS.findall(sql)}
 
 
 def bind(sql: str, relations: Mapping[str, Relation]) -> str:
     """A catalog query whose `to_regclass('name')` are the relations' oids, or null."""
 
     def oid(match: re.Match[str]) -> str:
-        relation = relations.get(match[1])
+        relation = relations.get(match[1].replace("''", "'"))
         number = relation.oid if relation else "null"
         return f"({number}::pg_catalog.oid::pg_catalog.regclass)"
 

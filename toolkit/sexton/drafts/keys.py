@@ -107,14 +107,17 @@ def _key(row: Mapping[str, Any]) -> Key:
     if not row["enforced"]:
         state = f"{row['name']} is NOT ENFORCED: the database lets anything pass"
     elif not row["valid"]:
-        state = f"{row['name']} is NOT VALID: older rows were never looked at"
+        state = (
+            f"{row['name']} is NOT VALID: older rows were never looked at; once it is, "
+            'write key = "foreign"'
+        )
     return Key(
         (row["schema"], row["table"]),
         tuple(row["columns"]),
         (row["parent_schema"], row["parent"]),
         tuple(row["keys"]),
         state,
-        row["enforced"],
+        row["enforced"] and row["valid"],
     )
 
 

@@ -21,8 +21,8 @@ TABLES = ["chat_providers", "chat_model_configs"]
 KEYS = """
     from pg_catalog.pg_constraint
     where contype = 'f'
-      and conrelid = pg_catalog.to_regclass('chat_model_configs')
-      and confrelid = pg_catalog.to_regclass('chat_providers')
+      and conrelid = pg_catalog.to_regclass('chat_model_configs')::pg_catalog.oid
+      and confrelid = pg_catalog.to_regclass('chat_providers')::pg_catalog.oid
       and conkey operator(pg_catalog.=) array[(
           select attnum from pg_catalog.pg_attribute
           where attrelid = conrelid and attname = 'provider'

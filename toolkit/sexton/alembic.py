@@ -33,8 +33,10 @@ from sexton.ddl.steps import Step
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.durations import parse
 from sexton.engine import engine
-from sexton.errors import SextonError, UsageError
+from sexton.errors import SextonError, UsageError, WrongSchema
 from sexton.relations import resolve, search_path
+from sexton.schema import VERSION_SCHEMA
+from sexton.schema import revision as recorded
 
 __all__ = ["Record", "RunSteps", "run_migrations"]
 
@@ -219,7 +221,7 @@ def _run(context: Any, connection: Connection, configured: dict[str, Any]) -> No
                 _prepare(driver, schema, script)
             _configure_and_run(context, connection, configured, Options(), Record())
             return
-        if steps_only(script):
+        if schema and steps_only(script):
             stack.enter_context(_settled(driver))
         options = context.config.attributes.get("options") or _x_options(context)
         record = context.config.attributes.get("record") or Record()
@@ -274,9 +276,15 @@ def _prepare(driver: Driver, schema: str | None, script: ScriptDirectory) -> Non
     """Look whose the version table's schema is, and make it where it is not there."""
     folder = Path(script.dir)
     known = revisions.load(folder) if steps_only(script) else ()
-    owners = {table.owner for table in resolve(driver, revisions.tables(known)).values()}
+    there = resolve(driver, revisions.tables(known))
+    owners = {table.owner for table in there.values()}
     if schema and not require_own_schema(driver, schema, owners):
         make_schema(driver, schema)
+    if there and known and schema == VERSION_SCHEMA and recorded(driver) is None:
+        raise WrongSchema(
+            f"{sorted(there)[0]} exists, but no revision is recorded for it",
+            hint="sexton adopt recognises such a database",
+        )
 
 
 def _configure_and_run(

@@ -231,10 +231,15 @@ def advice(driver: Driver, holders: Sequence[Holder]) -> str | None:
             "--terminate-idle-older-than 5min"
         )
     if any(holder.hidden for holder in holders):
-        cursor = driver.cursor(row_factory=dict_row)
-        [row] = cursor.execute("select current_user::pg_catalog.text as role").fetchall()
         return (
-            "wait for their end; to see what they do, and to end those that are idle: "
-            f"grant pg_read_all_stats, pg_signal_backend to {quoted(row['role'])}"
+            "wait for their end; to see what they do, and to end those that are idle "
+            f"(that takes pg_signal_backend too): {grant_statistics(driver)}"
         )
     return None
+
+
+def grant_statistics(driver: Driver) -> str:
+    """What lets this role see what others do, and end them."""
+    cursor = driver.cursor(row_factory=dict_row)
+    [row] = cursor.execute("select current_user::pg_catalog.text as role").fetchall()
+    return f'grant "pg_read_all_stats" to {quoted(row["role"])}'

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sexton.database import Connection, rows
-from sexton.ddl.holders import LockSampler, summary
+from sexton.ddl.holders import LockSampler, grant_statistics, summary
 from sexton.ddl.options import Options
 from sexton.ddl.session import own_session
 from sexton.durations import duration
@@ -64,6 +64,11 @@ def _step(connection: Connection, answer: Answer, options: Options) -> dict[str,
             for holder in LockSampler(connection, step.tables, step.lock).look()
             if not holder.autovacuum and (holder.age > options.max_stall or holder.hidden)
         ]
+        if any(blocker["hidden"] for blocker in document["blockers"]):
+            document["warnings"].append(
+                "how long that one has been in the way cannot be seen: "
+                f"{grant_statistics(connection)}"
+            )
     return document
 
 

@@ -1,0 +1,230 @@
+"""A walk that was broken off one way is finished, or turned, the other way."""
+
+import contextlib
+import threading
+
+import psycopg
+import pytest
+
+from sexton import schema
+from sexton.database import connect, rows, scalar
+from sexton.ddl.options import Options
+from sexton.errors import Busy, Refused, SchemaDrift
+from sexton.upgrade.drift import drift
+from sexton.upgrade.route import find_route
+from sexton.upgrade.run import downgrade, upgrade
+from tests.support.tools import Cli, add_model, add_provider, table
+
+NAME = "idx_chat_model_configs_single_default"
+INVALID = f"update pg_index set indisvalid = false where indexrelid = '{NAME}'::regclass"
+KEY = """
+    alter table chat_model_configs add constraint chat_model_configs_provider_fkey
+    foreign key (provider) references chat_providers (provider) on delete cascade not valid
+"""
+
+
+@pytest.fixture
+def populated(connection):
+    add_provider(connection, "openai")
+    add_model(connection, "openai", "a", is_default=True)
+    add_model(
+        connection, "openai", "b", is_default=True, deleted=True, deleted_at="2026-01-01"
+    )
+    return connection
+
+
+def broken_off(connection, url, target):
+    """A way down that ends at its deadline, because somebody sits in a transaction."""
+    with (
+        contextlib.closing(connect(url, name="idle")) as idle,
+        idle.transaction(),
+    ):
+        idle.execute("update chat_model_configs set enabled = enabled")
+        with pytest.raises(Busy):
+            downgrade(connection, url, target, Options(deadline=1.5))
+
+
+def test_an_upgrade_heals_what_a_broken_off_downgrade_left(populated, url, capfd):
+    before = table(populated, "chat_model_configs")
+    assert downgrade(populated, url, "0003") == ["0004"]
+    broken_off(populated, url, "0002")
+    # As at the end of such a build: the new index stands, the old one is half dropped.
+    populated.execute(
+        "update chat_model_configs set is_default = false where deleted;"
+        "create table if not exists sexton.former_defaults (id uuid primary key);"
+        "insert into sexton.former_defaults select id from chat_model_configs "
+        "where deleted on conflict do nothing;"
+        f"drop index if exists {NAME}_new;"
+        f"create unique index {NAME}_new on chat_model_configs ((1)) "
+        "where is_default = true"
+    )
+    populated.execute(INVALID)
+    planned = Cli(url, capfd)("upgrade", "--plan", "--format", "json")
+    assert "0003 again" in [step["revision"] for step in planned.json["steps"]]
+    assert upgrade(populated, url) == ["0003 again", "0004"]
+    assert drift(populated) == []
+    assert table(populated, "chat_model_configs") == before
+
+
+def test_an_index_that_is_gone_or_invalid_is_built_again_at_head(populated, url):
+    for damage in (INVALID, f"drop index {NAME}"):
+        populated.execute(damage)
+        assert upgrade(populated, url) == ["0003 again"]
+        assert drift(populated) == []
+        assert upgrade(populated, url) == []
+
+
+def test_a_key_that_a_broken_off_downgrade_put_back_goes_again(populated, url):
+    populated.execute(KEY)
+    assert upgrade(populated, url) == ["0004 again"]
+    assert drift(populated) == []
+
+
+def test_half_of_an_upgrade_is_turned_on_the_way_down(database, capfd):
+    url = database("0002")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        add_provider(connection, "openai")
+        add_model(connection, "openai", is_default=True)
+        connection.execute(
+            f"create unique index {NAME}_new on chat_model_configs ((1)) "
+            "where is_default = true and deleted = false"
+        )
+        connection.execute(f"drop index {NAME}")
+        assert downgrade(connection, url, "0001") == ["half of 0003", "0002"]
+        assert drift(connection) == []
+        [index] = rows(
+            connection,
+            "select indexdef from pg_indexes where indexname like %s",
+            f"{NAME}%",
+        )
+        assert index["indexdef"].endswith("WHERE (is_default = true)")
+
+
+def test_a_heal_that_the_data_refuses_is_drift_with_the_reason(connection, url, capfd):
+    add_provider(connection, "openai")
+    connection.execute(f"drop index {NAME}")
+    for _ in range(2):
+        add_model(connection, "openai", is_default=True)
+    with pytest.raises(SchemaDrift, match="there are 2 defaults") as raised:
+        upgrade(connection, url)
+    assert raised.value.hint == "sexton repair default_ambiguous"
+    assert Cli(url, capfd)("upgrade", "--plan").code == 1
+
+
+def test_a_downgrade_asks_everything_before_its_first_step(populated, url, capfd):
+    before = [table(populated, name) for name in ("chat_model_configs", "chat_providers")]
+    for target in ("0001", "base"):
+        result = Cli(url, capfd)("downgrade", target)
+        assert result.code == 5
+        assert "nothing was changed" in result.stderr
+        assert schema.revision(populated) == "0004"
+    assert "delete them first" not in result.stderr
+    after = [table(populated, name) for name in ("chat_model_configs", "chat_providers")]
+    assert after == before
+
+
+def test_a_plan_of_a_downgrade_does_not_refuse_what_it_will_have_mended(
+    populated, url, capfd
+):
+    planned = Cli(url, capfd)("downgrade", "0002", "--plan")
+    assert planned.code == 1
+    assert "refused" not in planned.stdout
+    assert downgrade(populated, url, "0002") == ["0004", "0003"]
+
+
+def test_an_older_target_is_no_invitation_to_downgrade(sexton):
+    result = sexton("upgrade", "0002")
+    assert result.code == 2
+    assert "next: sexton downgrade 0002" not in result.stderr
+    assert "newer than 0002" in result.stderr
+
+
+def test_one_route_serves_both_directions(connection):
+    route = find_route(connection, "down", "0002")
+    assert (route.start, route.goal, route.revisions) == ("0004", "0002", ["0004", "0003"])
+    assert [(move.start, move.end) for move in route.moves] == [
+        ("0004", "0003"),
+        ("0003", "0002"),
+    ]
+
+
+def test_a_writer_that_commits_while_a_downgrade_waits_is_seen(database, administrator):
+    """Also where the role's default is REPEATABLE READ: a snapshot older than the lock."""
+    url = database("0002")
+    with (
+        contextlib.closing(connect(url, name="tests")) as connection,
+        contextlib.closing(connect(url, name="writer")) as writer,
+    ):
+        name = connection.info.dbname
+        administrator.execute(
+            f"alter database {name} set default_transaction_isolation = 'repeatable read'"
+        )
+        add_provider(connection, "openai")
+        model = add_model(connection, "openai")
+        raised: list[BaseException] = []
+        waiting = threading.Event()
+
+        def go():
+            with contextlib.closing(connect(url, name="tests")) as own:
+                try:
+                    options = Options(max_stall=0.1, say=lambda _: waiting.set())
+                    downgrade(own, url, "0001", options)
+                except Refused as error:
+                    raised.append(error)
+
+        with writer.transaction():
+            writer.execute(
+                "update chat_model_configs set deleted = true, deleted_at = now() "
+                "where id = %s",
+                (model,),
+            )
+            going = threading.Thread(target=go)
+            going.start()
+            assert waiting.wait(30)
+        going.join(60)
+        assert "come back to life" in str(raised[0])
+        assert scalar(connection, "select deleted from chat_model_configs") is True
+
+
+def test_a_table_that_bears_the_index_name_is_refused_with_a_sentence(database):
+    url = database("0002")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        connection.execute(f"create table {NAME}_new ()")
+        with pytest.raises(Refused, match="something else in the schema public is called"):
+            upgrade(connection, url)
+        assert schema.revision(connection) == "0002"
+
+
+def test_settings_of_role_or_database_do_not_matter(database, administrator):
+    url = database("empty")
+    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    for setting in (
+        "quote_all_identifiers = on",
+        "idle_session_timeout = '700ms'",
+        "default_transaction_isolation = 'serializable'",
+        "statement_timeout = '20s'",
+        "row_security = on",
+    ):
+        administrator.execute(f"alter database {name} set {setting}")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        assert upgrade(connection, url) == ["0001", "0002", "0003", "0004"]
+        assert drift(connection) == []
+        with (
+            contextlib.closing(connect(url, name="idle")) as idle,
+            idle.transaction(),
+        ):
+            idle.execute("set local idle_in_transaction_session_timeout = 0")
+            idle.execute("update chat_providers set enabled = enabled")
+            ended = []
+
+            def go():
+                with contextlib.closing(connect(url, name="tests")) as own:
+                    ended.append(downgrade(own, url, "0003", Options(max_stall=0.1)))
+
+            going = threading.Thread(target=go)
+            going.start()
+            going.join(2.5)
+            held = "select count(*) from pg_locks where locktype = 'advisory'"
+            assert scalar(connection, held) == 1
+        going.join(60)
+        assert ended == [["0004"]]

@@ -6,8 +6,9 @@ from typing import Any
 
 from sexton.database import Connection, rows
 from sexton.errors import Refused, SextonError, WrongSchema
-from sexton.guard.definition import Guard, Side
+from sexton.guard.definition import Guard
 from sexton.guard.predicate import Mark, looking, read, require, require_immutable, simple
+from sexton.guard.side import Side
 from sexton.guard.spec import GuardSpec
 from sexton.guard.table import Table, named, names
 from sexton.relations import Relation, resolve, search_path

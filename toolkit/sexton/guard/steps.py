@@ -8,46 +8,54 @@ Everything is called `sexton_...` and lies beside the tables, not in the schema 
 the tables' own writes need it, so it must survive what happens to that schema.
 """
 
-from typing import Any
-
 from sexton.ddl.steps import Step
-from sexton.guard.definition import SAFE, Guard, Side
+from sexton.guard.definition import Guard
+from sexton.guard.side_steps import drop_function, listed, side_steps, step, validate
 from sexton.relations import literal, quoted
-
-BATCH = 1000
 
 
 def add_steps(guard: Guard) -> list[Step]:
     """What makes a guard, one lock at a time; the key last, then valid."""
+    return [
+        *side_steps(guard.parent),
+        _index(guard),
+        *side_steps(guard.child),
+        *_key(guard),
+    ]
+
+
+def _index(guard: Guard) -> Step:
+    parent = guard.parent
+    return step(
+        title=f"build the unique index on {parent.table.name} that the key refers to",
+        lock="share update exclusive",
+        tables=[parent.table.called],
+        outside_transaction=True,
+        scans=[parent.table.called],
+        refuse=[
+            (
+                guard.duplicates,
+                f"two rows of {parent.table.name} that count have the key {{example}}",
+            )
+        ],
+        done=guard.index_there,
+        sql=[
+            # What a failed build left behind is invalid, and in the way.
+            "drop index concurrently if exists "
+            + parent.table.beside(guard.names.target_index),
+            f"create unique index concurrently {quoted(guard.names.target_index)} "
+            f"on {parent.table.sql} ({listed(parent.key)})",
+        ],
+    )
+
+
+def _key(guard: Guard) -> list[Step]:
     child, parent = guard.child, guard.parent
     hint = "end those rows, or give them a parent, then run the same command again"
     if guard.spec.check:
         hint = f"sexton repair {guard.spec.check}, then run the same command again"
     return [
-        *_side(parent),
-        _step(
-            title=f"build the unique index on {parent.table.name} that the key refers to",
-            lock="share update exclusive",
-            tables=[parent.table.called],
-            outside_transaction=True,
-            scans=[parent.table.called],
-            refuse=[
-                (
-                    guard.duplicates,
-                    f"two rows of {parent.table.name} that count have the key {{example}}",
-                )
-            ],
-            done=guard.index_there,
-            sql=[
-                # What a failed build left behind is invalid, and in the way.
-                "drop index concurrently if exists "
-                + parent.table.beside(guard.names.target_index),
-                f"create unique index concurrently {quoted(guard.names.target_index)} "
-                f"on {parent.table.sql} ({_list(parent.key)})",
-            ],
-        ),
-        *_side(child),
-        _step(
+        step(
             title="drop a key that bears the name, and is another",
             lock="access exclusive",
             tables=_both(guard),
@@ -62,7 +70,7 @@ def add_steps(guard: Guard) -> list[Step]:
                 f"alter table {child.table.sql} drop constraint {quoted(guard.names.key)}"
             ],
         ),
-        _step(
+        step(
             title="add the key for live rows, not yet valid",
             lock="share row exclusive",
             tables=_both(guard),
@@ -78,11 +86,11 @@ def add_steps(guard: Guard) -> list[Step]:
                 # No `drop ... if exists` here: it locks readers out even where nothing is.
                 f"alter table {child.table.sql} "
                 f"add constraint {quoted(guard.names.key)} "
-                f"foreign key ({_list(child.key)}) "
-                f"references {parent.table.sql} ({_list(parent.key)}) not valid",
+                f"foreign key ({listed(child.key)}) "
+                f"references {parent.table.sql} ({listed(parent.key)}) not valid",
             ],
         ),
-        _step(
+        step(
             title="validate the key for live rows",
             lock="share update exclusive",
             tables=[child.table.called],
@@ -97,7 +105,7 @@ def add_steps(guard: Guard) -> list[Step]:
             ],
             hint=hint,
             done=guard.key_valid,
-            sql=[_validate(child, guard.keys)],
+            sql=[validate(child, guard.keys)],
         ),
     ]
 
@@ -108,12 +116,12 @@ def remove_steps(guard: Guard) -> list[Step]:
     for side in (guard.child, guard.parent):
         sql += [
             f"drop trigger if exists {quoted(side.trigger)} on {side.table.sql}",
-            _drop_function(side),
+            drop_function(side),
         ]
     child, parent = guard.child, guard.parent
     looks = f"sexton audit {guard.spec.check} looks" if guard.spec.check else "none looks"
     return [
-        _step(
+        step(
             title=f"take the guard of {guard.spec.label} away: key, triggers and columns",
             lock="access exclusive",
             tables=_both(guard),
@@ -140,254 +148,5 @@ def remove_steps(guard: Guard) -> list[Step]:
     ]
 
 
-def _step(**parts: Any) -> Step:
-    return Step.of(parts)
-
-
 def _both(guard: Guard) -> list[str]:
     return list(dict.fromkeys([guard.parent.table.called, guard.child.table.called]))
-
-
-def _do(block: str) -> str:
-    """A DO statement, quoted by a tag that no name in it can close."""
-    tag = "$do$"
-    while tag in block:
-        tag = f"{tag[:-1]}_$"
-    return f"do {tag}{block}{tag}"
-
-
-def _list(columns: tuple[str, ...]) -> str:
-    return ", ".join(map(quoted, columns))
-
-
-def _side(side: Side) -> list[Step]:
-    """The steps of one table: its marker, and what keeps it."""
-    name, table = side.table.name, side.table.sql
-    add_check = [
-        f"alter table {table} drop constraint if exists {quoted(side.check)}",
-        f"alter table {table} add constraint {quoted(side.check)} "
-        f"check ({side.check_sql}) not valid",
-    ]
-    validate = _step(
-        title=f"validate the CHECK on {name}.{side.marker}",
-        lock="share update exclusive",
-        tables=[side.table.called],
-        outside_transaction=True,
-        scans=[side.table.called],
-        done=side.check_valid,
-        sql=[_validate(side, side.checks)],
-    )
-    if side.mark is None:
-        return [
-            _step(
-                title=f"add the column {side.marker} to {name}, always true",
-                lock="access exclusive",
-                tables=[side.table.called],
-                done=f"select ({side.column_there}) and exists (select {side.checks})",
-                sql=[
-                    f"alter table {table} "
-                    f"add column if not exists {side.marker} boolean not null default true",
-                    f"alter table {table} alter {side.marker} set default true, "
-                    f"alter {side.marker} set not null",
-                    *add_check,
-                ],
-            ),
-            validate,
-        ]
-    return [
-        _trigger(side),
-        _mark(side),
-        _step(
-            title=f"add the CHECK that keeps {name}.{side.marker}, not yet valid",
-            lock="access exclusive",
-            tables=[side.table.called],
-            done=f"select exists (select {side.checks})",
-            sql=[*_safely(side), *add_check],
-        ),
-        validate,
-    ]
-
-
-def _trigger(side: Side) -> Step:
-    table, trigger = side.table.sql, quoted(side.trigger)
-    function = f"{side.table.beside(side.trigger)}()"
-    return _step(
-        title=f"add the column {side.marker} to {side.table.name}, "
-        "and the trigger that keeps it",
-        lock="access exclusive",
-        tables=[side.table.called],
-        refuse=[
-            (
-                side.strangers,
-                "the function {function} belongs to {owner}, who may change what it does: "
-                "drop it first",
-            ),
-            (
-                _no_schema_right(side),
-                "the role {role} may not create a function in the schema {schema}: "
-                "grant create on schema {schema} to {role}",
-            ),
-        ],
-        done=f"select ({side.column_there}) and ({side.trigger_there})",
-        sql=[
-            f"alter table {table} "
-            f"add column if not exists {side.marker} boolean default true",
-            f"alter table {table} alter {side.marker} set default true, "
-            f"alter {side.marker} drop not null",
-            f"drop trigger if exists {trigger} on {table}",
-            # Never `or replace`: what stands there may be a stranger's, and stay so.
-            _drop_function(side),
-            f"create function {function} returns trigger language plpgsql "
-            f"set search_path = {SAFE} as {literal(side.body)}",
-            _give_to_owner(side),
-            *_safely(side),
-            # It is called only where the marker is wrong: live rows have their default.
-            f"create trigger {trigger} before insert or update "
-            f"of {_list(side.watched)} on {table} for each row "
-            f"when ({side.when}) execute function {function}",
-            # Also for rows that a replication worker writes.
-            f"alter table {table} enable always trigger {trigger}",
-        ],
-    )
-
-
-def _safely(side: Side) -> list[str]:
-    """Let no operator of the table's schema be meant by a condition."""
-    assert side.mark is not None
-    return [] if side.mark.simple else [f"set local search_path = {SAFE}"]
-
-
-def _no_schema_right(side: Side) -> str:
-    """Who lacks the right: the role at work, or the owner, who will have the function."""
-    return f"""
-        select pg_catalog.quote_ident(r.rolname::text) as role,
-               pg_catalog.quote_ident(n.nspname::text) as schema
-        from pg_catalog.pg_class c
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        join pg_catalog.pg_roles m on m.rolname = current_user
-        join pg_catalog.pg_roles r on r.oid = m.oid or r.oid = c.relowner
-        where c.oid = {side.table.regclass}::pg_catalog.oid and not m.rolsuper
-          and not pg_catalog.has_schema_privilege(r.oid, n.oid, 'create'::text)
-        order by r.oid = m.oid desc limit 1
-    """
-
-
-def _drop_function(side: Side) -> str:
-    """Drop the trigger's function, unless it is a stranger's."""
-    return _do(
-        f"""
-        begin
-            if not exists ({side.strangers}) then
-                drop function if exists {side.table.beside(side.trigger)}();
-            end if;
-        end
-        """
-    )
-
-
-def _give_to_owner(side: Side) -> str:
-    """Make the table's owner the function's: whoever owns it may change what it does."""
-    function = side.table.beside(side.trigger).replace("%", "%%")
-    command = f"alter function {function}() owner to %I"
-    return _do(
-        f"""
-        begin
-            execute pg_catalog.format({literal(command)}::text, (
-                select pg_catalog.pg_get_userbyid(c.relowner)::text
-                from pg_catalog.pg_class c
-                where c.oid = {side.table.regclass}::pg_catalog.oid
-            ));
-        end
-        """
-    )
-
-
-def _path(side: Side, path: str) -> str:
-    """Set the search_path; not where the session alone knows where the table is."""
-    if side.table.schema is None:
-        return ""
-    return f"perform pg_catalog.set_config('search_path', {literal(path)}, true);"
-
-
-def _mark(side: Side) -> Step:
-    """Mark the rows that do not count and are there already.
-
-    Some at a time, around those that somebody is writing, until none is left. Rows are
-    found on the safe path; they are written on one that their own triggers know.
-    """
-    table = side.table.sql
-    safe, known = (
-        _path(side, SAFE),
-        _path(side, f"{quoted(side.table.schema or '')}, pg_temp"),
-    )
-    wrong = f"select from {table} where {side.wrong}"
-    left = f"select from {side.table.rows} where {side.wrong}"
-    return _step(
-        title=f"mark the rows of {side.table.name} that do not count: "
-        f"{side.marker} is null",
-        lock="row exclusive",
-        tables=[side.table.called],
-        outside_transaction=True,
-        scans=[side.table.called],
-        done=f"select ({side.check_valid}) or not exists ({left})",
-        sql=[
-            _do(
-                f"""
-            declare
-                batch record;
-                locked tid[];
-            begin
-                commit;
-                loop
-                    set transaction isolation level read committed;
-                    {safe}
-                    exit when not exists ({wrong});
-                    for batch in
-                        select place.part, pg_catalog.array_agg(place.at) as places
-                        from (
-                            select tableoid as part, ctid as at,
-                                   pg_catalog.row_number() over (
-                                       partition by tableoid order by ctid
-                                   ) / {BATCH} as number
-                            from {table} where {side.wrong}
-                        ) as place
-                        group by place.part, place.number order by place.part, place.number
-                    loop
-                        {safe}
-                        select pg_catalog.array_agg(free.at) into locked from (
-                            select ctid as at from {table}
-                            where ctid = any (batch.places) and tableoid = batch.part
-                              and {side.wrong}
-                            for no key update skip locked
-                        ) as free;
-                        {known}
-                        update {table} set {side.marker} = null
-                        where ctid = any (locked) and tableoid = batch.part;
-                        commit;
-                        set transaction isolation level read committed;
-                    end loop;
-                    commit;
-                    perform pg_catalog.pg_sleep(0.05);
-                    commit;
-                end loop;
-            end
-            """
-            ),
-        ],
-    )
-
-
-def _validate(side: Side, constraints: str) -> str:
-    command = f"alter table {side.table.sql.replace('%', '%%')} validate constraint %I"
-    return _do(
-        f"""
-        declare
-            one text;
-        begin
-            {_path(side, SAFE)}
-            for one in select k.conname::text {constraints} and not k.convalidated loop
-                execute pg_catalog.format({literal(command)}::text, one);
-            end loop;
-        end
-        """
-    )

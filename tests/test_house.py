@@ -33,7 +33,6 @@ NOT_YET = {
         "repair/undo.py",
     },
     "functions": {
-        "chat/sample.py:populate",
         "guard/steps.py:add_steps",
         "guard/steps.py:_mark",
         "repair/trust.py:read_touched",

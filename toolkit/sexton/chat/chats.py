@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from sexton.chat import queries
-from sexton.chat.election import brief
+from sexton.chat.election import summary
 from sexton.chat.errors import Missing
 from sexton.chat.transaction import reading
 from sexton.database import Connection
@@ -53,7 +53,7 @@ def resolve(connection: Connection, id: uuid.UUID) -> dict[str, Any]:
         )
     return {
         "chat": id,
-        "model": brief(used),
+        "model": summary(used),
         "fallback": used is not own,
         "reason": _reason(own, used),
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sexton.cascades import DOES, count_reached
-from sexton.chat.election import Standing, brief
+from sexton.chat.election import Standing, summary
 from sexton.chat.schema import MODELS, PROVIDERS, USER_KEYS
 from sexton.chat.transaction import Row, Transaction
 from sexton.chat.usage import References, count_references
@@ -39,7 +39,7 @@ class Effect:
         cascades = {"cascades": list(self.cascades)} if self.cascades else {}
         return {
             **self.own,
-            "heir": brief(self.heir),
+            "heir": summary(self.heir),
             "previous_default": before and before["id"],
             **counts,
             **cascades,

@@ -107,12 +107,12 @@ def standing(
 
 
 def elect(
-    tx: Transaction, heir: str, stands: Standing, leaving: Collection[uuid.UUID] = ()
+    tx: Transaction, heir: str, stands: Standing, excluding: Collection[uuid.UUID] = ()
 ) -> Row | None:
     """Who inherits: by `usable` or `first` order, nobody for `none`, or the id given.
 
     Raises UsageError for a malformed id, Missing for an unknown one, Refused for one
-    that is not usable or is `leaving`.
+    that is not usable, or is to be excluded.
     """
     if heir == NONE:
         return None
@@ -123,7 +123,7 @@ def elect(
     if model is None:
         raise _unknown(id)
     require_usable(model)
-    if id in leaving:
+    if id in excluding:
         raise Refused(
             f"the heir {name(model)} is among those that go",
             hint="choose another: sexton model list",
@@ -200,6 +200,6 @@ def ensure_default(tx: Transaction, heir: str, why: str) -> None:
         make_default(tx, chosen["id"], why, None)
 
 
-def brief(model: Row | None) -> Any:
+def summary(model: Row | None) -> Any:
     """A config as documents mention it: id, provider and model."""
     return model and {key: model[key] for key in ("id", "provider", "model")}

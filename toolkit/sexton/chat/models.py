@@ -17,13 +17,13 @@ from sexton.chat.effect import Effect
 from sexton.chat.election import (
     FIRST,
     USABLE,
-    brief,
     elect,
     ensure_default,
     make_default,
     require_live,
     require_usable,
     standing,
+    summary,
 )
 from sexton.chat.errors import ProviderMissing
 from sexton.chat.schema import MODELS, PROVIDERS
@@ -176,7 +176,7 @@ class DeleteModel:
         stands = standing(tx, "c.id = %(id)s", {"id": self.id}, usable=self.heir != FIRST)
         heir = elect(tx, self.heir, stands, [self.id])
         stays = stands.default is not None and not stands.default_goes
-        return Effect({"model": brief(model)}, stands, None if stays else heir)
+        return Effect({"model": summary(model)}, stands, None if stays else heir)
 
     def execute(self, tx: Transaction, effect: Effect) -> None:
         """Write the tombstone, and move the default."""

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import errors
 
 from sexton.chat import queries
-from sexton.chat.election import brief, require_live, require_usable
+from sexton.chat.election import require_live, require_usable, summary
 from sexton.chat.errors import Missing
 from sexton.chat.schema import MODELS
 from sexton.chat.settings import hold_overrides, move_override, swap
@@ -34,8 +34,8 @@ class Reassignment:
     def document(self) -> Row:
         """The document that `model reassign --format json` prints."""
         return {
-            "from": brief(self.source),
-            "to": brief(self.target),
+            "from": summary(self.source),
+            "to": summary(self.target),
             "overrides": len(self.moving),
             "overrides_kept": self.kept,
             "chats": self.chats,

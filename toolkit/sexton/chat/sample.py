@@ -58,6 +58,13 @@ def populate(
         """,
         [users],
     )
+    _converse(connection, chats, messages)
+    execute("analyze")
+
+
+def _converse(connection: Connection, chats: int, messages: int) -> None:
+    """Chats on the models in turn, and messages in each chat."""
+    execute: Any = connection.execute
     execute(
         """
         with models as (
@@ -94,7 +101,6 @@ def populate(
         """,
         [messages],
     )
-    execute("analyze")
 
 
 # What an incident leaves behind, written past the tool: a restored row under a deleted

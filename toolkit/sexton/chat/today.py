@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from sexton.chat.project import PROJECT as EARLIER
 from sexton.check import Severity
 from sexton.errors import WrongSchema
-from sexton.guard.spec import GuardSpec
 from sexton.project import Project
 from sexton.reference import Declarations, Default, Reference, SoftDelete
 
@@ -81,17 +80,6 @@ def _require(connection: "Connection") -> None:
 PROJECT = Project(
     name="chat-v2.34",
     declared=DECLARED,
-    guards=(
-        GuardSpec(
-            "chat_model_configs",
-            ("ai_provider_id",),
-            "ai_providers",
-            ("id",),
-            live="not deleted",
-            parent_live="not deleted",
-            check="model_without_provider",
-        ),
-    ),
     secrets=frozenset({"api_key", "settings"}),
     sensitive=EARLIER.sensitive,
     require=_require,

@@ -79,7 +79,7 @@ def _tell() -> None:
             " the default, so somebody must inherit. Look before you leap:"
         )
         _type("provider delete openai --dry-run")
-        _say("Do it. The deed prints what the preview promised:")
+        _say("Do it. The run prints what the preview promised:")
         _type("provider delete openai")
         chat = _chat_on_tombstone(connection)
         _say("A chat that used the old default goes on with the heir:")
@@ -93,9 +93,9 @@ def _tell() -> None:
         with connection.transaction():
             connection.execute(INCIDENT)
         _type("audit --sample 2", expect=FINDINGS)
-        _say("What would cure it, row by row, and why:")
+        _say("What would repair it, row by row, and why:")
         _type("repair", expect=FINDINGS)
-        _say("Do it, in one transaction that keeps nothing unless it cured everything:")
+        _say("Do it, in one transaction that keeps nothing unless it repaired everything:")
         _type("repair --apply")
         _say("Clean again; chats on tombstones are history, not a fault:")
         _type("audit --sample 1")

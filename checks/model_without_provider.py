@@ -30,8 +30,9 @@ check = Check(
                 where p.provider = lower(btrim(found.provider, E' \\t\\r\\n'))
             )
         """,
+        select={"models": "count(*) over (partition by found.provider)"},
         why="provider {provider} has no row; as a tombstone, model {model} stays in old "
-        "chats",
+        "chats (live models that `sexton provider add` would keep instead: {models})",
         order="this.is_default",
     ),
     after=("message_without_model", "provider_name_unknown", "tombstone_half_set"),

@@ -15,7 +15,18 @@ from typing import Any
 import click
 
 from sexton import __version__
-from sexton.cli import audit, checks, fleet, grants, guard, init, repair, report, schema
+from sexton.cli import (
+    audit,
+    checks,
+    fleet,
+    grants,
+    guard,
+    init,
+    repair,
+    report,
+    schema,
+    undo,
+)
 from sexton.cli.options import configured
 from sexton.cli.streams import Stream, guarded, open_missing, terminable
 from sexton.errors import INCOMPLETE, USAGE, SextonError, Unexpected, UsageError
@@ -87,8 +98,8 @@ for command in (
     repair.repair,
     repair.apply,
     repair.show_plan,
-    repair.undo,
-    repair.history,
+    undo.undo,
+    undo.history,
     init.init,
     fleet.fleet,
     grants.grants,

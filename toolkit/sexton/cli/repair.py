@@ -1,4 +1,4 @@
-"""`sexton repair`, `apply`, `show`, `undo` and `history`."""
+"""`sexton repair`, `apply` and `show`."""
 
 import shlex
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sexton.cli.options import FORMAT, reading, show, writing
+from sexton.cli.options import FORMAT, show, writing
 from sexton.errors import DONE, FINDINGS
 
 if TYPE_CHECKING:
@@ -36,13 +36,6 @@ ALLOW_CASCADES = click.option(
     flag_value="cascades",
     multiple=True,
     help="Let foreign keys pass a change on to other tables.",
-)
-ALLOW_WRITER = click.option(
-    "--allow-writer",
-    "allow",
-    flag_value="writer",
-    multiple=True,
-    help="Believe a run of a role that is gone, or may not write its tables.",
 )
 CHECKS = click.option(
     "--checks",
@@ -124,7 +117,7 @@ def repair(
 
     if make and out:
         raise click.UsageError("--out saves a plan and --apply makes it: choose one.")
-    known = _known(folders)
+    known = known_with(folders)
     select_checks(unsafe, known)
     named = tuple(check.name for check in select_checks(names, known)) if names else ()
     options = Options(named, unsafe, tuple(sorted(set(allow))), max_rows, max_fraction)
@@ -137,7 +130,8 @@ def repair(
     return FINDINGS if plan.actions or plan.skipped else DONE
 
 
-def _known(folders: Iterable[Path]) -> "Mapping[str, Check]":
+def known_with(folders: Iterable[Path]) -> "Mapping[str, Check]":
+    """The project's checks, and those of folders."""
     from sexton.audit.own_checks import known_checks
 
     return known_checks(tuple(folders))
@@ -183,10 +177,10 @@ def _show_plan(plan: "Plan", out: Path | None, style: str) -> None:
 
 def _confirm(plan: "Plan", known: "Mapping[str, Check]", yes: bool) -> None:
     losing = {a.check: known[a.check].data_loss for a in plan.actions if a.check in known}
-    _ask((f"{check} loses {loss}" for check, loss in losing.items() if loss), yes)
+    ask((f"{check} loses {loss}" for check, loss in losing.items() if loss), yes)
 
 
-def _ask(losses: Iterable[str], yes: bool) -> None:
+def ask(losses: Iterable[str], yes: bool) -> None:
     """Say what will be lost; on a terminal, ask whether to go on."""
     from sexton.printable import printable
 
@@ -213,7 +207,7 @@ def _make(
         connection,
         plan,
         actor=actor,
-        progress=_progress(),
+        progress=progress(),
         known=known,
         again="sexton repair --apply plans what is left anew; sexton history says which "
         "run to undo instead",
@@ -252,9 +246,9 @@ def apply(
     from sexton.repair.planfile import read_plan
     from sexton.reporters import repairs
 
-    read, known = read_plan(plan), _known(folders)
+    read, known = read_plan(plan), known_with(folders)
     _confirm(read, known, yes)
-    made = apply_plan(connection, read, actor=actor, progress=_progress(), known=known)
+    made = apply_plan(connection, read, actor=actor, progress=progress(), known=known)
     show(style, made.document(), lambda: repairs.applied(made, read.skipped))
     return DONE
 
@@ -270,77 +264,13 @@ def show_plan(plan: Path, style: str) -> int:
     return DONE
 
 
-@click.command()
-@click.argument("run", type=click.IntRange(1, 2**63 - 1))
-@ALLOW_TRIGGERS
-@ALLOW_CASCADES
-@ALLOW_WRITER
-@CHECKS
-@YES
-@ACTOR
-@writing
-def undo(
-    connection: "Connection",
-    run: int,
-    allow: tuple[str, ...],
-    folders: tuple[Path, ...],
-    yes: bool,
-    actor: str | None,
-    style: str,
-) -> int:
-    """Take RUN back, where its rows are still as it left them.
-
-    `sexton history` lists the runs. Rows that moved since are left alone and listed; then,
-    or where something was never in the journal, the exit code is 1. An undo is a run
-    itself, and can be undone.
-    """
-    from sexton import journal
-    from sexton.repair.undo import lost_by, undo_run
-    from sexton.reporters import repairs
-
-    found = journal.get_run(connection, run)
-    if not found["undone_by"]:
-        _ask((f"{loss}: it does not come back" for loss in lost_by(connection, found)), yes)
-    undone = undo_run(
-        connection,
-        run,
-        actor=actor,
-        allow=allow,
-        progress=_progress(),
-        known=_known(folders),
-    )
-    show(style, undone.document(), lambda: repairs.undone(undone))
-    return FINDINGS if undone.left or undone.lost else DONE
-
-
-@click.command()
-@click.argument("run", type=click.IntRange(1, 2**63 - 1), required=False)
-@reading
-def history(connection: "Connection", run: int | None, style: str) -> int:
-    """Show what was done, when and by whom; RUN row by row."""
-    from sexton import journal
-    from sexton.database import snapshot
-    from sexton.reporters import repairs
-
-    with snapshot(connection):
-        if run is None:
-            runs = journal.list_runs(connection)
-            show(style, {"runs": runs}, lambda: repairs.runs(runs))
-        else:
-            found = journal.get_run(connection, run)
-            changes = journal.list_changes(connection, run)
-            document = {"runs": [found], "changes": changes}
-            show(style, document, lambda: repairs.run(found, changes))
-    return DONE
-
-
-def _progress() -> "Progress | None":
+def progress() -> "Progress | None":
     """A counter on stderr for a person who waits; nothing in a pipe."""
     if not sys.stderr.isatty():
         return None
 
-    def progress(done: int, total: int) -> None:
+    def told(done: int, total: int) -> None:
         end = "\n" if done >= total else ""
         click.echo(f"\r{done:,} of {total:,} rows{end}", nl=False, err=True)
 
-    return progress
+    return told

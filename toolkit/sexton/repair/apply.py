@@ -1,6 +1,5 @@
 """Apply: making a plan's changes, all of them or none, and verifying the cure."""
 
-import datetime
 import itertools
 import json
 from collections.abc import Iterator, Mapping
@@ -13,13 +12,13 @@ from sexton.database import Connection, settings
 from sexton.errors import Refused
 from sexton.printable import printable
 from sexton.project import all_checks, current
-from sexton.repair import batches, changes, proposals, safety
+from sexton.repair import admission, batches, changes, safety
 from sexton.repair.batches import WRITING, Progress, Size, repair_lock, run_job
+from sexton.repair.cascades import CASCADES
 from sexton.repair.changes import Block, Shape, Writer
 from sexton.repair.plan import ActionGroup, Plan
-from sexton.repair.planner import identity, named_tables, with_followers
+from sexton.repair.planner import named_tables, with_followers
 from sexton.repair.verify import verify
-from sexton.schema import visible_revision
 from sexton.tables import Table, read_tables
 
 COMPARED = 10_000  # rows compared at once before the first change
@@ -78,15 +77,15 @@ def apply_plan(
     """
     known = all_checks() if known is None else known
     safety.refuse_standby(connection)
-    _require_possible(plan, known)
+    admission.require_possible(plan, known)
     chosen = with_followers(
         (known[name] for name in sorted({g.check for g in plan.groups})), known
     )
     if any(check.name in all_checks() for check in chosen):
         current().require(connection)
-    _require_same_database(connection, plan)
+    admission.require_same_database(connection, plan)
     tables = read_tables(connection, named_tables(chosen))
-    _require_same_tables(plan, tables)
+    admission.require_same_tables(plan, tables)
     safety.refuse_unlifted(plan.limits)
     if not plan.actions:
         return ApplyResult(plan.id, None, 0)
@@ -97,7 +96,7 @@ def apply_plan(
             _require_its_own(connection, job, earlier)
         if earlier and earlier["finished"]:
             return ApplyResult(plan.id, earlier["run"], earlier["rows"], already=True)
-        _require_valid(plan)
+        admission.require_valid(plan)
         allow = plan.options.get("allow", ())
         safety.refuse_unlifted(
             safety.of_tables(connection, tables, plan.groups, plan.actions, allow)
@@ -107,92 +106,6 @@ def apply_plan(
         if run or job.total > batches.SMALL:
             job.refuse_stale(job.resumed)
         return run_job(connection, job, run, progress)
-
-
-def _require_possible(plan: Plan, known: Mapping[str, Check]) -> None:
-    """Insist that a plan changes nothing that the repairs of its checks would not."""
-    for group in plan.groups:
-        name = printable(group.check)
-        if group.check not in known:
-            raise Refused(
-                f"the plan is for a check {name}, which is not known here",
-                hint="say where your own checks are: --checks DIR",
-            )
-        check = known[group.check]
-        columns = set(group.columns) - {""}
-        if not any(
-            target.allows(group.table, group.kind, columns)
-            for target in proposals.targets(check)
-        ):
-            listed = printable(", ".join(sorted(columns)))
-            raise Refused(
-                f"the plan would {group.kind} {printable(group.table)} ({listed}), and the "
-                f"repair of {name} does no such thing; nothing was changed",
-                hint="make a plan of your own: sexton repair --out FILE",
-            )
-
-
-def _require_same_database(connection: Connection, plan: Plan) -> None:
-    here = identity(connection)
-    names = {"name": "is called", "oid": "has the oid", "system_identifier": "lies in the"}
-    for name in names:
-        value = plan.database.get(name)
-        # What the planning role, or this one, may not know cannot be compared.
-        if value is None or here[name] is None or value == here[name]:
-            continue
-        there = printable(str(plan.database["name"]))
-        if name == "name":
-            said = f"the plan was made for the database {there}, and this is {here[name]}"
-        else:
-            said = (
-                f"the plan was made for another database that is called {there}: "
-                f"one with the {name.replace('_', ' ')} {printable(str(value))}, "
-                f"and this one's is {here[name]}"
-            )
-        raise Refused(
-            said, hint="check --url, or make a plan for this database: sexton repair"
-        )
-    at = visible_revision(connection)
-    if plan.revision is not None and at != plan.revision:
-        raise Refused(
-            f"the plan was made at revision {printable(plan.revision)}, and the database "
-            f"is at {printable(str(at))}",
-            hint="make a new plan: sexton repair",
-        )
-
-
-def _require_same_tables(plan: Plan, tables: Mapping[str, Table]) -> None:
-    for name in sorted({group.table for group in plan.groups}):
-        meant, here = plan.tables.get(name), tables.get(name)
-        if here is None:
-            raise Refused(
-                f"there is no table {printable(name)} any more",
-                hint="make a new plan: sexton repair",
-            )
-        found = {"schema": here.relation.schema, "oid": here.relation.oid}
-        if meant != found:
-            other = meant["schema"] if meant else "another schema"
-            raise Refused(
-                f"the plan was made for {printable(name)} in the schema "
-                f"{printable(str(other))}, and here it is another table, in "
-                f"{printable(here.relation.schema)}",
-                hint="check search_path, or make a new plan: sexton repair",
-            )
-        for group in plan.groups:
-            missing = {*group.key, *group.columns} - {"", *here.columns}
-            if group.table == name and missing:
-                raise Refused(
-                    f"{printable(name)} has no column {printable(min(missing))}",
-                    hint="make a new plan: sexton repair",
-                )
-
-
-def _require_valid(plan: Plan) -> None:
-    if datetime.datetime.now(datetime.UTC) > plan.expires_at:
-        raise Refused(
-            f"the plan expired at {plan.expires_at:%Y-%m-%d %H:%M} UTC",
-            hint="make a new plan: sexton repair",
-        )
 
 
 def _require_its_own(connection: Connection, job: "_Job", earlier: dict[str, Any]) -> None:
@@ -269,7 +182,7 @@ class _Job:
 
     def begin(self, *, finished: bool) -> int:
         """Open the run."""
-        saw = [limit.saw for limit in self.plan.limits if limit.limit == safety.CASCADES]
+        saw = [limit.saw for limit in self.plan.limits if limit.limit == CASCADES]
         return journal.begin_run(
             self.connection,
             "repair",

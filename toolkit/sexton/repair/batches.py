@@ -5,8 +5,6 @@ about BATCH_SECONDS each: all or nothing each, one after the other, and counted 
 journal, so that a run that was killed goes on where it stopped.
 """
 
-# ruff: noqa: S608 - a query of ours
-
 import contextlib
 import time
 from collections.abc import Callable, Iterator
@@ -17,13 +15,14 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from sexton import journal
-from sexton.database import Connection, rows, scalar, settings, transact
+from sexton.database import Connection, scalar, settings, transact
 from sexton.errors import Busy, Refused, SextonError
 from sexton.locks import REPAIR
 from sexton.printable import printable
 from sexton.project import current
 from sexton.relations import SAFE_PATH
 from sexton.repair.changes import Block, Writer
+from sexton.repair.holders import holders, lock_holder
 from sexton.server_errors import BUSY_STATES, to_sexton_error
 from sexton.tables import VALUE_SETTINGS
 
@@ -219,7 +218,7 @@ def repair_lock(connection: Connection) -> Iterator[None]:
     taken = f"select pg_catalog.pg_try_advisory{scope}_lock(%s::pg_catalog.int8)"
     if not scalar(connection, taken, REPAIR):
         raise Busy(
-            f"another repair of this database is running{_lock_holder(connection)}",
+            f"another repair of this database is running{lock_holder(connection)}",
             hint="nothing was changed; wait until it ends: sexton history",
         )
     try:
@@ -228,62 +227,6 @@ def repair_lock(connection: Connection) -> Iterator[None]:
         if not inside and not connection.closed and not connection.broken:
             unlock = "select pg_catalog.pg_advisory_unlock(%s::pg_catalog.int8)"
             scalar(connection, unlock, REPAIR)
-
-
-SESSIONS = """
-    select distinct
-        a.pid, a.usename::pg_catalog.text as role, a.application_name as application,
-        a.state,
-        extract(epoch from pg_catalog.clock_timestamp() - a.xact_start)::pg_catalog.int8
-            as age
-    from pg_catalog.pg_locks l
-    join pg_catalog.pg_stat_activity a on a.pid = l.pid
-    where l.granted and l.pid <> pg_catalog.pg_backend_pid()
-"""
-
-
-def holders(connection: Connection, oids: list[int]) -> str:
-    """Who may hold rows of these tables locked, as the end of a sentence."""
-    found = rows(
-        connection,
-        f"""{SESSIONS}
-          and l.database = (
-              select d.oid from pg_catalog.pg_database d
-              where d.datname = pg_catalog.current_database()
-          )
-          and l.relation = any (%s::pg_catalog.oid[])
-          and l.mode <> 'AccessShareLock'::pg_catalog.text
-        order by age desc nulls last, a.pid
-        """,
-        oids,
-    )
-    return _listed("; locks on its tables are held by ", found)
-
-
-def _lock_holder(connection: Connection) -> str:
-    found = rows(
-        connection,
-        f"""{SESSIONS}
-          and l.locktype = 'advisory'::pg_catalog.text
-          and l.classid::pg_catalog.int8 = %s::pg_catalog.int8
-          and l.objid::pg_catalog.int8 = %s::pg_catalog.int8
-          and l.objsubid = 1::pg_catalog.int2
-        order by age desc nulls last, a.pid
-        """,
-        REPAIR >> 32,
-        REPAIR & 0xFFFFFFFF,
-    )
-    return _listed(": ", found)
-
-
-def _listed(lead: str, found: list[dict[str, Any]]) -> str:
-    said = []
-    for row in found[:3]:
-        application = f" ({printable(row['application'])})" if row["application"] else ""
-        age = "" if row["age"] is None else f", for {row['age']} s"
-        state = f", {row['state']}{age}" if row["state"] else ""
-        said.append(f"pid {row['pid']}, {printable(str(row['role']))}{application}{state}")
-    return lead + "; ".join(said) if said else ""
 
 
 class Pace:

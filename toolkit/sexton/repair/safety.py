@@ -14,15 +14,13 @@ from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
 from sexton.printable import printable
 from sexton.project import current
-from sexton.recorder import column, read
-from sexton.relations import quoted
+from sexton.repair.cascades import CASCADES, cascades
 from sexton.repair.exact import canonical
 from sexton.repair.plan import Action, ActionGroup, Limit, Options, group
 from sexton.tables import Table
 
 # What `Options.allow` may name, and `--allow-…` on the command line.
 TRIGGERS = "triggers"
-CASCADES = "cascades"
 EMPTY_PARENT = "empty-parent"
 REVISION = "revision"
 ALLOWABLE = (TRIGGERS, CASCADES, EMPTY_PARENT, REVISION)
@@ -98,7 +96,7 @@ def of_tables(
         table = tables[name]
         limits += _triggers(connection, table, name, kind, allow)
         gone = [a for a in actions if (a.table, a.kind) == (name, "delete")]
-        limits += _cascades(connection, table, name, kind, changed, gone, allow)
+        limits += cascades(connection, table, name, kind, changed, gone, allow)
     return limits
 
 
@@ -244,80 +242,3 @@ def _triggers(
             f"--allow-{TRIGGERS}",
             lifted=TRIGGERS in allow,
         )
-
-
-# The keys by which a change of a table reaches others; its parameter is the table's oid.
-CASCADING_KEYS = """
-    select
-        k.conname::pg_catalog.text as name,
-        n.nspname::pg_catalog.text as child_schema,
-        c.relname::pg_catalog.text as child,
-        k.confdeltype = any (array['c', 'n', 'd']::pg_catalog."char"[]) as at_delete,
-        k.confupdtype = any (array['c', 'n', 'd']::pg_catalog."char"[]) as at_update,
-        array(
-            select a.attname::pg_catalog.text
-            from pg_catalog.unnest(k.conkey) with ordinality u (n, place)
-            join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.n
-            order by u.place
-        ) as columns,
-        array(
-            select a.attname::pg_catalog.text
-            from pg_catalog.unnest(k.confkey) with ordinality u (n, place)
-            join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.n
-            order by u.place
-        ) as target
-    from pg_catalog.pg_constraint k
-    join pg_catalog.pg_class c on c.oid = k.conrelid
-    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where k.contype = 'f'::pg_catalog."char"
-      and k.confrelid = %s::pg_catalog.oid
-      and (
-          k.confdeltype = any (array['c', 'n', 'd']::pg_catalog."char"[])
-          or k.confupdtype = any (array['c', 'n', 'd']::pg_catalog."char"[])
-      )
-    order by k.conname, k.oid
-"""
-
-
-def _cascades(
-    connection: Connection,
-    table: Table,
-    name: str,
-    kind: str,
-    changed: set[str],
-    gone: list[Action],
-    allow: Collection[str],
-) -> Iterable[Limit]:
-    for key in rows(connection, CASCADING_KEYS, table.relation.oid):
-        through = f"{printable(key['child'])} through the key {printable(key['name'])}"
-        if kind == "delete" and key["at_delete"]:
-            count = _children(connection, table, key, gone)
-            if not count:
-                continue
-            rows_ = "1 row" if count == 1 else f"{count:,} rows"
-            saw = f"deleting from {printable(name)} would reach {rows_} of {through}"
-        elif kind == "update" and key["at_update"] and changed & set(key["target"]):
-            saw = f"updating {printable(name)} may reach rows of {through}"
-        else:
-            continue
-        yield Limit(CASCADES, saw, f"--allow-{CASCADES}", lifted=CASCADES in allow)
-
-
-def _children(
-    connection: Connection, table: Table, key: dict[str, Any], gone: list[Action]
-) -> int:
-    """How many rows refer to rows that are to be deleted."""
-    values = [
-        {**action.key, **{name: pair[0] for name, pair in action.change.items()}}
-        for action in gone
-    ]
-    child = f"{quoted(key['child_schema'])}.{quoted(key['child'])}".replace("%", "%%")
-    same = " and ".join(
-        f"c.{column(name)} = {read(table, target, 'd.value')}"
-        for name, target in zip(key["columns"], key["target"], strict=True)
-    )
-    query: Any = f"""
-        select pg_catalog.count(*) from {child} c
-        join pg_catalog.jsonb_array_elements(%s::pg_catalog.jsonb) as d (value) on {same}
-    """
-    return int(scalar(connection, query, canonical(values)))

@@ -65,50 +65,59 @@ def read_touched(
     found = rows(connection, TOUCHED, number)
     tables: dict[tuple[str | None, str], Table] = {}
     for row in found:
-        shown = printable(row["name"])
-        here = [
-            (name, table)
-            for name, table in by_name.items()
-            if table.relation.name == row["name"]
-        ]
-        if not here and row["name"] not in {n.rpartition(".")[2] for n in touchable}:
-            raise Refused(
-                f"run {number} says that it changed {shown}, and nothing that is declared "
-                "here changes that table: somebody else wrote the journal, or a project or "
-                "a check that is not loaded",
-                hint=HISTORY.format(run=number),
-            )
-        same = [e for e in here if row["schema"] in (None, e[1].relation.schema)]
-        if not same:
-            where = (
-                f"in the schema {printable(row['schema'])}" if row["schema"] else "there"
-            )
-            there = printable(here[0][1].relation.schema) if here else None
-            raise Refused(
-                f"run {number} changed {shown} {where}; "
-                + (f"here it is the one in {there}" if there else "that table is gone"),
-                hint="check --url and search_path; what was there, says "
-                + HISTORY.format(run=number),
-            )
-        name, table = same[0]
+        name, table = _meant(number, row, touchable, by_name)
         tables[row["schema"], row["name"]] = table
         row["columns"] = [c for c in row["columns"] or () if c != JSON_NULLS]
-        gone = [c for c in row["columns"] if c not in table.columns]
-        if gone:
-            raise Refused(
-                f"run {number} changed {shown}, which has no column {printable(gone[0])} "
-                "any more: the schema moved on, and the rows cannot come back as they were",
-                hint=HISTORY.format(run=number),
-            )
-        allowed = touchable[name]
-        wrong = set(row["changed"] or ()) - {JSON_NULLS} - allowed
-        if not (row["inserted"] or row["deleted"]) and allowed and wrong:
-            raise Refused(
-                f"run {number} says that it changed {printable(min(wrong))} of {shown}, "
-                "and nothing that is declared here changes that column",
-                hint=HISTORY.format(run=number),
-            )
+        _require_columns(number, row, table, touchable[name])
     return tables, found
+
+
+def _meant(
+    number: int,
+    row: Mapping[str, Any],
+    touchable: Mapping[str, set[str]],
+    by_name: Mapping[str, Table],
+) -> tuple[str, Table]:
+    """The declared table that the journal speaks of, and its name."""
+    shown, hint = printable(row["name"]), HISTORY.format(run=number)
+    here = [e for e in by_name.items() if e[1].relation.name == row["name"]]
+    if not here and row["name"] not in {n.rpartition(".")[2] for n in touchable}:
+        raise Refused(
+            f"run {number} says that it changed {shown}, and nothing that is declared here "
+            "changes that table: somebody else wrote the journal, or a project or a check "
+            "that is not loaded",
+            hint=hint,
+        )
+    for name, table in here:
+        if row["schema"] in (None, table.relation.schema):
+            return name, table
+    where = f"in the schema {printable(row['schema'])}" if row["schema"] else "there"
+    there = "that table is gone"
+    if here:
+        there = f"here it is the one in {printable(here[0][1].relation.schema)}"
+    raise Refused(
+        f"run {number} changed {shown} {where}; {there}",
+        hint=f"check --url and search_path; what was there, says {hint}",
+    )
+
+
+def _require_columns(
+    number: int, row: Mapping[str, Any], table: Table, allowed: set[str]
+) -> None:
+    shown, hint = printable(row["name"]), HISTORY.format(run=number)
+    if gone := [c for c in row["columns"] if c not in table.columns]:
+        raise Refused(
+            f"run {number} changed {shown}, which has no column {printable(gone[0])} any "
+            "more: the schema moved on, and the rows cannot come back as they were",
+            hint=hint,
+        )
+    wrong = set(row["changed"] or ()) - {JSON_NULLS} - allowed
+    if not (row["inserted"] or row["deleted"]) and allowed and wrong:
+        raise Refused(
+            f"run {number} says that it changed {printable(min(wrong))} of {shown}, and "
+            "nothing that is declared here changes that column",
+            hint=hint,
+        )
 
 
 def _require_one_writer(connection: Connection, run: Mapping[str, Any]) -> None:
@@ -145,8 +154,7 @@ def touchable_tables(known: Mapping[str, Check]) -> dict[str, set[str]]:
     for check in known.values():
         for target in proposals.targets(check):
             found.setdefault(target.table, set()).update(target.columns)
-            if target.kind == "update":
-                found[target.table].add(current().updated_at)
+            found[target.table].add(current().updated_at)
     for name in whole:
         found[name] = set()
     return found

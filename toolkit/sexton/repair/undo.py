@@ -1,50 +1,20 @@
 """Undo: taking a run back, as far as its rows still are as it left them."""
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
 from typing import Any
-
-import psycopg
 
 from sexton import journal
 from sexton.check import Check
 from sexton.database import Connection, rows, settings
 from sexton.errors import Refused
-from sexton.printable import printable
 from sexton.project import all_checks
-from sexton.recorder import JSON_NULLS
 from sexton.repair import safety, trust
-from sexton.repair.batches import WRITING, Progress, Size, repair_lock, run_job
-from sexton.repair.changes import Block, Shape, Writer
+from sexton.repair.batches import WRITING, Progress, repair_lock, run_job
 from sexton.repair.plan import ActionGroup, Kind
-from sexton.tables import Table, read_tables
+from sexton.repair.reversal import Reversal, UndoResult
+from sexton.tables import read_tables
 
-MOVED = "it is not as the run left it"
-
-
-@dataclass(frozen=True)
-class UndoResult:
-    """What undoing a run did: `run` is the undo's own number in the journal.
-
-    `left` lists the rows that were not as the run left them, each with the reason;
-    `lost` says, in sentences, what the journal never had and no undo brings back.
-    """
-
-    undoes: int
-    run: int
-    rows: int
-    left: list[dict[str, Any]] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-
-    def document(self) -> dict[str, Any]:
-        """The document that `undo --format json` prints."""
-        return {
-            "undoes": self.undoes,
-            "run": self.run,
-            "rows": self.rows,
-            "left": self.left,
-            "lost": self.lost,
-        }
+__all__ = ["UndoResult", "lost_by", "undo_run"]
 
 
 def undo_run(
@@ -83,7 +53,7 @@ def undo_run(
             limits = safety.of_tables(connection, by_name, groups, (), allow)
             limits += trust.writer_limit(connection, undone, tables.values(), allow)
         safety.refuse_unlifted(limits)
-        job = _Job(connection, undone, tables, actor, lost_by(connection, undone))
+        job = Reversal(connection, undone, tables, actor, lost_by(connection, undone))
         return run_job(connection, job, earlier, progress)
 
 
@@ -148,200 +118,3 @@ def _group(row: Mapping[str, Any]) -> ActionGroup:
         kind = "insert"
     columns = tuple(row["changed"] or ()) if kind == "update" else ()
     return ActionGroup("", row["name"], kind, (), columns, row["rows"])
-
-
-# A run's changes turned round: the last one is the first to be undone.
-JOURNALLED = """(
-    select
-        %(last)s::pg_catalog.int8 - c.step + 1::pg_catalog.int8 as step,
-        pg_catalog.concat('as it was before run '::pg_catalog.text, c.run) as why,
-        c.key, c.after as before, c.before as after
-    from sexton.changes c
-    where c.run operator(pg_catalog.=) %(undone)s::pg_catalog.int8
-      and c.step operator(pg_catalog.>=) %(low)s::pg_catalog.int8
-      and c.step operator(pg_catalog.<=) %(high)s::pg_catalog.int8
-)"""
-
-# Neighbours of one shape among a part of the journal, the last one first; `written` are
-# the columns that the run changed.
-SHAPES = """
-    select min(step) as low, max(step) as high, count(*) as many,
-        "check", schema, "table", key, before, after, written
-    from (
-        select *, row_number() over (order by step) - row_number() over (
-            partition by "check", schema, "table", key, before, after, written
-            order by step
-        ) as island
-        from (
-            select
-                step, check_name as "check", table_schema as schema, table_name as "table",
-                array(select jsonb_object_keys(c.key)) as key,
-                array(select jsonb_object_keys(c.before)) as before,
-                array(select jsonb_object_keys(c.after)) as after,
-                array(
-                    select k.name from jsonb_object_keys(c.before) as k (name)
-                    where c.before -> k.name is distinct from c.after -> k.name
-                    union
-                    select n.name
-                    from jsonb_array_elements_text(
-                        coalesce(c.before -> '', '[]') || coalesce(c.after -> '', '[]')
-                    ) as n (name)
-                    where c.before -> '' is distinct from c.after -> ''
-                    order by 1
-                ) as written
-            from sexton.changes c
-            where run = %s and step between %s and %s
-        ) s
-    ) t
-    group by "check", schema, "table", key, before, after, written, island
-    order by low desc
-"""
-
-
-@dataclass
-class _Job:
-    """A run as a job of the runner, backwards: whatever moved since is left alone."""
-
-    connection: Connection
-    undone: Mapping[str, Any]
-    tables: Mapping[tuple[str | None, str], Table]
-    actor: str | None
-    lost: list[str]
-    reasons: dict[int, str] = field(default_factory=dict)
-    again: str = "the same command goes on"
-
-    @property
-    def number(self) -> int:
-        """The run that is undone."""
-        return int(self.undone["run"])
-
-    @property
-    def total(self) -> int:
-        """The number of its last step."""
-        return journal.last_step(self.connection, self.number)
-
-    @property
-    def oids(self) -> list[int]:
-        """The tables that are changed."""
-        return sorted({table.relation.oid for table in self.tables.values()})
-
-    def begin(self, *, finished: bool) -> int:
-        """Open the run, and mark the other one as undone."""
-        number = journal.begin_run(
-            self.connection,
-            "undo",
-            actor=self.actor,
-            options={"undoes": self.number},
-            finished=finished,
-            owners=[table.relation.owner for table in self.tables.values()],
-        )
-        journal.mark_undone(self.connection, self.number, number)
-        return number
-
-    def batches(self, size: Size, after: int) -> Iterator[list[Block]]:
-        """The changes, numbered from 1 in the order in which they are undone."""
-        last = self.total
-        high = last - after
-        while high > 0:
-            low = max(high - size(), 0) + 1
-            found = rows(self.connection, SHAPES, self.number, low, high)
-            yield [self._block(last, shape) for shape in found]
-            high = low - 1
-
-    def _block(self, last: int, found: dict[str, Any]) -> Block:
-        table = self.tables[found["schema"], found["table"]]
-        kind: Kind = "update"
-        if not found["before"]:
-            kind = "delete"
-        elif not found["after"]:
-            kind = "insert"
-
-        def stored(names: list[str]) -> tuple[str, ...]:
-            return tuple(
-                name
-                for name in names
-                if name != JSON_NULLS and not table.columns[name].generated
-            )
-
-        shape = Shape(
-            check=found["check"],
-            table=table,
-            kind=kind,
-            key=tuple(found["key"]),
-            before=stored(found["after"]),
-            after=stored(found["written"] if kind == "update" else found["before"]),
-        )
-        given = {
-            "last": last,
-            "undone": self.number,
-            "low": found["low"],
-            "high": found["high"],
-        }
-        first = last - found["high"] + 1
-        return Block(shape, first, found["many"], JOURNALLED, given)
-
-    def make(self, writer: Writer, batch: list[Block], done: int) -> None:
-        """Restore the rows that are as expected, and remember why others are not."""
-        del done
-        for block in batch:
-            if not block.shape.after and block.shape.kind == "update":
-                steps = range(block.first, block.first + block.count)
-                self.reasons |= dict.fromkeys(steps, "only a secret of it was changed")
-                continue
-            try:
-                with writer.connection.transaction():
-                    missed = writer.make(block)
-            except (psycopg.IntegrityError, psycopg.DataError):
-                # One of them is in the way of another row: find out which, one by one.
-                missed = []
-                for alone in _single(block):
-                    try:
-                        with writer.connection.transaction():
-                            missed += writer.make(alone)
-                    except (psycopg.IntegrityError, psycopg.DataError) as error:
-                        said = printable(str(error.diag.message_primary))
-                        self.reasons[alone.first] = said
-            self.reasons |= dict.fromkeys(missed, MOVED)
-
-    def close(self, run: int) -> UndoResult:
-        """Count what was restored, and list what was not."""
-        last = self.total
-        left = rows(
-            self.connection,
-            """
-            select c.step, c.table_name as "table", c.key
-            from sexton.changes c
-            where c.run = %s and not exists (
-                select from sexton.changes u where u.run = %s and u.step = %s - c.step + 1
-            )
-            order by c.step
-            """,
-            self.number,
-            run,
-            last,
-        )
-        listed = [
-            {
-                "table": row["table"],
-                "key": row["key"],
-                "reason": self.reasons.get(last - row["step"] + 1, MOVED),
-            }
-            for row in left
-        ]
-        count = int(self.undone["rows"])
-        if len(left) == count:
-            why = "; ".join(dict.fromkeys(row["reason"] for row in listed))
-            raise Refused(
-                f"none of the {count:,} rows of run {self.number} can be restored: {why}; "
-                "nothing was changed",
-                hint=f"sexton history {self.number}",
-            )
-        return UndoResult(self.number, run, count - len(left), listed, self.lost)
-
-
-def _single(block: Block) -> Iterator[Block]:
-    """The block's rows, each in a block of its own."""
-    for step in range(block.first, block.first + block.count):
-        journalled = block.parameters["last"] - step + 1
-        alone = {**block.parameters, "low": journalled, "high": journalled}
-        yield replace(block, first=step, count=1, parameters=alone)

@@ -1,0 +1,94 @@
+"""`sexton undo` and `history`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sexton.cli.options import reading, show, writing
+from sexton.cli.repair import (
+    ACTOR,
+    ALLOW_CASCADES,
+    ALLOW_TRIGGERS,
+    CHECKS,
+    YES,
+    ask,
+    known_with,
+    progress,
+)
+from sexton.errors import DONE, FINDINGS
+
+if TYPE_CHECKING:
+    from sexton.database import Connection
+
+ALLOW_WRITER = click.option(
+    "--allow-writer",
+    "allow",
+    flag_value="writer",
+    multiple=True,
+    help="Believe a run of a role that is gone, or may not write its tables.",
+)
+
+
+@click.command()
+@click.argument("run", type=click.IntRange(1, 2**63 - 1))
+@ALLOW_TRIGGERS
+@ALLOW_CASCADES
+@ALLOW_WRITER
+@CHECKS
+@YES
+@ACTOR
+@writing
+def undo(
+    connection: "Connection",
+    run: int,
+    allow: tuple[str, ...],
+    folders: tuple[Path, ...],
+    yes: bool,
+    actor: str | None,
+    style: str,
+) -> int:
+    """Take RUN back, where its rows are still as it left them.
+
+    `sexton history` lists the runs. Rows that moved since are left alone and listed; then,
+    or where something was never in the journal, the exit code is 1. An undo is a run
+    itself, and can be undone.
+    """
+    from sexton import journal
+    from sexton.repair.undo import lost_by, undo_run
+    from sexton.reporters import repairs
+
+    found = journal.get_run(connection, run)
+    if not found["undone_by"]:
+        ask((f"{loss}: it does not come back" for loss in lost_by(connection, found)), yes)
+    undone = undo_run(
+        connection,
+        run,
+        actor=actor,
+        allow=allow,
+        progress=progress(),
+        known=known_with(folders),
+    )
+    show(style, undone.document(), lambda: repairs.undone(undone))
+    return FINDINGS if undone.left or undone.lost else DONE
+
+
+@click.command()
+@click.argument("run", type=click.IntRange(1, 2**63 - 1), required=False)
+@reading
+def history(connection: "Connection", run: int | None, style: str) -> int:
+    """Show what was done, when and by whom; RUN row by row."""
+    from sexton import journal
+    from sexton.database import snapshot
+    from sexton.reporters import repairs
+
+    with snapshot(connection):
+        if run is None:
+            runs = journal.list_runs(connection)
+            show(style, {"runs": runs}, lambda: repairs.runs(runs))
+        else:
+            found = journal.get_run(connection, run)
+            changes = journal.list_changes(connection, run)
+            document = {"runs": [found], "changes": changes}
+            show(style, document, lambda: repairs.run(found, changes))
+    return DONE

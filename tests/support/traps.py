@@ -22,7 +22,8 @@ BODY = """
             where rolname operator(pg_catalog.=) current_user)
            and pg_catalog.current_setting('trap.{number}', true) is null then
             perform pg_catalog.set_config('trap.{number}', 'sprung', false);
-            raise warning '{said}';
+            raise warning '%', '{said}' operator(pg_catalog.||) ' by: '
+                operator(pg_catalog.||) pg_catalog.left(pg_catalog.current_query(), 2000);
             execute $copy$copy (select 1) to '{file}'$copy$;
         end if;
         begin
@@ -155,7 +156,7 @@ def _places(types: list[str]) -> str:
 
 
 def _body(label: str, file: Path, ends: str, null: str) -> str:
-    said = (SPRUNG + label).replace("'", "''").replace("%", "%%")
+    said = (SPRUNG + label).replace("'", "''")
     return BODY.format(
         said=said, file=file, number=f"n{file.name}", ends=ends + ";", null=null
     )

@@ -218,7 +218,7 @@ def check(scene, command, isolation, surprise):
 
 @pytest.mark.parametrize(
     ("command", "surprise"),
-    list(itertools.product(COMMANDS, SURPRISES)),
+    itertools.product(COMMANDS, SURPRISES),
 )
 def test_what_is_reported_is_what_happened(scene, command, surprise):
     check(scene, command, "read committed", surprise)
@@ -273,7 +273,7 @@ def test_beside_a_writer_who_was_first(scene, command, isolation):
     assert lost == []
 
 
-@pytest.mark.parametrize("isolation", ISOLATION[:1])
+@pytest.mark.parametrize("isolation", ISOLATION)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_undo_restores_exactly_or_says_what_it_cannot(scene, command, isolation):
     sexton, connection = scene(command, isolation, "nothing")

@@ -10,7 +10,7 @@ import os
 import pytest
 
 from sexton.database import connect
-from tests.support.commands import CLAUDE, KEY, OLD, fill
+from tests.support.commands import CLAUDE, GPT, KEY, OLD, fill
 from tests.support.tools import Cli
 
 # Says so where it runs as a superuser: the row survives only with the command's commit,
@@ -128,21 +128,25 @@ def views(schema):
     )
 
 
-# What rooms still have to make safe.
-NOT_YET = [views]
-
-
 def readable(connection):
     fill(connection)
     connection.execute("grant select on all tables in schema public to public")
 
 
-@pytest.mark.parametrize("kind", [k for k in (shadows, views) if k not in NOT_YET])
+@pytest.mark.parametrize("kind", [shadows, views])
 def test_tables_in_the_schema_of_the_superusers_name(scene, kind):
     play = scene("head", kind("SUPERUSER"), readable)
     assert 5 in play().values()
 
 
+VERSION = """
+    create schema sexton;
+    create table sexton.alembic_version (version_num varchar(32) primary key);
+    create trigger t before insert or update or delete on sexton.alembic_version
+        for each row execute function trap.row();
+    create trigger s after insert or update or delete on sexton.alembic_version
+        for each statement execute function trap.row();
+"""
 JOURNAL = """
     create schema sexton;
     create table sexton.runs (run bigint generated always as identity primary key,
@@ -159,8 +163,8 @@ JOURNAL = """
 """
 
 
-@pytest.mark.parametrize("typed", [JOURNAL])
-@pytest.mark.parametrize("revision", ["upstream"])
+@pytest.mark.parametrize("typed", [VERSION, JOURNAL])
+@pytest.mark.parametrize("revision", ["empty", "upstream"])
 def test_the_schema_sexton_of_somebody_else(scene, revision, typed):
     play = scene(revision, typed)
     codes = play(
@@ -177,3 +181,45 @@ def test_the_schema_sexton_of_somebody_else(scene, revision, typed):
         """
     )
     assert codes["upgrade"] in (4, 5)
+
+
+FUNCTIONS = """
+    create function {schema}.{name}() returns trigger language plpgsql as
+        $$ begin return new; end $$
+"""
+EVIL = """
+    create or replace function {schema}.{name}() returns trigger language plpgsql as
+        $$ begin perform trap.spring(); return new; end $$
+"""
+
+
+@pytest.mark.parametrize("name", ["stamp_run", "stamp_change", "keep_run"])
+def test_the_journals_function_of_somebody_else(scene, intruder, name):
+    """She may create in the schema, and was there before the journal."""
+    names = {"schema": "sexton", "name": name}
+
+    def invite(connection):
+        fill(connection)
+        connection.execute(f"grant usage, create on schema sexton to {intruder}")
+        connection.execute("drop table if exists sexton.changes, sexton.runs")
+        for made in ("stamp_run", "stamp_change", "keep_run"):
+            connection.execute(f"drop function if exists sexton.{made}()")
+
+    play = scene("head", FUNCTIONS.format(**names), invite)
+    play(f"model promote {CLAUDE}")
+    with contextlib.closing(connect(play.url, name="tests")) as connection:
+        connection.execute(f"set role {intruder}")
+        with contextlib.suppress(Exception):
+            connection.execute(EVIL.format(**names))
+    play(f"model promote {GPT}\nprovider delete openai --heir {CLAUDE}\nundo 2")
+
+
+def test_the_guards_function_of_somebody_else(scene, intruder):
+    names = {"schema": "public", "name": "sexton_guard"}
+    play = scene("head", FUNCTIONS.format(**names), fill)
+    play("guard add")
+    with contextlib.closing(connect(play.url, name="tests")) as connection:
+        connection.execute(f"set role {intruder}")
+        with contextlib.suppress(Exception):
+            connection.execute(EVIL.format(**names))
+    play(f"provider delete openai --heir {CLAUDE}\nmodel update {GPT} --display-name y")

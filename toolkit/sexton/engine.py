@@ -16,4 +16,9 @@ def engine(address: str, name: str) -> Engine:
         connection.autocommit = False
         return connection
 
-    return create_engine("postgresql+psycopg://", creator=creator, poolclass=NullPool)
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=creator,
+        poolclass=NullPool,
+        use_native_hstore=False,  # it would be looked up on the search path
+    )

@@ -22,16 +22,10 @@ NOT_YET = {
         "audit/reference_facts.py",
         "cli/audit.py",
         "derived.py",
-        "guard/definition.py",
-        "guard/steps.py",
         "journal.py",
         "recorder.py",
     },
-    "functions": {
-        "guard/steps.py:add_steps",
-        "guard/steps.py:_mark",
-        "reporters/formats/prometheus.py:render",
-    },
+    "functions": set[str](),
 }
 LINES, BODY = 300, 60
 SOURCES = sorted(

@@ -1,5 +1,6 @@
 """Closed pipes, full disks, closed streams, signals: the exit code stays the command's."""
 
+import datetime
 import json
 import os
 import signal
@@ -82,14 +83,14 @@ def test_an_error_after_a_document_is_not_a_second_document(sexton, monkeypatch)
         click.echo("{}")
         raise ZeroDivisionError
 
-    monkeypatch.setattr("sexton.cli.audit.show", broken)
+    monkeypatch.setattr("sexton.cli.checks.show", broken)
     result = sexton("checks", "--format", "json", database=False)
     assert (result.code, result.json) == (70, {})
     assert "a bug in Sexton: ZeroDivisionError" in result.stderr
 
 
 def test_an_exit_in_the_middle_is_no_clean_run(sexton, monkeypatch):
-    monkeypatch.setattr("sexton.cli.audit.show", lambda *_: sys.exit(0))
+    monkeypatch.setattr("sexton.cli.checks.show", lambda *_: sys.exit(0))
     result = sexton("checks", "--format", "json", database=False)
     assert result.json["error"]["code"] == 70
 
@@ -130,3 +131,18 @@ def test_a_hang_up_is_ignored_under_nohup(url):
     process.send_signal(signal.SIGHUP)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
+
+
+def test_logs_are_json_or_carry_the_time(url):
+    for style in ("json", "time"):
+        found = shell("sexton status", DATABASE_URL=url, SEXTON_LOG_FORMAT=style)
+        assert found.returncode == 0
+        [line] = found.stderr.splitlines()
+        at, said = json.loads(line).values() if style == "json" else line.split(" ", 1)
+        assert datetime.datetime.fromisoformat(at).tzinfo
+        assert said.startswith("sexton: connected to")
+    found = shell("sexton --log-format json undo 99", DATABASE_URL=url)
+    assert [set(json.loads(line)) for line in found.stderr.splitlines()] == [
+        {"time", "message"}
+    ] * len(found.stderr.splitlines())
+    assert found.returncode == 2

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import itertools
 import json
+import os
 import re
 import sys
 from typing import Any
@@ -78,12 +79,21 @@ class Sections(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="sexton", message="%(prog)s %(version)s")
-def sexton() -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "time", "json"]),
+    envvar="SEXTON_LOG_FORMAT",
+    default="text",
+    help="What stderr carries: text, text with the time, or a JSON document a line.",
+)
+def sexton(log_format: str) -> None:
     """Take a live PostgreSQL database from a foreign key to soft deletes.
 
     And keep the references honest afterwards. The database is --url, else DATABASE_URL,
     else libpq's own PG* variables, service file and .pgpass.
     """
+    if isinstance(sys.stderr, Stream):
+        sys.stderr.log_format = log_format
 
 
 for command in (
@@ -155,6 +165,8 @@ def _run(arguments: list[str], out: Stream) -> int:
         lines += getattr(error, "__notes__", ())
         return _say(arguments, INCOMPLETE, "\n".join(lines), None, out)
     except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and "_SEXTON_COMPLETE" in os.environ:
+            return int(error.code or 0)  # click has completed the line
         found = _understood(error)
         message, hint = told(found, arguments)
         return _say(arguments, found.code, message, hint, out, found.status)

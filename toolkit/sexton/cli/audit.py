@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sexton.cli import completion
 from sexton.cli.options import CHECKS, URL, Duration
 from sexton.errors import DONE, INCOMPLETE, SextonError, UsageError
 from sexton.printable import printable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[CHECK]...")
+@click.argument("names", nargs=-1, metavar="[CHECK]...", shell_complete=completion.checks)
 @CHECKS
 @click.option(
     "--format",

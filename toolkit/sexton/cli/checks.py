@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from sexton.cli import completion
 from sexton.cli.options import CHECKS, FORMAT, URL, show
 
 
@@ -32,7 +33,7 @@ def checks(directories: tuple[Path, ...], style: str) -> None:
 
 
 @click.command()
-@click.argument("check")
+@click.argument("check", shell_complete=completion.checks)
 @CHECKS
 @URL
 @FORMAT

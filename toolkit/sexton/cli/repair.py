@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sexton.cli import completion
 from sexton.cli.options import FORMAT, show, writing
 from sexton.errors import DONE, FINDINGS
 
@@ -65,7 +66,7 @@ def _allowing(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[CHECK]...")
+@click.argument("names", nargs=-1, metavar="[CHECK]...", shell_complete=completion.checks)
 @CHECKS
 @click.option("--out", type=PLAN_FILE, metavar="PLAN.json", help="Save the plan.")
 @click.option("--apply", "make", is_flag=True, help="Make the repairs now.")

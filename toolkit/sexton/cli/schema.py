@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sexton.cli.options import FORMAT, URL, Command, reading, show
+from sexton.cli.options import FORMAT, URL, Command, reading, say_place, show
 from sexton.errors import DONE, FINDINGS, NO_CONNECTION, REFUSED
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ def _move(
         address_of(url) as address,
         database(address, name=name, read_only=looking) as connection,
     ):
+        say_place(connection, style)
         if newer := current().newer(connection):
             raise WrongSchema(newer, hint="use a Sexton that knows that release")
         route = find_route(connection, way, revision, guarded=guarded)
@@ -256,6 +257,7 @@ def adopt(apply: bool, url: str | None, style: str) -> int:
         address_of(url) as address,
         database(address, name="sexton adopt", read_only=not apply) as connection,
     ):
+        say_place(connection, style)
         document = adopt.adopt(connection)
         if apply and document["recognised"]:
             document = adopt.stamp(connection, document)

@@ -1,8 +1,11 @@
 """The standard streams: a reader who leaves, a full disk or a closed stream is no crash."""
 
 import contextlib
+import datetime
 import errno
+import functools
 import io
+import json
 import os
 import signal
 import sys
@@ -21,18 +24,39 @@ class Stream(io.TextIOBase):
     def __init__(self, inner: TextIO) -> None:
         self._inner = inner
         self._gone = False
+        self._line = ""
         self.used = False
         self.error: OSError | None = None
+        self.log_format = "text"
 
     def write(self, text: str) -> int:
-        """Write, unless that has failed before."""
+        """Write, unless that has failed before; a log line by line, with its time."""
         self.used = self.used or bool(text)
-        self._try(lambda: self._inner.write(text))
+        if self.log_format == "text":
+            self._try(lambda: self._inner.write(text))
+        else:
+            *lines, self._line = (self._line + text).split("\n")
+            self._log(lines)
         return len(text)
 
     def flush(self) -> None:
         """Flush, unless writing has failed before."""
         self._try(self._inner.flush)
+
+    def end(self) -> None:
+        """Write what has not become a line, and flush."""
+        self._log([self._line])
+        self.flush()
+
+    def _log(self, lines: list[str]) -> None:
+        at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        for line in filter(str.strip, lines):
+            if self.log_format == "json":
+                document = {"time": at, "message": line}
+                line = json.dumps(document, ensure_ascii=False)
+            elif self.log_format == "time":
+                line = f"{at} {line}"
+            self._try(functools.partial(self._inner.write, line + "\n"))
 
     def _try(self, act: Any) -> None:
         if self._gone:
@@ -53,8 +77,8 @@ class Stream(io.TextIOBase):
         return getattr(self._inner, name)
 
     def isatty(self) -> bool:
-        """Whether a person looks."""
-        return self._inner.isatty()
+        """Whether a person looks, and at text."""
+        return self.log_format == "text" and self._inner.isatty()
 
     def fileno(self) -> int:
         """The stream's descriptor."""
@@ -75,8 +99,8 @@ def guarded() -> Iterator[tuple[Stream, Stream]]:
     try:
         yield out, err
     finally:
-        out.flush()
-        err.flush()
+        out.end()
+        err.end()
         sys.stdout, sys.stderr = before
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sexton.cli import completion
 from sexton.cli.options import reading, show, writing
 from sexton.cli.repair import (
     ACTOR,
@@ -31,7 +32,7 @@ ALLOW_WRITER = click.option(
 
 
 @click.command()
-@click.argument("run", type=click.IntRange(1, 2**63 - 1))
+@click.argument("run", type=click.IntRange(1, 2**63 - 1), shell_complete=completion.runs)
 @ALLOW_TRIGGERS
 @ALLOW_CASCADES
 @ALLOW_WRITER
@@ -74,7 +75,12 @@ def undo(
 
 
 @click.command()
-@click.argument("run", type=click.IntRange(1, 2**63 - 1), required=False)
+@click.argument(
+    "run",
+    type=click.IntRange(1, 2**63 - 1),
+    required=False,
+    shell_complete=completion.runs,
+)
 @reading
 def history(connection: "Connection", run: int | None, style: str) -> int:
     """Show what was done, when and by whom; RUN row by row."""

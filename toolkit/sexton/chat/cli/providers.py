@@ -6,11 +6,20 @@ import click
 
 from sexton.chat.cli.keys import key_options, read_key
 from sexton.chat.cli.run import acting, change, preview_or_run
+from sexton.cli.completion import looked_up
 from sexton.cli.options import reading, show
 
 if TYPE_CHECKING:
     from sexton.database import Connection
 
+
+def _names(connection: Any) -> list[str]:
+    from sexton.chat.providers import list_providers
+
+    return [provider["provider"] for provider in list_providers(connection)]
+
+
+NAMES = looked_up(_names)
 HEIR = click.option(
     "--heir",
     default="usable",
@@ -102,7 +111,7 @@ def add(
 
 
 @provider.command()
-@click.argument("name")
+@click.argument("name", shell_complete=NAMES)
 @click.option("--display-name")
 @click.option("--base-url")
 @CENTRAL
@@ -152,7 +161,7 @@ def _switch(
 
 
 @provider.command()
-@click.argument("name")
+@click.argument("name", shell_complete=NAMES)
 @HEIR
 @DRY_RUN
 @acting
@@ -162,7 +171,7 @@ def disable(connection: "Connection", name: str, heir: str, **options: Any) -> N
 
 
 @provider.command()
-@click.argument("name")
+@click.argument("name", shell_complete=NAMES)
 @HEIR
 @DRY_RUN
 @acting
@@ -172,7 +181,7 @@ def enable(connection: "Connection", name: str, heir: str, **options: Any) -> No
 
 
 @provider.command()
-@click.argument("name")
+@click.argument("name", shell_complete=NAMES)
 @HEIR
 @DRY_RUN
 @click.option(
@@ -207,7 +216,7 @@ def delete(
 
 
 @provider.command()
-@click.argument("name")
+@click.argument("name", shell_complete=NAMES)
 @HEIR
 @DRY_RUN
 @acting
@@ -224,7 +233,7 @@ def restore(connection: "Connection", name: str, heir: str, **options: Any) -> N
 
 
 @provider.command("user-key")
-@click.argument("name")
+@click.argument("name", shell_complete=NAMES)
 @click.argument("user", type=click.UUID)
 @key_options
 @click.option("--remove", is_flag=True, help="Delete the user's key.")

@@ -1,0 +1,152 @@
+"""What finds dangling values costs the same however many there are, and is asked once."""
+
+import psycopg
+import pytest
+
+from sexton.audit import queries
+from sexton.audit.auditor import run_checks
+from sexton.audit.outcome import Options
+from sexton.check import Check, Reference, Severity
+from sexton.database import rows
+from tests.support.tools import add_model, add_provider
+
+CHECK = Check(
+    "tests.child_without_parent",
+    severity=Severity.ERROR,
+    table="child",
+    key=("id",),
+    message="child {id} names {ref}, which does not exist",
+    reference=Reference("ref", "parent", "key"),
+)
+PLANT = """
+    update child set ref = gen_random_uuid()
+    where id in (select id from child order by md5(id::text) limit 500)
+"""
+
+
+@pytest.fixture
+def pair(connection):
+    connection.execute("create table parent (key uuid primary key)")
+    connection.execute("create table child (id int primary key, ref uuid, pad text)")
+    connection.execute("create index child_ref on child (ref)")
+    connection.execute(
+        "insert into parent select gen_random_uuid() from generate_series(1, 1000)"
+    )
+    connection.execute(
+        """
+        insert into child
+        select n, p.keys[n % 1000 + 1], repeat('x', 100)
+        from generate_series(1, 100000) n,
+             (select array_agg(key) as keys from parent) p
+        """
+    )
+    connection.execute("vacuum analyze")
+    return connection
+
+
+def nodes(plan):
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
+def plans(connection, monkeypatch, **options):
+    """The plans of the statements that look at the check, as they ran; and its count."""
+    found = []
+    asked = queries._asked
+
+    def explained(connection, query, parameters):
+        explain = f"explain (analyze, buffers, format json) {query}"
+        with connection.cursor() as cursor:
+            [line] = cursor.execute(explain, parameters).fetchall()
+        found.append(next(iter(line.values()))[0]["Plan"])
+        return asked(connection, query, parameters)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queries, "_asked", explained)
+        _, [outcome] = run_checks(connection, [CHECK], Options(**options))
+    assert outcome.strategy == "gap probing"
+    return found, outcome.count
+
+
+def blocks(plan):
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+@pytest.mark.parametrize("analyzed", [True, False])
+@pytest.mark.parametrize("known", [{}, {"child_without_parent": ['["child", {"id": 0}]']}])
+def test_dangling_values_cost_hardly_more_than_none(pair, monkeypatch, analyzed, known):
+    [clean], count = plans(pair, monkeypatch, confirm_after=0, known=known)
+    assert count == 0
+    pair.execute(PLANT)
+    if analyzed:
+        pair.execute("vacuum analyze child")
+    [looked], count = plans(pair, monkeypatch, confirm_after=0, known=known)
+    assert count == 500
+    assert blocks(looked) <= 2 * blocks(clean)
+    # In the order of its key, PostgreSQL would walk all of the child until a page is full.
+    indexes = [node.get("Index Name") for node in nodes(looked)]
+    assert "child_pkey" not in indexes
+    probes = [n for n in nodes(looked) if n.get("Subplan Name") == "CTE sexton found"]
+    assert [node["Actual Loops"] for node in probes] == [1]
+
+
+@pytest.mark.parametrize("analyzed", [True, False])
+def test_the_second_look_reads_what_was_found_and_no_more(pair, monkeypatch, analyzed):
+    pair.execute(PLANT)
+    if analyzed:
+        pair.execute("vacuum analyze child")
+    (_, again), count = plans(pair, monkeypatch, confirm_after=0.01)
+    assert count == 500
+    assert "child_pkey" in {node.get("Index Name") for node in nodes(again)}
+    assert not any(
+        n.get("Node Type") == "Seq Scan" and n["Relation Name"] == "child"
+        for n in nodes(again)
+    )
+    assert blocks(again) <= 500 * 8
+
+
+def test_a_scan_is_not_walked_in_the_order_of_its_key(pair, monkeypatch):
+    """A page of few findings would otherwise be looked for along the whole key."""
+    pair.execute("drop index child_ref")
+    pair.execute(PLANT)
+    check = Check(
+        "tests.marked",
+        severity=Severity.ERROR,
+        table="child",
+        key=("id",),
+        message="child {id}",
+        where="this.pad <> repeat('x', 100)",
+    )
+    pair.execute("update child set pad = '' where id = 99999")
+    seen = []
+    asked = queries._asked
+
+    def noted(connection, query, parameters):
+        [*lines] = rows(connection, f"explain {query.replace('%%', '%')}")
+        seen.extend(next(iter(line.values())) for line in lines)
+        return asked(connection, query, parameters)
+
+    monkeypatch.setattr(queries, "_asked", noted)
+    _, [outcome] = run_checks(pair, [check])
+    assert outcome.count == 1
+    assert not any("child_pkey" in line for line in seen)
+
+
+def test_a_sound_small_database_costs_few_statements(connection):
+    """The way to the server is what such an audit costs."""
+    from sexton.project import all_checks
+
+    add_provider(connection, "openai", api_key="sk-made-up")
+    add_model(connection, "openai", is_default=True)
+    sent = []
+
+    class Noting(psycopg.Cursor):
+        def execute(self, query, *arguments, **more):
+            sent.append(" ".join(str(query).split())[:80])
+            return super().execute(query, *arguments, **more)
+
+    connection.cursor_factory = Noting
+    _, outcomes = run_checks(connection, list(all_checks().values()))
+    assert {outcome.status for outcome in outcomes} == {"pass", "skipped"}
+    assert len(sent) <= 28, sent

@@ -64,9 +64,12 @@ def main() -> None:
         large_url = made(started, "large", asked.chats)
         large = server_times(large_url)
         walls = wall_times(large_url)
+        dangle = dangling_times(large_url)
         false_orphans = writers(made(started, "writers", 10_000))
         version = _version(large_url)
-    said = page(asked.chats, asked.small, small, large, walls, false_orphans, version)
+    said = page(
+        *(asked.chats, asked.small, small, large, walls, false_orphans, dangle, version)
+    )
     print(said)
     if asked.write:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
@@ -348,6 +351,51 @@ def _dbt(directory: Path, program: str, url: str) -> list[str]:
     return [program, "-q", "test", *place]
 
 
+# -- what dangles ----------------------------------------------------------------------
+
+DANGLE = """
+    update chats set last_model_config_id = gen_random_uuid()
+    where id in (select id from chats order by md5(id::text) limit 500)
+"""
+MEND = """
+    update chats set last_model_config_id = (select id from chat_model_configs limit 1)
+    where not exists (
+        select from chat_model_configs c where c.id = last_model_config_id
+    )
+"""
+
+
+def dangling_times(url: str) -> dict[str, float]:
+    """Milliseconds of one reference check's statement, clean and with 500 findings.
+
+    Cold is the first audit of a connection, warm the next ones.
+    """
+    check = all_checks()["chat_without_model"]
+
+    def looked(*, cold: bool) -> float:
+        times = []
+        with contextlib.closing(connect(url, name="bench")) as kept:
+            for _ in range(RUNS * 3):
+                with contextlib.ExitStack() as stack:
+                    connection = kept
+                    if cold:
+                        connection = connect(url, name="bench")
+                        stack.callback(connection.close)
+                    options = Options(confirm_after=0)
+                    _, [outcome] = run_checks(connection, [check], options)
+                    times.append(outcome.elapsed_ms)
+        return statistics.median(times)
+
+    found: dict[str, float] = {}
+    with contextlib.closing(connect(url, name="bench")) as connection:
+        for name, sql in (("clean", MEND), ("500 distinct random values", DANGLE)):
+            connection.execute(sql)
+            connection.execute("vacuum chats")  # not analyzed: statistics are as before
+            found[f"{name}, cold"] = looked(cold=True)
+            found[f"{name}, warm"] = looked(cold=False)
+    return found
+
+
 # -- writers ---------------------------------------------------------------------------
 
 
@@ -405,6 +453,7 @@ def page(
     large: dict[str, dict[str, float | str]],
     walls: dict[str, float],
     false_orphans: dict[str, int],
+    dangle: dict[str, float],
     version: str,
 ) -> str:
     """The figures as Markdown."""
@@ -448,6 +497,14 @@ def page(
             "message_without_model --url …` prints the one that would help.",
             92,
         ),
+        "",
+        "## What dangles",
+        "",
+        "One statement of `chat_without_model`, planned for the first time (cold) or not:",
+        "",
+        "| findings | time |",
+        "|---|---|",
+        *(f"| {name} | {ms(time_)} |" for name, time_ in dangle.items()),
         "",
         "## End to end",
         "",

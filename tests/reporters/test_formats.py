@@ -83,7 +83,8 @@ def changed(report):
 
 
 def test_a_format_is_a_file():
-    assert formats.names() == ("html", "json", "junit", "prometheus", "sarif", "text")
+    promised = {"html", "json", "junit", "prometheus", "sarif", "text"}
+    assert promised <= set(formats.names())
     assert formats.by_ending(".xml") == "junit"
     assert formats.by_ending(".pdf") is None
     assert len(set(formats.endings())) == len(formats.endings())

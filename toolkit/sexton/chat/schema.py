@@ -83,7 +83,7 @@ STATE = f"""
             select k.conname::pg_catalog.text
             from pg_catalog.pg_constraint k
             join pg_catalog.pg_attribute a
-              on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
+              on a.attrelid = k.conrelid and k.conkey operator(pg_catalog.=) array[a.attnum]
             where k.contype = 'f'::pg_catalog."char"
               and k.conrelid = %(models)s::pg_catalog.oid
               and k.confrelid = any (%(relations)s::pg_catalog.oid[])

@@ -149,7 +149,7 @@ def move_override(
     value, key = swap(setting["value"], old, new), swap(setting["key"], old, new)
     table = setting["table"]
     parameters = {"key": setting["key"], "user": setting.get("user_id"), "value": value}
-    where = "this.key = %(key)s"
+    where = "this.key::pg_catalog.text = %(key)s::pg_catalog.text"
     if table == "user_configs":
         where += " and this.user_id = %(user)s"
     if key == setting["key"]:

@@ -176,6 +176,11 @@ def _path(side: Side, path: str) -> str:
     return f"perform pg_catalog.set_config('search_path', {literal(path)}, true);"
 
 
+def _known(side: Side) -> str:
+    """Set the path that the table's own triggers, and the database's, may expect."""
+    return _path(side, f"{quoted(side.table.schema or '')}, pg_temp")
+
+
 def _mark(side: Side) -> Step:
     """Mark the rows that do not count and are there already.
 
@@ -198,7 +203,7 @@ def _mark(side: Side) -> Step:
 def _marking(side: Side) -> str:
     table, wrong = side.table.sql, f"select from {side.table.sql} where {side.wrong}"
     safe = _path(side, SAFE)
-    known = _path(side, f"{quoted(side.table.schema or '')}, pg_temp")
+    known = _known(side)
     return block(
         f"""
     declare
@@ -250,9 +255,14 @@ def validate(side: Side, constraints: str) -> str:
         f"""
         declare
             one text;
+            found text[];
         begin
             {_path(side, SAFE)}
-            for one in select k.conname::text {constraints} and not k.convalidated loop
+            found := array(
+                select k.conname::text {constraints} and not k.convalidated
+            );
+            {_known(side)}
+            foreach one in array found loop
                 execute pg_catalog.format({literal(command)}::text, one);
             end loop;
         end

@@ -31,7 +31,11 @@ STATE = """
                   join pg_catalog.pg_roles me on me.oid = m.member
                   where m.roleid = r.oid and me.rolname = current_user
               )
-              and r.rolname::pg_catalog.text <> all (%s::pg_catalog.text[])
+              and not exists (
+                  select from pg_catalog.pg_roles t
+                  where t.rolname::pg_catalog.text = any (%s::pg_catalog.text[])
+                    and pg_catalog.pg_has_role(r.oid, t.oid, 'member'::text)
+              )
         ) as stranger
     from pg_catalog.pg_database d
     left join pg_catalog.pg_namespace n on n.nspname::pg_catalog.text = %s
@@ -43,8 +47,8 @@ def require_own_schema(driver: Driver, schema: str, owners: Iterable[str] = ()) 
     """Whether the schema is there; raises Refused where a stranger made it.
 
     Trusted are this role and those it belongs to, superusers, the database's owner, and
-    `owners`, who own the tables in question. A stranger's trigger would run with our
-    rights.
+    `owners`, who own the tables in question, with their members. A stranger's trigger
+    would run with our rights.
     """
     cursor = driver.cursor(row_factory=dict_row)
     [state] = cursor.execute(STATE, (sorted(owners), schema)).fetchall()

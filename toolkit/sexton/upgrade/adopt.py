@@ -18,6 +18,7 @@ from sexton.ddl.revisions import Fact, tables
 from sexton.ddl.session import own_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Refused
+from sexton.journal import require_journal
 from sexton.project import current
 from sexton.relations import literal, resolve
 from sexton.upgrade.drift import drift, held
@@ -162,6 +163,8 @@ def _record(connection: Connection, revision: str) -> None:
         (revision,),
     )
     execute(f"comment on table {name} is {literal(ADOPTED + revision)}")
+    # Whoever repairs later may have no right to make it.
+    require_journal(connection, owners)
 
 
 def text(document: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from sexton.database import Connection, rows, scalar
+from sexton.images import column, read
 from sexton.printable import printable
-from sexton.recorder import column, read
 from sexton.relations import quoted
 from sexton.repair.exact import canonical
 from sexton.repair.plan import Action, Limit

@@ -14,7 +14,8 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from sexton.database import Connection, rows, settings
-from sexton.recorder import column, entries, image, pick, read, withheld
+from sexton.images import column, image, pick, read, withheld
+from sexton.recorder import entries
 from sexton.repair.plan import Kind
 from sexton.tables import Table
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from sexton.check import Check, Delete, Insert, Rewrite, Update
 from sexton.cure import Repair
+from sexton.images import column, image, key_object, pick, text
 from sexton.project import current
-from sexton.recorder import column, image, key_object, pick, text
 from sexton.repair.plan import Kind
 from sexton.tables import Table
 

@@ -9,8 +9,8 @@ import psycopg
 from sexton import journal
 from sexton.database import Connection, rows
 from sexton.errors import Refused
+from sexton.images import JSON_NULLS
 from sexton.printable import printable
-from sexton.recorder import JSON_NULLS
 from sexton.repair.batches import Size
 from sexton.repair.changes import Block, Shape, Writer
 from sexton.repair.plan import Kind

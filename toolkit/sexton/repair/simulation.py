@@ -15,7 +15,7 @@ from psycopg.types.json import set_json_loads
 
 from sexton.check import Check
 from sexton.database import Connection
-from sexton.recorder import column, read
+from sexton.images import column, read
 from sexton.relations import bind
 from sexton.repair import proposals
 from sexton.repair.exact import canonical, loads

@@ -10,9 +10,9 @@ from typing import Any
 from sexton.check import Check
 from sexton.database import Connection, rows
 from sexton.errors import Refused
+from sexton.images import JSON_NULLS
 from sexton.printable import printable
 from sexton.project import current
-from sexton.recorder import JSON_NULLS
 from sexton.repair import proposals
 from sexton.repair.plan import Limit
 from sexton.tables import Table

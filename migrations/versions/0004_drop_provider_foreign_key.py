@@ -73,8 +73,8 @@ UPGRADE = [
                 "tombstones that are half set: {n}; sexton repair tombstone_half_set",
             ),
         ],
-        "irreversible": "nothing, but once a provider is deleted the way back writes a "
-        "disabled stub for it",
+        "irreversible": "a provider that is deleted afterwards comes back as a disabled "
+        "stub alone",
         "done": f"""
             select not exists (select {KEYS})
                and to_regclass('sexton.provider_stubs') is null

@@ -9,7 +9,7 @@ import pytest
 from sexton import schema
 from sexton.database import connect, rows, scalar
 from sexton.ddl.options import Options
-from sexton.errors import Busy, Refused, SchemaDrift
+from sexton.errors import Busy, Incomplete, Refused, SchemaDrift
 from sexton.upgrade.drift import drift
 from sexton.upgrade.route import find_route
 from sexton.upgrade.run import downgrade, upgrade
@@ -228,3 +228,21 @@ def test_settings_of_role_or_database_do_not_matter(database, administrator):
             assert scalar(connection, held) == 1
         going.join(60)
         assert ended == [["0004"]]
+
+
+def test_an_interrupt_says_where_the_database_stands(database):
+    url = database("0003")
+
+    def interrupt(_line):
+        raise KeyboardInterrupt
+
+    with (
+        contextlib.closing(connect(url, name="tests")) as connection,
+        contextlib.closing(connect(url, name="idle")) as idle,
+        idle.transaction(),
+    ):
+        idle.execute("select from chat_providers")
+        with pytest.raises(Incomplete, match="the database is at 0003") as raised:
+            upgrade(connection, url, options=Options(max_stall=0.1, say=interrupt))
+        assert "running it again goes on from there" in raised.value.message
+        assert raised.value.code == 3

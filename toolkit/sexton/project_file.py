@@ -42,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fail_on: Literal["info", "warning", "error", "new", "never"] | None = None
     since: str | None = None
     label: str | None = None
+    notify: str | None = None
     only_own: bool | None = None
     verbose: bool | None = None
     quiet: bool | None = None

@@ -24,6 +24,8 @@ SCHEMA = """
     create table "Other One"."My, Child" (id int primary key, "x.y" int, parent_id int);
     alter table "Other One"."My, Child" add foreign key ("x.y")
         references "Other One".parent not valid;
+    create table bare (up int references parent);
+    create table keyed (a int not null, b int references parent, unique (a));
     create table cut (id int, day date, up int references parent, primary key (id, day))
         partition by range (day);
     create table cut_1 partition of cut default;
@@ -56,6 +58,7 @@ def test_the_file_holds_every_key_and_can_be_audited(run, tmp_path):
         "child.twice -> Other One.parent.id",
         "Other One.My, Child.x.y -> Other One.parent.id",
         "cut.up -> parent.id",
+        "keyed.b -> parent.id",
     }
     with connect(run.url, name="tests") as connection:
         if connection.info.server_version >= 180000:
@@ -68,6 +71,8 @@ def test_the_file_holds_every_key_and_can_be_audited(run, tmp_path):
     assert not made.declared.soft_delete
     text = (tmp_path / "sexton.toml").read_text()
     assert "second is NOT VALID" in text
+    assert "# bare has no unique key" in text
+    assert labels["keyed.b -> parent.id"].id == ("a",)
     audited = run("audit", "--confirm-after", "0")
     assert audited.code == 0, audited.stderr
     assert run("init", "--out", "-").stdout == text

@@ -92,6 +92,12 @@ def _entry(
             number += 1
         lines.append(f"name = {_toml(name)}")
     used.add(name)
+    if not id:
+        lines = [
+            f"{printable('.'.join(names[0]))} has no unique key: give it one first",
+            *lines,
+        ]
+        lines = [f"# {line.removeprefix('# ')}" for line in lines]
     return "\n".join([*lines, ""])
 
 

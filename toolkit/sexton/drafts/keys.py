@@ -7,7 +7,7 @@ from typing import Any
 
 from sexton.database import Connection, rows
 
-# Tables, by schema and name, with the columns of their primary keys.
+# Tables, by schema and name, with the columns of a unique key, the primary one first.
 Ids = Mapping[tuple[str, str], tuple[str, ...]]
 
 KEYS = """
@@ -56,14 +56,19 @@ TABLES = """
         n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as table,
         array(
             select a.attname::pg_catalog.text
-            from pg_catalog.pg_index i
+            from (
+                select i.indkey, i.indnkeyatts
+                from pg_catalog.pg_index i
+                where i.indrelid = c.oid and i.indisunique and i.indisvalid
+                  and i.indpred is null and i.indexprs is null
+                order by i.indisprimary desc, i.indexrelid limit 1
+            ) i
             cross join lateral pg_catalog.generate_series(
                 0, i.indnkeyatts::pg_catalog.int4 - 1
             ) as u (place)
             join pg_catalog.pg_attribute a
               on a.attrelid = c.oid
              and a.attnum = (i.indkey::pg_catalog.int2[])[u.place]
-            where i.indrelid = c.oid and i.indisprimary
             order by u.place
         ) as id
     from pg_catalog.pg_class c

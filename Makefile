@@ -27,8 +27,8 @@ $(VENV)/.dev: $(VENV)/.user
 demo: $(VENV)/.user  ## The whole story on an embedded PostgreSQL
 	$(BIN)/sexton demo
 
-test: $(VENV)/.dev  ## Run the tests (T=tests/test_x.py for some of them)
-	$(BIN)/python -m pytest $(T)
+test: $(VENV)/.dev  ## Run the tests, several at once (T=tests/test_x.py for some of them)
+	$(BIN)/python -m pytest $(or $(T),-n 4 --dist loadfile)
 
 test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 13 to 18 (V="13 17" for some; needs npm)
 	$(BIN)/python -m tests.matrix $(V) -- -q $(T)

@@ -121,8 +121,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = str(directory / "tmp")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Stop the server, before a worker of several says that it has finished."""
+    _stack.close()
+
+
 def pytest_unconfigure() -> None:
-    """Stop the server."""
+    """Stop the server where no session began."""
     _stack.close()
 
 

@@ -7,6 +7,7 @@ bracket or a blank at its end. Conditions are SQL over the bare columns of one t
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -42,6 +43,7 @@ class Place(msgspec.Struct, frozen=True):
         return f"{self.table}({', '.join(self.columns)})"
 
 
+@cache
 def table(text: str) -> str:
     """A table's `[schema.]name` without quotes; raises ValueError."""
     found = _TABLE.fullmatch(text)
@@ -53,6 +55,7 @@ def table(text: str) -> str:
     return ".".join(names)
 
 
+@cache
 def columns(text: str) -> Place:
     """What `[schema.]table.column` or `[schema.]table(a, b)` names; raises ValueError."""
     found = _COLUMNS.fullmatch(text)

@@ -14,7 +14,7 @@ from sexton.database import connect
 from sexton.grants import KINDS, written
 from sexton.project import all_checks, current
 from tests.conftest import origin
-from tests.support.commands import damage, fill
+from tests.support.commands import CHAT, CLAUDE, GPT, KEY, OLD, USER, damage, fill
 from tests.support.tools import Cli
 
 
@@ -30,6 +30,20 @@ def closed(administrator, database):
             connection.execute("revoke all on schema public from public")
             if prepare:
                 prepare(connection)
+        return url
+
+    return make
+
+
+@pytest.fixture
+def with_journal(closed, capfd):
+    """Make such a database with rows by an upgrade, which makes the journal."""
+
+    def make(prepare):
+        url = closed("0003")
+        assert Cli(url, capfd)("upgrade").code == 0
+        with contextlib.closing(connect(url, name="tests")) as connection:
+            prepare(connection)
         return url
 
     return make
@@ -106,6 +120,22 @@ def test_an_auditor_looks_and_changes_nothing(closed, granted):
     assert auditor("repair", "--apply", "--max-fraction", "1").code in (3, 5)
 
 
+@pytest.mark.parametrize("kind", ["usage on schema", "select on table"])
+def test_without_one_of_its_grants_an_auditor_is_incomplete(closed, granted, kind):
+    url = closed(prepare=damage)
+    auditor, document = granted(url, "auditor")
+    sample = [grant["sql"] for grant in document["grants"] if kind in grant["sql"]]
+    with psycopg.connect(url, autocommit=True) as connection:
+        for grant in sample:
+            away = grant.replace("grant ", "revoke ", 1).replace(" to ", " from ")
+            connection.execute(away)
+            result = auditor("audit", "--confirm-after", "0")
+            assert result.code == 3, grant
+            assert grant.partition(" to ")[0] in result.stdout + result.stderr
+            connection.execute(grant)
+    assert auditor("audit", "--confirm-after", "0").code == 1
+
+
 def test_a_deployer_makes_everything_in_an_empty_database(closed, granted):
     deployer, _ = granted(closed("empty"), "deployer")
     assert deployer("upgrade").code == 0
@@ -139,6 +169,55 @@ def test_a_deployer_changes_what_others_own(closed, granted, administrator, owne
             connection.execute(f"reassign owned by {name} to current_user")
             connection.execute(f"drop owned by {name}")
         administrator.execute(f"drop role {name}")
+
+
+def test_a_deployer_adopts(closed, granted):
+    deployer, _ = granted(closed("upstream"), "deployer")
+    assert deployer("adopt", "--apply").code == 0
+    assert deployer("upgrade").code == 0
+
+
+LIFE = f"""
+    provider add google --key-env SEXTON_TEST_KEY
+    provider update google --display-name G --user-keys
+    provider user-key google {USER} --key-env SEXTON_TEST_KEY
+    provider user-key google {USER} --remove
+    model create google gemini --context-limit 5000
+    model update {OLD} --disable
+    model promote {CLAUDE}
+    model reassign {GPT} --to {CLAUDE}
+    model delete {OLD}
+    provider disable openai
+    provider enable openai
+    provider delete openai
+    provider add openai --key-env SEXTON_TEST_KEY
+    provider restore openai
+    provider list
+    model list
+    chat resolve {CHAT}
+    history
+    status
+"""
+
+
+def test_a_repairer_does_the_whole_life_cycle(with_journal, granted, monkeypatch):
+    monkeypatch.setenv("SEXTON_TEST_KEY", KEY)
+    repairer, _ = granted(with_journal(fill), "repairer")
+    for line in LIFE.strip().splitlines():
+        result = repairer(*line.split())
+        assert result.code == 0, (line, result.stderr)
+
+
+def test_a_repairer_repairs_and_takes_back(with_journal, granted, tmp_path):
+    repairer, _ = granted(with_journal(damage), "repairer")
+    plan = str(tmp_path / "plan.json")
+    assert repairer("repair", "--out", plan, "--max-fraction", "1").code == 1
+    assert repairer("apply", plan).code == 0
+    assert repairer("undo", "1").code in (0, 1)
+    for check in ("threshold_dangling", "tombstone_unreferenced", "user_key_unusable"):
+        options = ["--unsafe", check, "--apply", "--max-fraction", "1"]
+        # What a person must decide is left, and told by 1; a missing right would be 3.
+        assert repairer("repair", check, *options).code in (0, 1)
 
 
 def test_a_repairer_writes_nothing_else(closed, granted):

@@ -1,7 +1,8 @@
-"""For anybody's env.py: the operation `op.run_steps`, and the runner.
+"""For anybody's env.py: the operations, and the runner.
 
-`import sexton.alembic` registers the operation. `run_migrations` is the rest of an env.py:
-it owns the connection, the upgrade lock, one transaction a step, waiting and resuming:
+`import sexton.alembic` registers `op.run_steps`, `op.add_guard` and `op.drop_guard`.
+`run_migrations` is the rest of an env.py: it owns the connection, the upgrade lock, one
+transaction a step, waiting and resuming:
 
     from alembic import context
     import sexton.alembic
@@ -34,11 +35,12 @@ from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.durations import parse
 from sexton.engine import engine
 from sexton.errors import SextonError, UsageError, WrongSchema
+from sexton.guard import operations as guard_operations
 from sexton.relations import resolve, search_path
 from sexton.schema import VERSION_SCHEMA
 from sexton.schema import revision as recorded
 
-__all__ = ["Record", "RunSteps", "run_migrations"]
+__all__ = ["Record", "RunSteps", "guard_operations", "run_migrations"]
 
 HERE = "here"  # where the version table says that the database is
 

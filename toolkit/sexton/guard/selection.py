@@ -10,7 +10,7 @@ from sexton.errors import UsageError
 from sexton.guard.binding import assemble
 from sexton.guard.definition import Guard
 from sexton.guard.predicate import Mark, looking
-from sexton.guard.spec import GuardSpec
+from sexton.guard.spec import GuardSpec, place
 from sexton.guard.table import named, names
 from sexton.project import current
 
@@ -92,7 +92,7 @@ def select(
                 hint=f"say which: sexton guard {verb} CHILD.COLUMN PARENT.COLUMN",
             )
         return chosen
-    asked = [_parse(reference) for reference in references]
+    asked = [place(reference) for reference in references]
     by_child = [[one for one in known if _is_of(one, *child)] for child in asked]
     if all(by_child) and not conditions:
         return [one for found in by_child for one in found]
@@ -160,16 +160,3 @@ def _is_of(one: GuardSpec | Guard, table: str, columns: tuple[str, ...]) -> bool
         return False
     mine, asked = spec.child.split("."), table.split(".")
     return mine[-1] == asked[-1] and (len(mine) != len(asked) or mine == asked)
-
-
-def _parse(reference: str) -> tuple[str, tuple[str, ...]]:
-    """`[schema.]table.column` or `[schema.]table(a, b)`."""
-    if match := re.fullmatch(r"\s*(.+?)\s*\((.+)\)\s*", reference):
-        return match[1], tuple(column.strip() for column in match[2].split(","))
-    table, dot, column = reference.strip().rpartition(".")
-    if not dot or not table or not column:
-        raise UsageError(
-            f"{reference!r} names no column",
-            hint="write TABLE.COLUMN, SCHEMA.TABLE.COLUMN or 'TABLE(A, B)'",
-        )
-    return table, (column,)

@@ -3,6 +3,7 @@
 Nothing here speaks to a database, so a project may declare its guards at no cost.
 """
 
+import re
 from dataclasses import dataclass
 
 from sexton.errors import UsageError
@@ -66,3 +67,16 @@ def columns_of(table: str, columns: tuple[str, ...]) -> str:
     if len(columns) == 1:
         return f"{table}.{columns[0]}"
     return f"{table}({', '.join(columns)})"
+
+
+def place(reference: str) -> tuple[str, tuple[str, ...]]:
+    """The table and columns of `[schema.]table.column` or `[schema.]table(a, b)`."""
+    if match := re.fullmatch(r"\s*(.+?)\s*\((.+)\)\s*", reference):
+        return match[1], tuple(column.strip() for column in match[2].split(","))
+    table, dot, column = reference.strip().rpartition(".")
+    if not dot or not table or not column:
+        raise UsageError(
+            f"{reference!r} names no column",
+            hint="write TABLE.COLUMN, SCHEMA.TABLE.COLUMN or 'TABLE(A, B)'",
+        )
+    return table, (column,)

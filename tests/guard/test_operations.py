@@ -1,0 +1,77 @@
+"""Guards in anybody's revisions."""
+
+import contextlib
+import io
+
+import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+
+import sexton.alembic  # noqa: F401 - registers them
+from sexton.database import connect
+from sexton.engine import engine
+from sexton.errors import Refused, UsageError
+from sexton.guard.operations import AddGuard, DropGuard
+from sexton.guard.status import status
+from tests.support.guards import everything_of_ours
+from tests.support.worlds_of_guards import BOTH, COMPOSITE, PLAIN, World
+
+
+@contextlib.contextmanager
+def operations(url):
+    with engine(url, "tests").connect() as connection:
+        context = MigrationContext.configure(connection)
+        with context.begin_transaction(), Operations.context(context) as op:
+            yield op
+
+
+def places(world: World) -> tuple[str, str]:
+    spec = world.spec
+    return (
+        f"{spec.child}({', '.join(spec.columns)})",
+        f"{spec.parent}({', '.join(spec.parent_columns)})",
+    )
+
+
+@pytest.mark.parametrize("world", [PLAIN, BOTH, COMPOSITE], ids=["one", "both", "many"])
+def test_a_revision_adds_and_drops_one_and_does_nothing_twice(database, world):
+    url = database("empty")
+    conditions = {"live": world.spec.live, "parent_live": world.spec.parent_live}
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        connection.execute(world.tables)
+        for _ in range(2):
+            with operations(url) as op:
+                op.add_guard(*places(world), **conditions)
+            assert status(connection, world.spec)["guard"] == "set"
+        for _ in range(2):
+            with operations(url) as op:
+                op.drop_guard(*places(world))
+            assert everything_of_ours(connection) == []
+
+
+def test_orphans_and_nonsense_are_refused(database):
+    url = database("empty")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        connection.execute(PLAIN.tables)
+        connection.execute(PLAIN.insert_orphan)
+    with operations(url) as op, pytest.raises(UsageError, match="names no column"):
+        op.add_guard("invoices", "customers.id")
+    with pytest.raises(Refused, match="is an orphan"), operations(url) as op:
+        op.add_guard("invoices.customer_id", "customers.id")
+
+
+def test_each_is_the_others_way_back():
+    dropped = AddGuard(PLAIN.spec).reverse()
+    assert isinstance(dropped, DropGuard)
+    assert isinstance(dropped.reverse(), AddGuard)
+
+
+def test_offline_it_prints_sql():
+    said = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": said}
+    )
+    with context.begin_transaction(), Operations.context(context) as op:
+        op.add_guard("invoices.customer_id", "customers.id")
+    assert "add constraint" in said.getvalue()
+    assert "foreign key" in said.getvalue()

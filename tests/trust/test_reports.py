@@ -218,7 +218,7 @@ def check(scene, command, isolation, surprise):
 
 @pytest.mark.parametrize(
     ("command", "surprise"),
-    itertools.product(COMMANDS, SURPRISES),
+    list(itertools.product(COMMANDS, SURPRISES)),
 )
 def test_what_is_reported_is_what_happened(scene, command, surprise):
     check(scene, command, "read committed", surprise)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sexton.database import Connection
-from sexton.derived import stem
+from sexton.derived.naming import stem
 from sexton.drafts.keys import Ids, Key, keys, place, tables, written
 from sexton.drafts.models import lacking
 from sexton.printable import printable

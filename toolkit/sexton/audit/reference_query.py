@@ -1,0 +1,260 @@
+"""The query of the catalogs about references, for all of them at once."""
+
+# Runs on any search path: functions, types and casts are qualified, and the operands of
+# every operator have exactly the types of one in pg_catalog.
+FACTS = """
+    with recursive wanted as (
+        select
+            w.place, w.child::pg_catalog.oid as child, w.parent::pg_catalog.oid as parent
+        from rows from (
+            pg_catalog.unnest(%s::pg_catalog.int4[]),
+            pg_catalog.unnest(%s::pg_catalog.int8[]),
+            pg_catalog.unnest(%s::pg_catalog.int8[])
+        ) as w (place, child, parent)
+    ),
+    pair as (
+        select
+            w.place, p.nth, w.child, w.parent,
+            c.attname as name, c.attnum as number, c.atttypid as type,
+            c.attcollation as sorted,
+            k.attname as key_name, k.attnum as key_number, k.atttypid as key_type,
+            k.attcollation as key_sorted
+        from wanted w
+        join rows from (
+            pg_catalog.unnest(%s::pg_catalog.int4[]),
+            pg_catalog.unnest(%s::pg_catalog.int4[]),
+            pg_catalog.unnest(%s::pg_catalog.text[]),
+            pg_catalog.unnest(%s::pg_catalog.text[])
+        ) as p (place, nth, name, key_name) on p.place = w.place
+        join pg_catalog.pg_attribute c
+          on c.attrelid = w.child and c.attname = p.name::pg_catalog.name
+        join pg_catalog.pg_attribute k
+          on k.attrelid = w.parent and k.attname = p.key_name::pg_catalog.name
+    ),
+    base (type, basic) as (
+        select type, type from pair
+        union
+        select key_type, key_type from pair
+        union
+        select b.type, t.typbasetype
+        from base b join pg_catalog.pg_type t on t.oid = b.basic
+        where t.typtype = 'd'::pg_catalog."char"
+    ),
+    class as (
+        select distinct on (b.type) b.type, o.opcfamily as family, s.nspname as schema
+        from base b
+        join pg_catalog.pg_opclass o on o.opcintype = b.basic and o.opcdefault
+        join pg_catalog.pg_am m
+          on m.oid = o.opcmethod and m.amname = 'btree'::pg_catalog.name
+        join pg_catalog.pg_amop a
+          on a.amopfamily = o.opcfamily and a.amopstrategy = 3::pg_catalog.int2
+         and a.amoplefttype = b.basic and a.amoprighttype = b.basic
+        join pg_catalog.pg_operator r on r.oid = a.amopopr
+        join pg_catalog.pg_namespace s on s.oid = r.oprnamespace
+        order by b.type
+    ),
+    leaf as (
+        select w.child as root, t.relid::pg_catalog.oid as oid
+        from (select child from wanted union select parent from wanted) w
+        join pg_catalog.pg_class c on c.oid = w.child
+        cross join lateral pg_catalog.pg_partition_tree(w.child::pg_catalog.regclass) t
+        where c.relkind = 'p'::pg_catalog."char" and t.isleaf
+    ),
+    size as (
+        select
+            w.child as oid,
+            pg_catalog.count(l.oid) as partitions,
+            pg_catalog.sum(
+                case
+                    -- A table never analyzed says -1: 100 bytes a row is a fair guess.
+                    when c.reltuples >= 0::pg_catalog.float4
+                        then c.reltuples::pg_catalog.float8
+                    when c.relkind = any (array['r', 'm', 'p']::pg_catalog."char"[])
+                        then pg_catalog.pg_relation_size(c.oid::pg_catalog.regclass)
+                             ::pg_catalog.float8 / 100::pg_catalog.float8
+                    else 1000000::pg_catalog.float8
+                end
+            ) as rows
+        from (select child from wanted union select parent from wanted) w
+        left join leaf l on l.root = w.child
+        join pg_catalog.pg_class c on c.oid = coalesce(l.oid, w.child)
+        group by w.child
+    ),
+    spread as (
+        select
+            p.place,
+            pg_catalog.jsonb_agg(
+                array[s.n_distinct, s.null_frac] order by p.nth
+            ) as statistics
+        from pair p
+        join pg_catalog.pg_class c on c.oid = p.child
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        join lateral (
+            select s.n_distinct, s.null_frac
+            from pg_catalog.pg_stats s
+            where s.schemaname = n.nspname and s.tablename = c.relname
+              and s.attname = p.name
+            order by s.inherited desc limit 1
+        ) s on true
+        group by p.place
+    )
+    select
+        w.place,
+        children.rows as rows,
+        parents.rows as parents,
+        greatest(children.partitions, 1::pg_catalog.int8) as partitions,
+        spread.statistics,
+        p.pairs,
+        p.comparable,
+        i.name as index,
+        i.places,
+        exists (
+            select from pg_catalog.pg_index u
+            where u.indrelid = w.parent
+              and u.indisunique and u.indisvalid and u.indimmediate
+              and u.indpred is null
+              and u.indnkeyatts = p.many::pg_catalog.int2
+              and (u.indkey::pg_catalog.int2[])[0:p.many - 1]
+                  operator(pg_catalog.<@) p.key_numbers
+        ) as unique,
+        (
+            select k.conname::pg_catalog.text
+            from pg_catalog.pg_constraint k
+            where k.contype = 'f'::pg_catalog."char" and k.convalidated
+              and k.conrelid = w.child and k.confrelid = w.parent
+              and pg_catalog.cardinality(k.conkey) = p.many
+              -- PERIOD compares ranges; its column came with PostgreSQL 18.
+              and coalesce(
+                  pg_catalog.jsonb_extract_path_text(
+                      pg_catalog.to_jsonb(k), 'conperiod'::pg_catalog.text
+                  )::pg_catalog.bool, false
+              ) = false
+              and (
+                  select pg_catalog.bool_and(exists (
+                      select from pair q
+                      where q.place = w.place and q.number = c.number
+                        and q.key_number = c.key_number
+                  ))
+                  from rows from (
+                      pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)
+                  ) as c (number, key_number)
+              )
+              -- Switched off, the key's triggers let anything pass, VALID or not; on a
+              -- partition they are another constraint's.
+              and not exists (
+                  select from pg_catalog.pg_trigger t
+                  join pg_catalog.pg_constraint x on x.oid = t.tgconstraint
+                  where x.contype = 'f'::pg_catalog."char"
+                    and t.tgenabled <> all (array['O', 'A']::pg_catalog."char"[])
+                    and (
+                        x.oid = k.oid
+                        or t.tgrelid in (
+                            select l.oid from leaf l where l.root in (w.child, w.parent)
+                        )
+                    )
+              )
+            order by k.conname limit 1
+        ) as constraint
+    from wanted w
+    join lateral (
+        select
+            pg_catalog.count(*)::pg_catalog.int4 as many,
+            pg_catalog.array_agg(p.number order by p.nth) as numbers,
+            pg_catalog.array_agg(p.key_number) as key_numbers,
+            pg_catalog.bool_and(
+                (p.type = p.key_type or mine.family = class.family)
+                and p.sorted = p.key_sorted
+            ) and (
+                pg_catalog.count(*) = 1::pg_catalog.int8
+                or not pg_catalog.bool_or(class.schema <> 'pg_catalog'::pg_catalog.name)
+            ) as comparable,
+            pg_catalog.jsonb_agg(
+                pg_catalog.jsonb_build_object(
+                    'column', p.name,
+                    'key', p.key_name,
+                    'collation', (
+                        select pg_catalog.format(
+                            '%%I.%%I'::pg_catalog.text, n.nspname, l.collname
+                        )
+                        from pg_catalog.pg_collation l
+                        join pg_catalog.pg_namespace n on n.oid = l.collnamespace
+                        where l.oid = p.key_sorted and p.key_sorted <> p.sorted
+                    ),
+                    'schema', case
+                        when p.type = p.key_type
+                         and class.schema <> 'pg_catalog'::pg_catalog.name
+                        then class.schema
+                    end
+                ) order by p.nth
+            ) as pairs
+        from pair p
+        left join class on class.type = p.key_type
+        left join class mine on mine.type = p.type
+        where p.place = w.place
+    ) p on p.many > 0
+    join size children on children.oid = w.child
+    join size parents on parents.oid = w.parent
+    left join spread on spread.place = w.place
+    left join lateral (
+        select
+            pg_catalog.format('%%I'::pg_catalog.text, ic.relname) as name,
+            array(
+                select q.name::pg_catalog.text
+                from pg_catalog.generate_series(0, p.many - 1) as c (n)
+                join pair q
+                  on q.place = w.place
+                 and q.number = (i.indkey::pg_catalog.int2[])[c.n]
+                order by c.n
+            ) as places
+        from pg_catalog.pg_index i
+        join pg_catalog.pg_class ic on ic.oid = i.indexrelid
+        join pg_catalog.pg_am m
+          on m.oid = ic.relam and m.amname = 'btree'::pg_catalog.name
+        where i.indrelid = w.child
+          and i.indisvalid and i.indisready and i.indislive
+          and i.indnkeyatts >= p.many::pg_catalog.int2
+          and (i.indkey::pg_catalog.int2[])[0:p.many - 1] operator(pg_catalog.<@) p.numbers
+          and (i.indkey::pg_catalog.int2[])[0:p.many - 1] operator(pg_catalog.@>) p.numbers
+          and not exists (
+              select from pg_catalog.generate_series(0, p.many - 1) as c (n)
+              left join pg_catalog.pg_opclass o
+                on o.oid = (i.indclass::pg_catalog.oid[])[c.n] and o.opcdefault
+              left join pair q
+                on q.place = w.place
+               and q.number = (i.indkey::pg_catalog.int2[])[c.n]
+               and q.sorted = (i.indcollation::pg_catalog.oid[])[c.n]
+              where o.oid is null or q.number is null
+                 -- Rows compare as one only where all columns run the same way.
+                 or p.many > 1 and (
+                     (i.indoption::pg_catalog.int2[])[c.n]
+                         <> (i.indoption::pg_catalog.int2[])[0]
+                     or (i.indoption::pg_catalog.int2[])[c.n]
+                         <> all (array[0, 3]::pg_catalog.int2[])
+                 )
+          )
+          and (
+              i.indpred is null
+              or pg_catalog.pg_get_expr(i.indpred, i.indrelid) in (
+                  select pg_catalog.format(
+                      '(%%I IS NOT NULL)'::pg_catalog.text, q.name
+                  )
+                  from pair q where q.place = w.place
+                  union all
+                  select pg_catalog.format(
+                      '(%%s)'::pg_catalog.text,
+                      pg_catalog.string_agg(
+                          pg_catalog.format(
+                              '(%%I IS NOT NULL)'::pg_catalog.text, q.name
+                          ), ' AND '::pg_catalog.text order by q.nth
+                      )
+                  )
+                  from pair q where q.place = w.place
+              )
+          )
+        order by
+            i.indnkeyatts, pg_catalog.pg_relation_size(i.indexrelid::pg_catalog.regclass),
+            ic.relname
+        limit 1
+    ) i on true
+    order by w.place
+"""

@@ -1,0 +1,52 @@
+"""The checks that follow from declarations: ordinary ones, each with its explanation."""
+
+from collections.abc import Iterator
+
+from sexton.check import Check
+from sexton.derived import defaults, keys, references, soft_deletes
+from sexton.derived.naming import reference_name
+from sexton.guard.spec import GuardSpec
+from sexton.reference import Declarations
+
+KEYS = "declared_keys"  # the check of the keys that are asked for
+
+
+def checks(declared: Declarations, package: str) -> dict[str, Check]:
+    """The checks of all entries by name; raises ValueError where two have one name."""
+    made: dict[str, Check] = {}
+    for path, check in _checks(declared, package):
+        if check.name in made:
+            raise ValueError(
+                f"{path}: there is a check {check.name} already: write another `name`"
+            )
+        made[check.name] = check
+    return made
+
+
+def _checks(declared: Declarations, package: str) -> Iterator[tuple[str, Check]]:
+    if asked := keys.check(declared, f"{package}.{KEYS}"):
+        yield "key", asked
+    for n, soft in enumerate(declared.soft_delete):
+        for check in soft_deletes.checks(declared, package, soft):
+            yield f"soft_delete[{n}]", check
+    for n, ref in enumerate(declared.reference):
+        yield f"reference[{n}]", references.check(declared, package, ref)
+    for n, flag in enumerate(declared.default):
+        for check in defaults.checks(declared, package, flag):
+            yield f"default[{n}]", check
+
+
+def guards(declared: Declarations) -> tuple[GuardSpec, ...]:
+    """The guards that are declared: `guard = true` of a reference."""
+    return tuple(
+        GuardSpec(
+            ref.source.table,
+            ref.source.columns,
+            ref.target.table,
+            ref.target.columns,
+            *declared.sides(ref),
+            check=reference_name(ref),
+        )
+        for ref in declared.reference
+        if ref.guard
+    )

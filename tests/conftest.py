@@ -8,6 +8,7 @@ import contextlib
 import gc
 import itertools
 import os
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -114,6 +115,8 @@ def pytest_configure(config: pytest.Config) -> None:
     Each run of pytest shuts the directory that all of them share by default against other
     accounts, and thereby the servers of a run beside it out of their own.
     """
+    # A worker of several ignores Ctrl-C, and so would the commands that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.basetemp is None:
         own = tempfile.TemporaryDirectory(prefix="sexton-tests-")
         directory = Path(_stack.enter_context(own))

@@ -160,7 +160,7 @@ if os.geteuid() == 0:  # who alone may give files away
         ("new", "lone \udc80", "UTF-8"),
         ("esc\x1b[2J/x", "text", r"esc\\x1b\[2J"),
         ("/dev/full", "text", "No space left"),
-        ("/proc/self/fd/99", "text", "Bad file descriptor"),
+        ("/proc/self/fd/9999", "text", "Bad file descriptor"),
     ],
 )
 def test_what_cannot_be_written_is_said_and_leaves_nothing(tmp_path, name, text, says):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sexton.chat.project import PROJECT as EARLIER
 from sexton.check import Severity
 from sexton.errors import WrongSchema
+from sexton.guard.spec import GuardSpec
 from sexton.project import Project
 from sexton.reference import Declarations, Default, Reference, SoftDelete
 
@@ -29,7 +30,6 @@ DECLARED = Declarations(
             name="model_without_provider",
             child="chat_model_configs.ai_provider_id",
             parent="ai_providers.id",
-            guard=True,
             on_orphan="tombstone",
         ),
         # Chats and messages keep their tombstones: that is what these are for.
@@ -66,6 +66,16 @@ DECLARED = Declarations(
 )
 
 
+LIVE_MODELS = GuardSpec(
+    child="chat_model_configs",
+    columns=("ai_provider_id",),
+    parent="ai_providers",
+    parent_columns=("id",),
+    parent_live="not deleted",
+    check="model_without_provider",
+)
+
+
 def _require(connection: "Connection") -> None:
     from sexton.relations import resolve
 
@@ -85,4 +95,6 @@ PROJECT = Project(
     require=_require,
     # They say that they do not fit, in one sentence.
     commands=EARLIER.commands,
+    # Opt-in, as before: `guard add` sets it, and that it is not there is no finding.
+    guards=(LIVE_MODELS,),
 )

@@ -233,7 +233,8 @@ class Server:
             path.mkdir(mode=0o700, exist_ok=True)
         else:
             # In a directory of ours, so that the server's account cannot exchange it.
-            ours = Path(tempfile.mkdtemp(prefix="sexton-"))
+            # TMPDIR may be as long as DIR; /tmp is not.
+            ours = Path(tempfile.mkdtemp(prefix="sexton-", dir=_short_place()))
             ours.chmod(0o711 if self._account else 0o700)
             path = ours / "socket"
             path.mkdir(mode=0o700)
@@ -291,3 +292,9 @@ class Server:
             # For example a checkout below /root, which no other account may enter.
             programs = installation.copied(programs, self.directory / "programs")
         return str(programs / "bin" / name)
+
+
+def _short_place() -> str | None:
+    """Where a socket's path is short enough: the temporary directory, else /tmp."""
+    place = Path(tempfile.gettempdir()) / "sexton-12345678" / "socket" / ".s.PGSQL.5432"
+    return None if len(os.fsencode(place)) <= SOCKET_PATH_LIMIT else "/tmp"

@@ -13,7 +13,13 @@ from sexton.cli.options import CHECKS, FORMAT, URL, show
 @CHECKS
 @FORMAT
 def checks(directories: tuple[Path, ...], style: str) -> None:
-    """List the checks."""
+    """List the checks.
+
+    \b
+    Examples:
+      sexton checks
+      sexton checks --checks ./checks --format json
+    """
     from sexton.audit.own_checks import known_checks
     from sexton.reporters import checks as text
 
@@ -42,6 +48,11 @@ def explain(check: str, directories: tuple[Path, ...], url: str | None, style: s
 
     With --url also how it would look at that database: by which strategy, why that one,
     and which index would help.
+
+    \b
+    Examples:
+      sexton explain default_missing
+      sexton explain default_missing --url postgresql:///chat
     """
     from sexton.audit.own_checks import known_checks
     from sexton.audit.selection import select_checks

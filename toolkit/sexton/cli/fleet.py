@@ -96,6 +96,11 @@ def audit(checks: tuple[str, ...], fail_on: str, **how: Any) -> int:
     """Run the checks on every target; the worst is told first.
 
     Who cannot be reached is incomplete, never clean; then the exit code is 3.
+
+    \b
+    Examples:
+      sexton fleet audit --match region=eu
+      sexton fleet audit 'default_*' --shard 1/4 --format json > part1.json
     """
     return _run("audit", {"checks": checks, "fail_on": fail_on}, **how)
 
@@ -103,7 +108,13 @@ def audit(checks: tuple[str, ...], fail_on: str, **how: Any) -> int:
 @fleet.command()
 @_over_many
 def status(**how: Any) -> int:
-    """Say at which revision every target is, and which have drifted."""
+    """Say at which revision every target is, and which have drifted.
+
+    \b
+    Examples:
+      sexton fleet status
+      sexton fleet status --inventory fleet.toml --format json
+    """
     return _run("status", {}, **how)
 
 
@@ -114,6 +125,11 @@ def upgrade(revision: str, **how: Any) -> int:
     """Upgrade every target, wave by wave; a wave that fails stops the next ones.
 
     Each target has a process of its own. Interrupted, --resume goes on from there.
+
+    \b
+    Examples:
+      sexton fleet upgrade --resume state.jsonl
+      sexton fleet upgrade 0003 --match tier=test -p 8
     """
     return _run("upgrade", {"revision": revision}, **how)
 
@@ -122,7 +138,12 @@ def upgrade(revision: str, **how: Any) -> int:
 @click.argument("parts", nargs=-1, required=True, type=FILE, metavar="REPORT.json...")
 @FORMAT
 def merge(parts: tuple[Path, ...], style: str) -> int:
-    """Join the reports of several shards into one."""
+    """Join the reports of several shards into one.
+
+    \b
+    Examples:
+      sexton fleet merge part1.json part2.json --format json > all.json
+    """
     from sexton.fleet.report import merge
 
     return _show(merge(parts), style)

@@ -23,6 +23,11 @@ def grants(connection: "Connection", kind: str, role: str, style: str) -> None:
     An auditor runs audit, explain and repair without --apply; a repairer also repair,
     undo and the commands that change rows; a deployer upgrade, downgrade, guard and
     adopt. Pipe the text into psql as the tables' owner or a superuser.
+
+    \b
+    Examples:
+      sexton grants auditor --to watch
+      sexton grants deployer --to release | psql chat
     """
     from sexton.errors import UsageError
     from sexton.grants import needed

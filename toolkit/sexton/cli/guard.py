@@ -58,6 +58,11 @@ def add(live: str | None, parent_live: str | None, **arguments: Any) -> int:
 
     Killed anywhere, it goes on from there when it is run again. Refused while live rows
     are orphans. Exit 1 with --plan where there is something to do.
+
+    \b
+    Examples:
+      sexton guard add --plan
+      sexton guard add invoices.customer_id customers.id --live 'not paid'
     """
     conditions = {"live": live, "parent_live": parent_live}
     given = {name: sql for name, sql in conditions.items() if sql is not None}
@@ -70,6 +75,11 @@ def remove(**arguments: Any) -> int:
     """Take the guard away, in milliseconds, and leave nothing behind.
 
     Run it before a migration that drops the parent's table, or a column of the key.
+
+    \b
+    Examples:
+      sexton guard remove
+      sexton guard remove invoices.customer_id
     """
     return _change("remove", conditions={}, **arguments)
 
@@ -82,6 +92,11 @@ def status(connection: "Connection", references: tuple[str, ...], style: str) ->
 
     Those that no project declares are named too. Exit 1 where some parts are there and
     others are not.
+
+    \b
+    Examples:
+      sexton guard status
+      sexton guard status invoices.customer_id
     """
     from sexton.guard import status as guards
     from sexton.guard.selection import select

@@ -112,6 +112,12 @@ def repair(
 
     Without --apply nothing is written to the database. Exit 1 while there is something
     to do or to decide, 5 when a safety limit refuses.
+
+    \b
+    Examples:
+      sexton repair
+      sexton repair 'default_*' --out plan.json
+      sexton repair orphaned_default --apply
     """
     from sexton.audit.selection import select_checks
     from sexton.repair.plan import Options
@@ -242,6 +248,11 @@ def apply(
 
     A plan that was interrupted goes on; one that was made before is not made again. It
     can do no more than the repairs of the checks that it names.
+
+    \b
+    Examples:
+      sexton apply plan.json
+      sexton apply plan.json --yes --actor 'night shift'
     """
     from sexton.repair.apply import apply_plan
     from sexton.repair.planfile import read_plan
@@ -258,7 +269,13 @@ def apply(
 @click.argument("plan", type=PLAN_FILE, metavar="PLAN.json")
 @FORMAT
 def show_plan(plan: Path, style: str) -> int:
-    """Show a saved plan: a summary by check, then its rows. Needs no database."""
+    """Show a saved plan: a summary by check, then its rows. Needs no database.
+
+    \b
+    Examples:
+      sexton show plan.json
+      sexton show plan.json --format json
+    """
     from sexton.repair.planfile import read_plan
 
     _show_plan(read_plan(plan), plan, style)

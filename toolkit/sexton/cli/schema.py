@@ -91,6 +91,11 @@ def status(connection: Any, style: str) -> int:
     """Revision, drift, counts, and the default.
 
     Exit 1 where the schema has drifted from its revision.
+
+    \b
+    Examples:
+      sexton status
+      sexton status --url postgresql:///chat --format json
     """
     from sexton.errors import WrongSchema
     from sexton.project import current
@@ -140,8 +145,10 @@ def upgrade(revision: str, guard: bool, create: bool, **arguments: Any) -> int:
     --plan where there is something to do.
 
     \b
-    sexton upgrade --plan
-    sexton upgrade --terminate-idle-older-than 5min
+    Examples:
+      sexton upgrade --plan
+      sexton upgrade --terminate-idle-older-than 5min
+      sexton upgrade --guard
     """
     return _move("up", revision, guarded=guard, create=create, **arguments)
 
@@ -164,6 +171,11 @@ def downgrade(revision: str, **arguments: Any) -> int:
     0003  the provider key is back, with disabled stubs for providers that are gone
     0002  the index of the default counts tombstones too
     0001  no tombstones: refused while there are any, unless --tombstones disable
+
+    \b
+    Examples:
+      sexton downgrade 0003 --plan
+      sexton downgrade 0001 --tombstones disable
     """
     return _move("down", revision, **arguments)
 
@@ -262,6 +274,11 @@ def adopt(apply: bool, url: str | None, style: str) -> int:
 
     To look needs no right; --apply makes the schema sexton, with one table, and no other
     change. Exit 0 where it is recognised, 4 where not.
+
+    \b
+    Examples:
+      sexton adopt
+      sexton adopt --apply
     """
     from sexton.database import address_of, database
     from sexton.upgrade import adopt

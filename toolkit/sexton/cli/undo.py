@@ -54,6 +54,11 @@ def undo(
     `sexton history` lists the runs. Rows that moved since are left alone and listed; then,
     or where something was never in the journal, the exit code is 1. An undo is a run
     itself, and can be undone.
+
+    \b
+    Examples:
+      sexton undo 7
+      sexton undo 7 --allow-triggers --yes
     """
     from sexton import journal
     from sexton.repair.undo import lost_by, undo_run
@@ -83,7 +88,13 @@ def undo(
 )
 @reading
 def history(connection: "Connection", run: int | None, style: str) -> int:
-    """Show what was done, when and by whom; RUN row by row."""
+    """Show what was done, when and by whom; RUN row by row.
+
+    \b
+    Examples:
+      sexton history
+      sexton history 7 --format json
+    """
     from sexton import journal
     from sexton.database import snapshot
     from sexton.reporters import repairs

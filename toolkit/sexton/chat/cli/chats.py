@@ -19,7 +19,12 @@ def chat() -> None:
 @click.argument("id")
 @reading
 def resolve(connection: "Connection", id: str, style: str) -> None:
-    """Say which model config the next turn of chat ID uses, and why."""
+    """Say which model config the next turn of chat ID uses, and why.
+
+    \b
+    Examples:
+      sexton chat resolve 8f5f2f6e-3f0a-4d43-9a53-0c2d6f1d7a11
+    """
     from sexton.chat import chats
     from sexton.printable import printable
 

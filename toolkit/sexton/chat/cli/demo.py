@@ -20,7 +20,13 @@ from sexton.errors import DONE, FINDINGS, INCOMPLETE, SextonError
     help="Keep the server's directory in DIR, to play with it afterwards.",
 )
 def demo(keep: Path | None) -> None:
-    """Tell the whole story on an embedded PostgreSQL, in seconds."""
+    """Tell the whole story on an embedded PostgreSQL, in seconds.
+
+    \b
+    Examples:
+      sexton demo
+      sexton demo --keep ./playground
+    """
     with contextlib.ExitStack() as stack:
         directory = (keep or Path(stack.enter_context(_scratch())) / "db").absolute()
         if keep and directory.exists() and any(directory.iterdir()):

@@ -43,7 +43,13 @@ def model() -> None:
 @click.option("--all", "deleted", is_flag=True, help="The tombstones too.")
 @reading
 def list_(connection: "Connection", deleted: bool, style: str) -> None:
-    """List the live model configs, in the order of an election."""
+    """List the live model configs, in the order of an election.
+
+    \b
+    Examples:
+      sexton model list
+      sexton model list --all --format json
+    """
     from sexton.chat import models
     from sexton.reporters import text
 
@@ -79,7 +85,12 @@ def create(
     style: str,
     **columns: Any,
 ) -> None:
-    """Create a config for MODEL under PROVIDER, which must exist."""
+    """Create a config for MODEL under PROVIDER, which must exist.
+
+    \b
+    Examples:
+      sexton model create openai gpt-5 --context-limit 400000 --default
+    """
     from sexton.chat import models
 
     given = {column: value for column, value in columns.items() if value is not None}
@@ -126,7 +137,13 @@ def update(
     style: str,
     **columns: Any,
 ) -> None:
-    """Change the config ID: what is given, and nothing else."""
+    """Change the config ID: what is given, and nothing else.
+
+    \b
+    Examples:
+      sexton model update 8f5f2f6e-3f0a-4d43-9a53-0c2d6f1d7a11 --disable
+      sexton model update 8f5f2f6e-3f0a-4d43-9a53-0c2d6f1d7a11 --compression-threshold 80
+    """
     from sexton.chat import election, models
 
     wanted = election.model_id(id)
@@ -150,7 +167,13 @@ def update(
 @DRY_RUN
 @acting
 def delete(connection: "Connection", id: str, heir: str, **options: Any) -> None:
-    """Make the config ID a tombstone; old chats keep it."""
+    """Make the config ID a tombstone; old chats keep it.
+
+    \b
+    Examples:
+      sexton model delete 8f5f2f6e-3f0a-4d43-9a53-0c2d6f1d7a11 --dry-run
+      sexton model delete 8f5f2f6e-3f0a-4d43-9a53-0c2d6f1d7a11 --heir first
+    """
     from sexton.chat import election, text
     from sexton.chat.models import DeleteModel
 
@@ -162,7 +185,12 @@ def delete(connection: "Connection", id: str, heir: str, **options: Any) -> None
 @click.argument("id")
 @acting
 def promote(connection: "Connection", id: str, style: str, **who: Any) -> None:
-    """Make the model config ID the default."""
+    """Make the model config ID the default.
+
+    \b
+    Examples:
+      sexton model promote 8f5f2f6e-3f0a-4d43-9a53-0c2d6f1d7a11
+    """
     from sexton.chat import election, models
 
     wanted = election.model_id(id)
@@ -180,7 +208,12 @@ def promote(connection: "Connection", id: str, style: str, **who: Any) -> None:
 @DRY_RUN
 @acting
 def reassign(connection: "Connection", id: str, target: str, **options: Any) -> None:
-    """Make the overrides and open chats of config ID use another one."""
+    """Make the overrides and open chats of config ID use another one.
+
+    \b
+    Examples:
+      sexton model reassign $OLD --to $NEW --dry-run
+    """
     from sexton.chat import election, text
     from sexton.chat.reassign import Reassign
 

@@ -59,7 +59,12 @@ def provider() -> None:
 @provider.command("list")
 @reading
 def list_(connection: "Connection", style: str) -> None:
-    """List the providers and their models' numbers; never their keys."""
+    """List the providers and their models' numbers; never their keys.
+
+    \b
+    Examples:
+      sexton provider list
+    """
     from sexton.chat import providers
     from sexton.reporters import text
 
@@ -89,7 +94,12 @@ def add(
     recorded: bool,
     **columns: Any,
 ) -> None:
-    """Add provider NAME. Its key comes from a file, standard input or a variable."""
+    """Add provider NAME. Its key comes from a file, standard input or a variable.
+
+    \b
+    Examples:
+      sexton provider add openai --key-env OPENAI_API_KEY
+    """
     from sexton.chat import providers
 
     given = {column: value for column, value in columns.items() if value is not None}
@@ -131,7 +141,12 @@ def update(
     style: str,
     **columns: Any,
 ) -> None:
-    """Change provider NAME (or id): what is given, and nothing else."""
+    """Change provider NAME (or id): what is given, and nothing else.
+
+    \b
+    Examples:
+      sexton provider update openai --key-file openai.key
+    """
     from sexton.chat import providers
 
     changes = {column: value for column, value in columns.items() if value is not None}
@@ -166,7 +181,12 @@ def _switch(
 @DRY_RUN
 @acting
 def disable(connection: "Connection", name: str, heir: str, **options: Any) -> None:
-    """Switch provider NAME off; a default under it moves to the heir."""
+    """Switch provider NAME off; a default under it moves to the heir.
+
+    \b
+    Examples:
+      sexton provider disable openai --dry-run
+    """
     _switch(connection, name, heir, enabled=False, **options)
 
 
@@ -176,7 +196,12 @@ def disable(connection: "Connection", name: str, heir: str, **options: Any) -> N
 @DRY_RUN
 @acting
 def enable(connection: "Connection", name: str, heir: str, **options: Any) -> None:
-    """Switch provider NAME on; if there is no default, one is elected."""
+    """Switch provider NAME on; if there is no default, one is elected.
+
+    \b
+    Examples:
+      sexton provider enable openai
+    """
     _switch(connection, name, heir, enabled=True, **options)
 
 
@@ -205,8 +230,9 @@ def delete(
     for good is said, and asked for on a terminal.
 
     \b
-    sexton provider delete openai --dry-run
-    sexton provider delete openai --heir usable
+    Examples:
+      sexton provider delete openai --dry-run
+      sexton provider delete openai --heir usable
     """
     from sexton.chat import text
     from sexton.chat.deletion import DeleteProvider
@@ -221,9 +247,11 @@ def delete(
 @DRY_RUN
 @acting
 def restore(connection: "Connection", name: str, heir: str, **options: Any) -> None:
-    """Bring back the models of NAME's latest deletion.
+    """Bring back the models of NAME's latest deletion; add it again first.
 
-    The provider must have been added again.
+    \b
+    Examples:
+      sexton provider restore openai --dry-run
     """
     from sexton.chat import text
     from sexton.chat.deletion import RestoreProvider
@@ -248,7 +276,12 @@ def user_key(
     style: str,
     **who: Any,
 ) -> None:
-    """Store USER's own key for provider NAME, or remove it."""
+    """Store USER's own key for provider NAME, or remove it.
+
+    \b
+    Examples:
+      sexton provider user-key openai 1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed --key-env KEY
+    """
     from sexton.chat import keys
 
     key = read_key(key_file, key_env)

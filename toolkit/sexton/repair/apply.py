@@ -133,28 +133,25 @@ def _require_its_own(connection: Connection, job: "_Job", earlier: dict[str, Any
         )
 
 
-# A line of the plan as key, before and after.
+# A line of the plan as key, before and after, each made once: `offset 0` keeps the planner
+# from writing them out anew for each column that is read from them.
 PLANNED = """(
     select
         %(first)s::pg_catalog.int8 - 1::pg_catalog.int8 + a.place as step,
         a.action operator(pg_catalog.->>) 'why'::pg_catalog.text as why,
-        a.action operator(pg_catalog.->) 'key'::pg_catalog.text as key,
-        (
-            select pg_catalog.jsonb_object_agg(
-                e.key, e.value operator(pg_catalog.->) 0::pg_catalog.int4
-            ) from pg_catalog.jsonb_each(
-                a.action operator(pg_catalog.->) 'change'::pg_catalog.text
-            ) e
-        ) as before,
-        (
-            select pg_catalog.jsonb_object_agg(
-                e.key, e.value operator(pg_catalog.->) 1::pg_catalog.int4
-            ) from pg_catalog.jsonb_each(
-                a.action operator(pg_catalog.->) 'change'::pg_catalog.text
-            ) e
-        ) as after
+        a.action operator(pg_catalog.->) 'key'::pg_catalog.text as key, c.before, c.after
     from pg_catalog.jsonb_array_elements(%(actions)s::pg_catalog.jsonb)
         with ordinality as a (action, place)
+    cross join lateral (
+        select
+            pg_catalog.jsonb_object_agg(
+                e.key, e.value operator(pg_catalog.->) 0::pg_catalog.int4) as before,
+            pg_catalog.jsonb_object_agg(
+                e.key, e.value operator(pg_catalog.->) 1::pg_catalog.int4) as after
+        from pg_catalog.jsonb_each(
+            a.action operator(pg_catalog.->) 'change'::pg_catalog.text) e
+    ) c
+    offset 0
 )"""
 
 

@@ -16,18 +16,14 @@ def loads(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = text.decode()
     try:
-        return json.loads(
-            text, parse_float=_exact, parse_int=_whole, parse_constant=_refuse
-        )
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
 
 
 def canonical(value: object) -> str:
     """JSON in the one spelling that digests are made of."""
-    written = json.dumps(
-        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_number
-    )
+    written = _ENCODER.encode(value)
     return _NUMBER.sub(r"\1", written) if "\\u0000" in written else written
 
 
@@ -48,3 +44,10 @@ def _number(value: object) -> str:
     if isinstance(value, decimal.Decimal):
         return f"\0{value:f}\0"
     return str(value)
+
+
+# Made once: a plan has several values for each of its rows.
+_DECODER = json.JSONDecoder(parse_float=_exact, parse_int=_whole, parse_constant=_refuse)
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_number
+)

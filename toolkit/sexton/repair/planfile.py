@@ -28,6 +28,7 @@ from sexton.repair.plan import (
     group,
 )
 
+KINDS = get_args(Kind)
 CHUNK = 1_000  # lines parsed at once
 LINE = 64 << 20  # bytes: no line of a plan is longer, and no plan of another layout
 
@@ -177,15 +178,17 @@ def read_action(found: Any) -> Action:
     """An action out of a document; raises ValueError, TypeError or KeyError."""
     action = Action(**found)
     for text in (action.check, action.table, action.why):
-        _typed(text, str)
-    if action.kind not in get_args(Kind):
+        if not isinstance(text, str):
+            raise TypeError("a value of another type")
+    if action.kind not in KINDS:
         raise ValueError("no kind of change")
     if not action.key or not action.change:
         raise ValueError("an action without a key or a change")
     for value in _typed(action.key, dict).values():
-        _typed(value, str, int, float, bool)
+        if not isinstance(value, str | int | float):
+            raise TypeError("a value of another type")
     for pair in _typed(action.change, dict).values():
-        if len(_typed(pair, list)) != 2:
+        if not isinstance(pair, list) or len(pair) != 2:
             raise ValueError("a column without a before and an after")
     return action
 

@@ -16,6 +16,7 @@ from sexton.errors import Incomplete, UsageError
 from sexton.project import all_checks, current
 from sexton.relations import SAFE_PATH
 from sexton.repair import proposals, safety
+from sexton.repair.exact import canonical
 from sexton.repair.plan import VALIDITY, Action, Kind, Options, Plan, Skip
 from sexton.repair.simulation import Simulation
 from sexton.schema import visible_revision
@@ -217,7 +218,7 @@ def _proposed(
     name = proposals.table_of(check, repair)
     seen = set()
     for row in found:
-        identity = json.dumps(row["key"], sort_keys=True, default=str)
+        identity = canonical(row["key"])
         if identity in seen:
             continue  # two findings, and one row
         seen.add(identity)

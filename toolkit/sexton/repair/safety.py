@@ -95,7 +95,9 @@ def of_tables(
     for (name, kind), changed in columns.items():
         table = tables[name]
         limits += _triggers(connection, table, name, kind, allow)
-        gone = [a for a in actions if (a.table, a.kind) == (name, "delete")]
+        gone: list[Action] = []
+        if kind == "delete":  # else a plan file need not be read again
+            gone = [a for a in actions if (a.table, a.kind) == (name, kind)]
         limits += cascades(connection, table, name, kind, changed, gone, allow)
     return limits
 

@@ -3,8 +3,9 @@
 import psycopg
 import pytest
 
-from sexton.audit import queries
+from sexton.audit import queries, units
 from sexton.audit.auditor import run_checks
+from sexton.audit.facts import read_facts
 from sexton.audit.outcome import Options
 from sexton.check import Check, Reference, Severity
 from sexton.database import rows
@@ -150,3 +151,25 @@ def test_a_sound_small_database_costs_few_statements(connection):
     _, outcomes = run_checks(connection, list(all_checks().values()))
     assert {outcome.status for outcome in outcomes} == {"pass", "skipped"}
     assert len(sent) <= 28, sent
+
+
+def test_a_statement_joins_no_more_tables_than_it_can_plan_at_once(connection):
+    checks = []
+    for number in range(units.JOINED + 2):
+        table = f"child{number}"
+        connection.execute(f"create table {table} (id int primary key, ref uuid)")
+        checks.append(
+            Check(
+                f"tests.{table}",
+                severity=Severity.ERROR,
+                table=table,
+                key=("id",),
+                message="child {id} names {ref}, which does not exist",
+                reference=Reference("ref", "parent", "key"),
+            )
+        )
+    connection.execute("create table parent (key uuid primary key)")
+    facts = read_facts(connection, checks)
+    planned = units.plan(checks, facts, together={check.name for check in checks})
+    assert [len(unit.checks) for unit in planned] == [units.JOINED - 1, 3]
+    assert all(len(unit.tables) <= units.JOINED for unit in planned)

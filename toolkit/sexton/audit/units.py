@@ -4,7 +4,7 @@ Checks that read the same large table from end to end share one scan of it; chec
 small tables share one statement, for there the way to the server is what costs.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sexton.audit.ranges import Cut
 
 LARGE = 1_000  # pages, 8 MB: below that, sharing a scan gains nothing
+JOINED = 32  # tables in one statement: each of its queries is planned with all of them
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def plan(
         else:
             units.append(unit)
     first = [unit for checks in scans.values() for unit in _share(checks, facts)]
-    return first + ([_joined(small, tables)] if small else []) + units
+    return [*first, *_joined(small), *units]
 
 
 def plan_alone(check: Check, facts: Facts, *, recheck: bool) -> Unit:
@@ -124,8 +125,21 @@ def _is_small(unit: Unit, check: Check, facts: Facts) -> bool:
     )
 
 
-def _joined(units: Sequence[Unit], tables: dict[str, str]) -> Unit:
-    """One statement for several checks that have nothing else in common."""
+def _joined(units: Sequence[Unit]) -> Iterator[Unit]:
+    """Statements for several checks each, which have nothing else in common."""
+    part: list[Unit] = []
+    tables: dict[str, str] = {}
+    for unit in units:
+        if part and len(tables | unit.tables) > JOINED:
+            yield _together(part, tables)
+            part, tables = [], {}
+        part.append(unit)
+        tables |= unit.tables
+    if part:
+        yield _together(part, tables)
+
+
+def _together(units: Sequence[Unit], tables: dict[str, str]) -> Unit:
     return Unit(
         tuple(check for unit in units for check in unit.checks),
         tuple(strategy for unit in units for strategy in unit.strategies),

@@ -1,6 +1,7 @@
 """For anybody's env.py: the operations, and the runner.
 
-`import sexton.alembic` registers `op.run_steps`, `op.add_guard` and `op.drop_guard`.
+`import sexton.alembic` registers `op.run_steps`, the guard's two operations, and those of
+`sexton.online.operations`.
 `run_migrations` is the rest of an env.py: it owns the connection, the upgrade lock, one
 transaction a step, waiting and resuming:
 
@@ -24,7 +25,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
-from sexton.database import address_of
+from sexton.database import address_of, rows
 from sexton.ddl import revisions
 from sexton.ddl.execution import At, perform, run
 from sexton.ddl.options import Options
@@ -36,11 +37,19 @@ from sexton.durations import parse
 from sexton.engine import engine
 from sexton.errors import SextonError, UsageError, WrongSchema
 from sexton.guard import operations as guard_operations
-from sexton.relations import resolve, search_path
+from sexton.online import operations as online_operations
+from sexton.relations import quoted, resolve, search_path
 from sexton.schema import VERSION_SCHEMA
 from sexton.schema import revision as recorded
 
-__all__ = ["Record", "RunSteps", "guard_operations", "run_migrations"]
+__all__ = [
+    "Record",
+    "RunSteps",
+    "guard_operations",
+    "include_name",
+    "online_operations",
+    "run_migrations",
+]
 
 HERE = "here"  # where the version table says that the database is
 
@@ -125,7 +134,12 @@ def _at(context: Any, driver: Driver, at: Any) -> At | None:
         found = resolve(driver, [where["table"]]).get(where["table"])
         where["schema"] = found.schema if found else search_path(driver)[-1]
     if at == HERE:
-        return At(context.get_current_heads(), **where)
+        # Alembic itself looks on the search_path, which shows pg_catalog alone by now.
+        here = At((), **where)
+        there = resolve(driver, [f"{here.schema}.{here.table}"])
+        query = f"select version_num from {here.sql}"  # noqa: S608
+        heads = rows(driver, query) if there else []
+        return At(tuple(row["version_num"] for row in heads), **where)
     return At((at,) if isinstance(at, str) else tuple(at or ()), **where)
 
 
@@ -140,9 +154,10 @@ def _print(operations: Operations, step: Step) -> None:
             send(*step.sql)
         return
     if step.tables and step.lock:
+        tables = [".".join(map(quoted, name.split(".", 1))) for name in step.tables]
         send(
             f"set local lock_timeout = '{round(Options().max_stall * 1000)}ms'",
-            f"lock table {', '.join(step.tables)} in {step.lock} mode",
+            f"lock table {', '.join(tables)} in {step.lock} mode",
         )
     send(*step.sql)
 
@@ -194,6 +209,10 @@ def _filter(theirs: Any) -> Any:
         return theirs is None or bool(theirs(name, kind, parents))
 
     return include
+
+
+# For an env.py that does not call `run_migrations`: an argument of context.configure.
+include_name = _filter(None)
 
 
 def _connect_and_run(context: Any, configured: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Alembic's operations as steps that nobody waits for; `sexton.alembic` registers them."""

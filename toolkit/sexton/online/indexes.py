@@ -1,0 +1,130 @@
+"""Steps for indexes, built and dropped CONCURRENTLY."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.dialects import postgresql
+
+from sexton.ddl.session import Driver
+from sexton.ddl.steps import Step
+from sexton.errors import UsageError
+from sexton.online.places import Table, array, columns_of, partitioned, said
+from sexton.relations import literal, quoted
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index to be: columns by name, or expressions as SQLAlchemy's `text`."""
+
+    name: str
+    table: Table
+    columns: tuple[Any, ...]
+    unique: bool = False
+    where: Any = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError where it has no columns."""
+        if not self.columns:
+            raise UsageError(f"the index {self.name} has no columns")
+
+
+def create_index(driver: Driver | None, index: Index) -> list[Step]:
+    """The steps that build an index; an INVALID one, half built, is dropped first."""
+    table = index.table.found(driver)
+    named = _named(index.name, table)
+    plain = [column if isinstance(column, str) else None for column in index.columns]
+    asked = "is not null" if index.where is not None else "is null"
+    keys = f"(i.indkey::int2[])[0:{len(index.columns) - 1}]"
+    right = f"""
+        i.indrelid = {table.oid} and i.indisunique = {str(index.unique).lower()}
+        and i.indnkeyatts = {len(index.columns)} and i.indnatts = i.indnkeyatts
+        and i.indpred {asked} and {columns_of("i.indrelid", keys)} = {array(plain)}
+    """
+    columns = ", ".join(
+        quoted(column) if isinstance(column, str) else f"({expression(column)})"
+        for column in index.columns
+    )
+    build = f"create {'unique ' * index.unique}index concurrently {quoted(index.name)} "
+    build += f"on {table.sql} ({columns})"
+    if index.where is not None:
+        build += f" where {expression(index.where)}"
+    common: dict[str, Any] = {
+        "lock": "share update exclusive",
+        "tables": (table.step_name,),
+        "outside_transaction": True,
+    }
+    return [
+        Step(
+            f"drop what is half built of the index {index.name}",
+            done=f"select not exists ({named} and {right} and not i.indisvalid)",
+            sql=(f"drop index concurrently if exists {_whole(index.name, table)}",),
+            **common,
+        ),
+        Step(
+            f"build the index {index.name} on {table.name}",
+            done=f"select exists ({named} and {right} and i.indisvalid)",
+            refuse=(
+                (
+                    partitioned(table),
+                    said(f"{table.name} is partitioned: index its partitions, one by one"),
+                ),
+                (
+                    f"{named} and not ({right})",
+                    said(f"there is another index {index.name}"),
+                ),
+            ),
+            scans=(table.step_name,),
+            sql=(build,),
+            **common,
+        ),
+    ]
+
+
+def drop_index(driver: Driver | None, name: str, table: Table) -> list[Step]:
+    """The step that drops an index of a table."""
+    table = table.found(driver)
+    mine = f"{_named(name, table)} and i.indrelid = {table.oid}"
+    return [
+        Step(
+            f"drop the index {name}",
+            lock="share update exclusive",
+            tables=(table.step_name,),
+            outside_transaction=True,
+            done=f"select not exists ({mine})",
+            refuse=(
+                (
+                    partitioned(table),
+                    said(f"{table.name} is partitioned: its index needs a lock to go"),
+                ),
+                (
+                    f"{mine} and exists (select from pg_constraint k "
+                    "where k.conindid = i.indexrelid and k.conrelid = i.indrelid)",
+                    said(f"{name} belongs to a constraint: op.drop_constraint_online"),
+                ),
+            ),
+            sql=(f"drop index concurrently {_whole(name, table)}",),
+        )
+    ]
+
+
+def expression(given: Any) -> str:
+    """SQL from a text or an expression of SQLAlchemy's."""
+    if isinstance(given, str):
+        return given
+    dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
+    words = {"literal_binds": True, "include_table": False}
+    return str(given.compile(dialect=dialect, compile_kwargs=words))
+
+
+def _whole(name: str, table: Table) -> str:
+    return f"{quoted(table.schema)}.{quoted(name)}" if table.schema else quoted(name)
+
+
+def _named(name: str, table: Table) -> str:
+    # An index lies in the schema of its table.
+    return f"""
+        select from pg_index i
+        join pg_class c on c.oid = i.indexrelid
+        where c.relname = {literal(name)}
+          and c.relnamespace = (select relnamespace from pg_class where oid = {table.oid})
+    """  # noqa: S608

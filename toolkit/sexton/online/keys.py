@@ -1,0 +1,270 @@
+"""Steps for constraints: drop one, or make a foreign key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sexton.database import rows
+from sexton.ddl.session import Driver
+from sexton.ddl.steps import Step
+from sexton.errors import UsageError
+from sexton.online.places import Table, array, columns_of, names, partitioned, said
+from sexton.relations import literal, quoted
+
+ACTIONS = {
+    "NO ACTION": "a",
+    "RESTRICT": "r",
+    "CASCADE": "c",
+    "SET NULL": "n",
+    "SET DEFAULT": "d",
+}
+ORPHANS = ("refuse", "null", "delete")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A foreign key to be: `source(local_cols)` to `referent(remote_cols)`."""
+
+    name: str
+    source: Table
+    referent: Table
+    local_cols: tuple[str, ...]
+    remote_cols: tuple[str, ...]
+    ondelete: str = "NO ACTION"
+    onupdate: str = "NO ACTION"
+    deferrable: bool = False
+    initially: str = "IMMEDIATE"
+    orphans: str = "refuse"
+
+    def __post_init__(self) -> None:
+        """Raise UsageError where it says what no key can be."""
+        if self.orphans not in ORPHANS:
+            raise UsageError(
+                f"orphans cannot be {self.orphans!r}", hint=f"one of {', '.join(ORPHANS)}"
+            )
+        for action in (self.ondelete, self.onupdate):
+            if action not in ACTIONS:
+                raise UsageError(
+                    f"a foreign key cannot {action!r}", hint=f"one of {', '.join(ACTIONS)}"
+                )
+        if self.initially not in ("IMMEDIATE", "DEFERRED"):
+            raise UsageError(f"initially cannot be {self.initially!r}")
+        if not self.local_cols or len(self.local_cols) != len(self.remote_cols):
+            raise UsageError(f"{self.name}: as many local as remote columns, at least one")
+
+
+def drop_constraint(driver: Driver | None, name: str, table: Table) -> list[Step]:
+    """The step that drops a constraint; a foreign key's parent is locked first."""
+    table = table.found(driver)
+    mine = f"k.conrelid = {table.oid} and k.conname = {literal(name)}"
+    inherited = f"select from pg_constraint k where {mine} and k.coninhcount > 0"
+    return [
+        Step(
+            f"drop the constraint {name} of {table.name}",
+            lock="access exclusive",
+            tables=tuple(dict.fromkeys([*_parents(driver, name, table), table.step_name])),
+            done=f"select not exists (select from pg_constraint k where {mine})",  # noqa: S608
+            refuse=((inherited, said(f"{name} is inherited: drop it at the parent")),),
+            sql=(f"alter table {table.sql} drop constraint {quoted(name)}",),
+        )
+    ]
+
+
+def _parents(driver: Driver | None, name: str, table: Table) -> list[str]:
+    if driver is None:
+        return []
+    found = rows(
+        driver,
+        """
+        select n.nspname::pg_catalog.text as schema, p.relname::pg_catalog.text as name
+        from pg_catalog.pg_constraint k
+        join pg_catalog.pg_class c on c.oid = k.conrelid
+        join pg_catalog.pg_namespace s on s.oid = c.relnamespace
+        join pg_catalog.pg_class p on p.oid = k.confrelid
+        join pg_catalog.pg_namespace n on n.oid = p.relnamespace
+        where k.conname::pg_catalog.text = %s
+          and c.relname::pg_catalog.text = %s and s.nspname::pg_catalog.text = %s
+        """,
+        name,
+        table.name,
+        table.schema,
+    )
+    return [Table(**row).step_name for row in found]
+
+
+def create_key(driver: Driver | None, key: Key) -> list[Step]:
+    """The steps that make a foreign key: NOT VALID, what becomes of orphans, VALIDATE."""
+    child, parent = key.source.found(driver), key.referent.found(driver)
+    tables = tuple(dict.fromkeys([parent.step_name, child.step_name]))
+    there = _there(key, child, parent)
+    valid = f"exists ({there} and k.convalidated)"
+    orphans = _orphans(key, child.rows, parent.rows)
+    look = Step(
+        f"look for orphans of {key.name}",
+        done=f"select {valid}",
+        refuse=(
+            (
+                f"select from {orphans} limit 1",
+                said(f"rows of {child.name} refer to no row of {parent.name}"),
+            ),
+        ),
+        scans=tables,
+        hint="repair them, or say what becomes of them: orphans='null' or 'delete'",
+    )
+    other = f"""
+        select from pg_constraint k
+        where k.conrelid = {child.oid} and k.conname = {literal(key.name)}
+          and not exists ({there})
+    """
+    add = Step(
+        f"add the foreign key {key.name} to {child.name}, not valid yet",
+        lock="share row exclusive",
+        tables=tables,
+        done=f"select exists ({there})",
+        refuse=(
+            (other, said(f"{child.name} has another constraint {key.name}")),
+            (
+                partitioned(child, below=180000),
+                said(f"{child.name} is partitioned: a key NOT VALID needs PostgreSQL 18"),
+            ),
+        ),
+        sql=(_sql(key, child, parent),),
+    )
+    validate = Step(
+        f"validate the foreign key {key.name}",
+        lock="share update exclusive",
+        tables=tables,
+        outside_transaction=True,
+        scans=tables,
+        done=f"select {valid}",
+        sql=(f"alter table {child.sql} validate constraint {quoted(key.name)}",),
+    )
+    if key.orphans == "refuse":
+        return [look, add, validate]
+    return [add, _clear(key, child, parent, orphans, valid), validate]
+
+
+def _clear(key: Key, child: Table, parent: Table, orphans: str, valid: str) -> Step:
+    verb = f"delete from {child.sql} as c"  # noqa: S608
+    if key.orphans == "null":
+        columns = ", ".join(f"{quoted(column)} = null" for column in key.local_cols)
+        verb = f"update {child.sql} as c set {columns}"  # noqa: S608
+    tables = tuple(dict.fromkeys([parent.step_name, child.step_name]))
+    refuse = [
+        (
+            _differing(local, remote, child, parent),
+            said(f"{local} and {remote} differ in type: mind the orphans yourself"),
+        )
+        for local, remote in zip(key.local_cols, key.remote_cols, strict=True)
+    ]
+    return Step(
+        f"{key.orphans} the orphans of {key.name}",
+        lock="row exclusive",
+        tables=tables,
+        outside_transaction=True,
+        scans=tables,
+        done=f"""
+            select case when {valid} then true
+                        else not exists (select from {orphans}) end
+        """,  # noqa: S608
+        refuse=tuple(refuse),
+        sql=(f"{verb} where {_orphan(key, parent.sql)}",),
+        irreversible=f"what the orphans of {key.name} held is gone",
+        hint="orphans='refuse', after repairing them",
+    )
+
+
+def _orphan(key: Key, parent: str) -> str:
+    pairs = zip(key.local_cols, key.remote_cols, strict=True)
+    same = " and ".join(
+        f"p.{quoted(remote)} operator(pg_catalog.=) c.{quoted(local)}"
+        for local, remote in pairs
+    )
+    given = " and ".join(f"c.{quoted(column)} is not null" for column in key.local_cols)
+    return f"{given} and not exists (select from {parent} as p where {same})"
+
+
+def _orphans(key: Key, child: str, parent: str) -> str:
+    return f"{child} as c where {_orphan(key, parent)}"
+
+
+def _differing(local: str, remote: str, child: Table, parent: Table) -> str:
+    # The key compares by the parent's index, which may not be pg_catalog's `=`: rows are
+    # taken for orphans only where both are known to be the same.
+    return f"""
+        select
+        from pg_attribute f, pg_attribute p
+        join pg_type t on t.oid = p.atttypid
+        where f.attrelid = {child.oid} and f.attname = {literal(local)}
+          and p.attrelid = {parent.oid} and p.attname = {literal(remote)}
+          and not (
+              f.atttypid = p.atttypid and f.attcollation = p.attcollation
+              and (t.typnamespace = 'pg_catalog'::regnamespace or t.typtype = 'e')
+              or f.atttypid in (20, 21, 23) and p.atttypid in (20, 21, 23)
+              or f.atttypid in (25, 1043) and p.atttypid in (25, 1043)
+                 and f.attcollation = p.attcollation
+          )
+    """  # noqa: S608
+
+
+def _there(key: Key, child: Table, parent: Table) -> str:
+    deferred = key.initially == "DEFERRED"
+    return f"""
+        select from pg_constraint k
+        where k.conrelid = {child.oid} and k.confrelid = {parent.oid}
+          and k.contype = 'f' and k.conname = {literal(key.name)}
+          and {columns_of("k.conrelid", "k.conkey")} = {array(key.local_cols)}
+          and {columns_of("k.confrelid", "k.confkey")} = {array(key.remote_cols)}
+          and k.confdeltype = '{ACTIONS[key.ondelete]}'
+          and k.confupdtype = '{ACTIONS[key.onupdate]}'
+          and k.condeferrable = {str(key.deferrable or deferred).lower()}
+          and k.condeferred = {str(deferred).lower()}
+          and k.confmatchtype = 's'
+          and coalesce(to_jsonb(k) ->> 'conenforced', 'true') = 'true'
+    """
+
+
+def _sql(key: Key, child: Table, parent: Table) -> str:
+    said = f"alter table {child.sql} add constraint {quoted(key.name)} "
+    said += f"foreign key ({names(key.local_cols)}) "
+    said += f"references {parent.sql} ({names(key.remote_cols)})"
+    for event, action in (("delete", key.ondelete), ("update", key.onupdate)):
+        if action != "NO ACTION":
+            said += f" on {event} {action.lower()}"
+    if key.deferrable or key.initially == "DEFERRED":
+        said += f" deferrable initially {key.initially.lower()}"
+    return said + " not valid"
+
+
+def upper(action: str | None) -> str:
+    """An action as it is compared: upper case, one space; NO ACTION for none."""
+    return " ".join((action or "no action").upper().split())
+
+
+def key_of(
+    name: str,
+    tables: tuple[Table, Table],
+    columns: tuple[Sequence[str], Sequence[str]],
+    **options: object,
+) -> Key:
+    """A key from the arguments of an operation; raises UsageError."""
+    known = {"ondelete", "onupdate", "deferrable", "initially", "orphans"}
+    if unknown := sorted(options.keys() - known):
+        raise UsageError(
+            f"a foreign key online has no {unknown[0]!r}", hint=", ".join(sorted(known))
+        )
+    local, remote = columns
+    return Key(
+        name,
+        *tables,
+        tuple(local),
+        tuple(remote),
+        ondelete=upper(_text(options.get("ondelete"))),
+        onupdate=upper(_text(options.get("onupdate"))),
+        deferrable=bool(options.get("deferrable")),
+        initially=upper(_text(options.get("initially")) or "immediate"),
+        orphans=_text(options.get("orphans")) or "refuse",
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

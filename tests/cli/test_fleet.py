@@ -57,6 +57,15 @@ def test_one_report_over_many_databases(fleet, database, tmp_path):
     assert text.splitlines()[0].startswith("UNREACHABLE")
 
 
+def test_a_malformed_address_is_one_unreachable_target(fleet, database, tmp_path):
+    urls = {"bad": "postgresql;//bob:pa55word@h/d", "good": database()}
+    result = fleet("status", "--inventory", inventory(tmp_path, urls), "--format", "json")
+    assert result.code == 3
+    assert "pa55word" not in result.stdout + result.stderr
+    told = {r["target"]: r["status"] for r in documented(result)["targets"]}
+    assert told == {"bad": "unreachable", "good": "clean"}
+
+
 def test_an_upgrade_goes_by_waves_and_resumes(fleet, database, tmp_path):
     from sexton.database import connect
     from sexton.schema import revision

@@ -142,6 +142,13 @@ def administrator() -> Iterator[psycopg.Connection]:
         yield connection
 
 
+# Tests count runs, and see the journal made: their database comes without one.
+WITHOUT_JOURNAL = """
+    drop table sexton.changes, sexton.runs;
+    drop function sexton.stamp_run, sexton.stamp_change, sexton.keep_run;
+"""
+
+
 @pytest.fixture(scope="session")
 def template(administrator) -> Iterator[Callable[[str], str]]:
     """Make, once, a database at a revision, `empty` or `upstream`, to clone from."""
@@ -158,6 +165,7 @@ def template(administrator) -> Iterator[Callable[[str], str]]:
             elif revision != "empty":
                 with contextlib.closing(connect(url, name="tests")) as connection:
                     upgrade(connection, url, revision)
+                    connection.execute(WITHOUT_JOURNAL)
             made[revision] = name
         return made[revision]
 

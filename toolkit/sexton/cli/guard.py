@@ -122,9 +122,11 @@ def _change(
     from sexton.database import database
     from sexton.errors import UsageError
     from sexton.guard import change
+    from sexton.guard.definition import Guard
     from sexton.guard.selection import select
     from sexton.guard.status import status
     from sexton.reporters import guard as reporter
+    from sexton.schema_journal import recorded
 
     if plan and sql:
         raise UsageError("--plan and --sql do not go together")
@@ -137,7 +139,19 @@ def _change(
         if sql:
             return _sql(connection, verb, specs, options, style)
         work = change.add if verb == "add" else change.remove
-        made = [step for spec in specs for step in work(connection, spec, options)]
+        made: list[str] = []
+        before = status(connection, *specs)
+
+        def changed() -> dict[str, Any]:
+            if status(connection, *specs) == before:
+                return {}
+            return {"references": list(references), **conditions, "steps": made}
+
+        of = [one.spec if isinstance(one, Guard) else one for one in specs]
+        tables = [table for spec in of for table in (spec.child, spec.parent)]
+        with recorded(connection, f"guard {verb}", tables, changed, options.say):
+            for spec in specs:
+                made += work(connection, spec, options)
         document = {**status(connection, *specs), "made": made}
     show(style, document, lambda: reporter.made(document))
     return DONE

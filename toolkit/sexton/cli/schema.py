@@ -1,6 +1,5 @@
 """`sexton status`, `upgrade`, `downgrade` and `adopt`."""
 
-import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -180,16 +179,6 @@ def downgrade(revision: str, **arguments: Any) -> int:
     return _move("down", revision, **arguments)
 
 
-def _make_journal(connection: Any) -> None:
-    """Make it while a role is here that may create: who changes rows later need not."""
-    from sexton import journal
-    from sexton.errors import SextonError
-
-    # Where it cannot be made, whoever first writes it is told why.
-    with contextlib.suppress(SextonError), connection.transaction():
-        journal.require_journal(connection)
-
-
 def _move(
     way: str,
     revision: str,
@@ -232,8 +221,6 @@ def _move(
         before = schema.revision(connection)
         done = run.walk(connection, address, route, options)
         after = schema.revision(connection)
-        if way == "up" and done:
-            _make_journal(connection)
     verb = "applied" if way == "up" else "reverted"
     document = {"from": before, "to": after, verb: done}
 
@@ -291,6 +278,5 @@ def adopt(apply: bool, url: str | None, style: str) -> int:
         document = adopt.adopt(connection)
         if apply and document["recognised"]:
             document = adopt.stamp(connection, document)
-            _make_journal(connection)
     show(style, document, lambda: adopt.text(document))
     return DONE if document["recognised"] else NO_CONNECTION

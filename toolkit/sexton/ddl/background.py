@@ -31,19 +31,35 @@ PROGRESS = """
     from pg_catalog.pg_stat_progress_create_index where pid = %s
 """
 WAITS = """
-    select b.pid, null::pg_catalog.text as gid, a.usename::pg_catalog.text as "user",
+    select nullif(b.pid, 0) as pid, p.gid,
+           coalesce(a.usename, p.owner)::pg_catalog.text as "user",
            a.application_name as application, a.state, a.backend_type as backend,
-           a.xact_start as since,
+           coalesce(a.xact_start, p.prepared) as since,
            coalesce(pg_catalog.date_part(
-               'epoch'::text, pg_catalog.clock_timestamp() - a.xact_start
+               'epoch'::text,
+               pg_catalog.clock_timestamp() - coalesce(a.xact_start, p.prepared)
            ), 0::pg_catalog.float8) as age,
            pg_catalog.date_part(
                'epoch'::text, pg_catalog.clock_timestamp() - a.state_change
            ) as idle,
            a.query
-    from pg_catalog.unnest(pg_catalog.pg_blocking_pids(%s)) as b (pid)
+    from pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) as b (pid)
     left join pg_catalog.pg_stat_activity a on a.pid = b.pid
-    order by age desc, b.pid
+    -- The process id of a prepared transaction is 0.
+    left join pg_catalog.pg_prepared_xacts p
+      on b.pid = 0
+     and p.transaction in (
+         select t.transactionid
+         from pg_catalog.pg_locks w
+         join pg_catalog.pg_locks h
+           on h.pid is null and h.granted and h.locktype = w.locktype
+          and (h.relation = w.relation or h.transactionid = w.transactionid)
+         join pg_catalog.pg_locks t
+           on t.pid is null and t.virtualtransaction = h.virtualtransaction
+         where w.pid = %(pid)s::pg_catalog.int4 and not w.granted
+           and t.locktype = 'transactionid'
+     )
+    order by age desc, pid
 """
 
 
@@ -135,7 +151,7 @@ def _first_words(statement: str) -> str:
 
 
 def _waits(driver: Driver, pid: int) -> list[Holder]:
-    found = driver.cursor(row_factory=dict_row).execute(WAITS, (pid,)).fetchall()
+    found = driver.cursor(row_factory=dict_row).execute(WAITS, {"pid": pid}).fetchall()
     return [Holder(**row, modes=("what it waits for",)) for row in found]
 
 

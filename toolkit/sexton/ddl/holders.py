@@ -78,6 +78,8 @@ def summary(holder: dict[str, Any]) -> str:
     """One line about a holder's document."""
     if holder["prepared"] is not None:
         who = f"prepared transaction {holder['prepared']!r} of {holder['user']}"
+    elif holder["pid"] is None:
+        who = "a prepared transaction"
     else:
         who = f"pid {holder['pid']}, {holder['user'] or 'a user we may not see'}"
         who += f" ({holder['application']})" if holder["application"] else ""

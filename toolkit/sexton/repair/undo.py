@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sexton import journal
+from sexton import journal, schema_journal
 from sexton.check import Check
 from sexton.database import Connection, rows, settings
 from sexton.errors import Refused
@@ -42,6 +42,10 @@ def undo_run(
         earlier = _begun(connection, run)
         if earlier is None:
             _require_whole(connection, undone)
+        if back := schema_journal.way_back(undone):
+            raise Refused(
+                f"run {run} changed the schema and no row: no undo takes it back", hint=back
+            )
         if not undone["rows"]:
             raise Refused(f"run {run} changed no row", hint="sexton history")
         touchable = trust.touchable_tables(known)

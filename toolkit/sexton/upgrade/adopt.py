@@ -18,9 +18,9 @@ from sexton.ddl.revisions import Fact, tables
 from sexton.ddl.session import own_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Refused
-from sexton.journal import require_journal
 from sexton.project import current
 from sexton.relations import literal, resolve
+from sexton.schema_journal import recorded
 from sexton.upgrade.drift import drift, held
 from sexton.upgrade.place import ADOPTED
 from sexton.upgrade.route import known
@@ -130,9 +130,11 @@ def stamp(connection: Connection, document: dict[str, Any]) -> dict[str, Any]:
     schema `sexton` is a stranger's, and WrongServer without the right to make it.
     """
     require_direct(connection)
+    made: dict[str, Any] = {}
     with (
         own_session(connection),
         upgrade_lock(connection, Options(deadline=10)),
+        recorded(connection, "adopt", tables(known()), lambda: made),
         connection.transaction(),
     ):
         now = adopt(connection)
@@ -140,6 +142,7 @@ def stamp(connection: Connection, document: dict[str, Any]) -> dict[str, Any]:
             raise Refused("the schema is not what it was a moment ago: look again")
         if now["recorded"] is None:
             _record(connection, now["revision"])
+            made["to"] = now["revision"]
     return document | {"recorded": document["revision"]}
 
 
@@ -163,8 +166,6 @@ def _record(connection: Connection, revision: str) -> None:
         (revision,),
     )
     execute(f"comment on table {name} is {literal(ADOPTED + revision)}")
-    # Whoever repairs later may have no right to make it.
-    require_journal(connection, owners)
 
 
 def text(document: dict[str, Any]) -> str:

@@ -16,11 +16,13 @@ from sexton.alembic import Record
 from sexton.database import Connection, connect
 from sexton.ddl import execution
 from sexton.ddl.options import Options
+from sexton.ddl.revisions import tables
 from sexton.ddl.session import settle
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.engine import engine
 from sexton.errors import Busy, Incomplete, Refused, SextonError, WrongServer
 from sexton.project import current
+from sexton.schema_journal import recorded
 from sexton.server_errors import to_sexton_error
 from sexton.upgrade.drift import verify
 from sexton.upgrade.place import require_place
@@ -103,8 +105,24 @@ def downgrade(
 
 
 def walk(connection: Connection, address: str, route: Route, options: Options) -> list[str]:
-    """Make a route's moves, verify, and return their names."""
-    done: list[str] = []
+    """Make a route's moves, verify, and return their names; the journal has the run."""
+    before, done = schema.revision(connection), list[str]()
+    kind = "upgrade" if route.direction == "up" else "downgrade"
+
+    def changed() -> dict[str, Any]:
+        after = schema.revision(connection)
+        options = {"from": before, "to": after, "moves": done}
+        return options if done or after != before else {}
+
+    ours = tables(known())
+    with recorded(connection, kind, ours, changed, options.say):
+        _walk(connection, address, route, options, done)
+    return done
+
+
+def _walk(
+    connection: Connection, address: str, route: Route, options: Options, done: list[str]
+) -> None:
     try:
         if route.moves:
             require_clear(connection, route, options)
@@ -118,7 +136,6 @@ def walk(connection: Connection, address: str, route: Route, options: Options) -
     except (SextonError, CommandError, psycopg.Error, exc.DBAPIError) as error:
         raise _say_where(_translate(error), connection, done) from None
     verify(connection)
-    return done
 
 
 def _stretches(route: Route) -> list[list[Move]]:

@@ -1,0 +1,86 @@
+"""Changes of the schema in the journal: what was done, and the command that takes it back.
+
+Such a run has no rows. It is written after its steps, each of which committed by itself;
+where the journal may not be written, the change has happened all the same, and that is
+said.
+"""
+
+import contextlib
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import psycopg
+
+from sexton import journal
+from sexton.database import Connection, settings
+from sexton.errors import SextonError
+from sexton.relations import SAFE_PATH, resolve
+
+Options = dict[str, Any]
+BACK = {
+    "upgrade": ("downgrade", "from"),
+    "downgrade": ("upgrade", "from"),
+    "guard add": ("guard remove", "references"),
+    "guard remove": ("guard add", "references"),
+}
+
+
+@contextlib.contextmanager
+def recorded(
+    connection: Connection,
+    kind: str,
+    tables: Iterable[str],
+    changed: Callable[[], Options],
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[None]:
+    """Write a run of `kind` after the block, also where it was broken off.
+
+    `tables` are those whose owners may have made the journal. `changed` says, after the
+    block, the run's options; none where nothing was changed. `say` is given the sentence
+    of why the journal does not have it. Raises nothing itself.
+    """
+    whole = False
+    try:
+        yield
+        whole = True
+    finally:
+        try:
+            if not connection.closed and (options := changed()):
+                _write(connection, kind, tables, options, whole)
+        except (SextonError, psycopg.Error) as error:
+            if whole:
+                said = str(error).splitlines()[0]
+                say(f"done, but not in the journal: {said}")
+
+
+def _write(
+    connection: Connection, kind: str, tables: Iterable[str], options: Options, whole: bool
+) -> None:
+    owners = {table.owner for table in resolve(connection, sorted(set(tables))).values()}
+    with connection.transaction():
+        connection.execute("set transaction isolation level read committed")
+        with settings(connection, {"search_path": SAFE_PATH}):
+            journal.begin_run(
+                connection, kind, options=options, finished=whole, owners=owners
+            )
+
+
+def way_back(run: Mapping[str, Any]) -> str | None:
+    """The command that takes such a run back; None for a run of rows.
+
+    The journal's words go into it only as names that a shell leaves alone.
+    """
+    if run["kind"] == "adopt":
+        return f"sexton history {run['run']}"
+    if run["kind"] not in BACK:
+        return None
+    command, option = BACK[run["kind"]]
+    said = run["options"].get(option, [])
+    words = said if isinstance(said, list) else [said]
+    if run["kind"] == "upgrade" and said is None:
+        words = ["base"]
+    if not all(re.fullmatch(r"\w[\w.(), ]*", str(word)) for word in words):
+        return f"sexton history {run['run']}"
+    return shlex.join(["sexton", *command.split(), *map(str, words)])

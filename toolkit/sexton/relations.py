@@ -9,8 +9,9 @@ is resolved by the caller's own path, once; statements then run on a path that h
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import LiteralString
 
-from sexton.database import Connection, rows
+from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
 
 # What our own statements see: pg_temp last, or a temporary table would come first.
@@ -48,18 +49,24 @@ def literal(text: str) -> str:
 
 def search_path(connection: Connection) -> list[str]:
     """The schemas in which the caller's names are looked up, in order."""
-    # On a path of ours, the caller's is the one that was noted when we connected.
-    noted: list[str] | None = getattr(connection, "sexton_path", None)
-    [found] = rows(
-        connection,
-        """
-        select pg_catalog.current_setting('search_path') as setting,
-            pg_catalog.current_schemas(true)::pg_catalog.text[] as path
-        """,
-    )
-    if noted is not None and str(found["setting"]).startswith("pg_catalog,"):
-        return noted
-    return list(found["path"])
+    return list(scalar(connection, f"select {PATH}", _noted(connection)))
+
+
+# On a path of ours, the caller's is the one that was noted when we connected.
+PATH: LiteralString = """
+    case
+        when pg_catalog.starts_with(
+            pg_catalog.current_setting('search_path'), 'pg_catalog,'::pg_catalog.text
+        ) then coalesce(
+            %s::pg_catalog.text[], pg_catalog.current_schemas(true)::pg_catalog.text[]
+        )
+        else pg_catalog.current_schemas(true)::pg_catalog.text[]
+    end
+"""
+
+
+def _noted(connection: Connection) -> list[str] | None:
+    return getattr(connection, "sexton_path", None)
 
 
 def resolve(connection: Connection, names: Iterable[str]) -> dict[str, Relation]:
@@ -72,7 +79,7 @@ def resolve(connection: Connection, names: Iterable[str]) -> dict[str, Relation]
     found: dict[str, list[Relation]] = {}
     for row in rows(
         connection,
-        """
+        f"""
         select
             w.name as wanted, c.oid::pg_catalog.int8 as oid,
             n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as name,
@@ -83,7 +90,7 @@ def resolve(connection: Connection, names: Iterable[str]) -> dict[str, Relation]
           on c.relname::pg_catalog.text
              = pg_catalog.regexp_replace(w.name, '^[^.]*[.]'::text, ''::text)
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        left join pg_catalog.unnest(%s::pg_catalog.text[])
+        left join pg_catalog.unnest({PATH})
             with ordinality as p (schema, place)
           on p.schema = n.nspname::pg_catalog.text
         where c.relkind::pg_catalog.text = any (array['r', 'p', 'v', 'm', 'f'])
@@ -94,9 +101,9 @@ def resolve(connection: Connection, names: Iterable[str]) -> dict[str, Relation]
                 else p.place is not null
           end
         order by w.name, p.place
-        """,
+        """,  # noqa: S608 - no value
         wanted,
-        search_path(connection),
+        _noted(connection),
     ):
         found.setdefault(row.pop("wanted"), []).append(Relation(**row))
     for name, candidates in found.items():

@@ -103,7 +103,7 @@ class Stage:
         self.pair = [gated(url), gated(url)]
         self.serial_outcomes = {}
         with self.observer.transaction():
-            from sexton.journal import TABLES
+            from sexton.journal.tables import TABLES
 
             self.observer.execute(TABLES)
 

@@ -17,6 +17,7 @@ import psycopg
 
 from sexton.database import Connection, connect, snapshot
 from sexton.embedded import Server
+from sexton.journal import list_runs
 from sexton.project import all_checks
 from sexton.repair.apply import apply_plan
 from sexton.repair.plan import Options, Plan
@@ -61,7 +62,7 @@ def main() -> None:
                     plans.append(_timed(_save_plan, connection, path))
                     with _watched(connection) as statements:
                         ours.append(_timed(_apply, connection, path))
-                        undos.append(_timed(undo_run, connection, 1))
+                        undos.append(_timed(_undo, connection))
                     longest.append(max(statements))
     _say("sexton repair --out (plan and save)", plans)
     _say("sexton apply (journal, guards, proof)", ours, goal="at least 30,000 rows/s")
@@ -120,6 +121,11 @@ def _apply(connection: Connection, path: Path) -> None:
     made = apply_plan(connection, read_plan(path))
     if made.rows != ORPHANS:
         raise AssertionError(f"{made.rows} rows changed, not {ORPHANS}")
+
+
+def _undo(connection: Connection) -> None:
+    newest = list_runs(connection)[0]["run"]  # the first is the upgrade's
+    undo_run(connection, newest)
 
 
 def _one_by_one(connection: Connection) -> None:

@@ -225,7 +225,8 @@ def kill_at_random(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    moment = chance.uniform(0.0, scene.took[arguments[0], size] * 1.1)
+    # Beyond its usual end too: a busy machine is slower than when it was measured.
+    moment = chance.uniform(0.0, scene.took[arguments[0], size] * 1.5)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(moment)
     if victim == "server":

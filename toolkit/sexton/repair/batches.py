@@ -139,8 +139,7 @@ def _transact(
 
     inside = _inside(connection)
     try:
-        with _read_committed(connection):
-            return transact(connection, settled)
+        return transact(connection, settled)
     except psycopg.Error as error:
         if isinstance(error, BUSY_STATES):
             who = "" if inside else holders(connection, job.oids)
@@ -171,30 +170,6 @@ def _kept(job: Job[Any], run: int | None, done: int) -> str:
 
 def _inside(connection: Connection) -> bool:
     return connection.info.transaction_status == TransactionStatus.INTRANS
-
-
-@contextlib.contextmanager
-def _read_committed(connection: Connection) -> Iterator[None]:
-    """What is waited for must be seen: no snapshot may be older than a lock."""
-    if _inside(connection):
-        level = scalar(
-            connection, "select pg_catalog.current_setting('transaction_isolation')"
-        )
-        if level != "read committed":
-            raise Refused(
-                f"the transaction is {level}, and would not see what others commit while "
-                "it waits for them",
-                hint="begin it with isolation level read committed",
-            )
-        yield
-        return
-    before = connection.isolation_level
-    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.isolation_level = before
 
 
 def _require_ordinary(connection: Connection) -> None:

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any
 
-from sexton.chat.settings import ADVISOR, UUID, ZERO
+from sexton.chat.settings import ADVISOR, USABILITY, UUID, ZERO
 from sexton.check import Check, Rewrite, Severity
 
 ID = re.compile(r'("model_config_id"\s*:\s*)("[^"\\\\]*"|[^\s,}]+)')
@@ -62,11 +62,7 @@ check = Check(
     table="site_configs",
     key=("key",),
     message="setting {key} {problem}",
-    reads={
-        "site_configs": ("key", "value"),
-        "chat_model_configs": ("id", "provider", "enabled", "deleted"),
-        "chat_providers": ("provider", "enabled"),
-    },
+    reads={"site_configs": ("key", "value"), **USABILITY},
     parent="chat_model_configs",
     # Every id in the text, with the state of its config: what is meant, `judge` decides.
     find=f"""

@@ -9,7 +9,7 @@ The repair clears the setting, which means the default; the journal keeps what i
 model or provider that is merely disabled may be enabled again, so a person must decide.
 """
 
-from sexton.chat.settings import SITE, TITLE, judged
+from sexton.chat.settings import SITE, TITLE, USABILITY, judged
 from sexton.check import Check, Severity, Update
 
 check = Check(
@@ -18,11 +18,7 @@ check = Check(
     table="site_configs",
     key=("key",),
     message="setting {key} {problem}",
-    reads={
-        "site_configs": ("key", "value"),
-        "chat_model_configs": ("id", "provider", "enabled", "deleted"),
-        "chat_providers": ("provider", "enabled"),
-    },
+    reads={"site_configs": ("key", "value"), **USABILITY},
     parent="chat_model_configs",
     find=f"""
         select s.key, s.problem from ({judged(SITE)}) s

@@ -8,7 +8,7 @@ keeps what it was. A model or provider that is merely disabled may be enabled ag
 person must decide.
 """
 
-from sexton.chat.settings import PERSONAL, judged
+from sexton.chat.settings import PERSONAL, USABILITY, judged
 from sexton.check import Check, Severity, Update
 
 check = Check(
@@ -17,11 +17,7 @@ check = Check(
     table="user_configs",
     key=("user_id", "key"),
     message="setting {key} of user {user_id} {problem}",
-    reads={
-        "user_configs": ("user_id", "key", "value"),
-        "chat_model_configs": ("id", "provider", "enabled", "deleted"),
-        "chat_providers": ("provider", "enabled"),
-    },
+    reads={"user_configs": ("user_id", "key", "value"), **USABILITY},
     parent="chat_model_configs",
     find=f"""
         select s.user_id, s.key, s.problem from ({judged(PERSONAL)}) s

@@ -6,7 +6,7 @@ product then takes it as unset: titles are written by the default, and nothing f
 The repair clears the setting, which is what happens anyway; the journal keeps what it was.
 """
 
-from sexton.chat.settings import SITE, TITLE, judged
+from sexton.chat.settings import SITE, TITLE, USABILITY, judged
 from sexton.check import Check, Severity, Update
 
 check = Check(
@@ -15,11 +15,7 @@ check = Check(
     table="site_configs",
     key=("key",),
     message="setting {key} {problem}",
-    reads={
-        "site_configs": ("key", "value"),
-        "chat_model_configs": ("id", "provider", "enabled", "deleted"),
-        "chat_providers": ("provider", "enabled"),
-    },
+    reads={"site_configs": ("key", "value"), **USABILITY},
     parent="chat_model_configs",
     find=f"""
         select s.key, s.problem from ({judged(SITE)}) s

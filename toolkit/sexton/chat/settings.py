@@ -53,6 +53,12 @@ ADVISORS: LiteralString = f"""
     where s.key::text = '{ADVISOR}'::text
 """
 
+# What tells whether a config can be used: what `judged` reads besides the settings.
+USABILITY = {
+    "chat_model_configs": ("id", "provider", "enabled", "deleted"),
+    "chat_providers": ("provider", "enabled"),
+}
+
 
 def judged(settings: LiteralString) -> LiteralString:
     """Those of the settings whose config cannot be used: with `problem`, and `gone`.
@@ -101,10 +107,6 @@ def _queries(tx: Transaction) -> list[tuple[str, str]]:
         )
         if tx.has(table, "key", "value")
     ]
-
-
-def _from(tx: Transaction, table: str) -> str:
-    return f"from {tx.sql(table)} s"
 
 
 def overrides_query(tx: Transaction) -> str:

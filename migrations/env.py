@@ -3,7 +3,7 @@
 from alembic import context
 
 from sexton.alembic import run_migrations
+from sexton.catalog.schema import VERSION_SCHEMA
 from sexton.chat.tables import metadata
-from sexton.schema import VERSION_SCHEMA
 
 run_migrations(context, metadata, version_table_schema=VERSION_SCHEMA)

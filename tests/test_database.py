@@ -15,7 +15,7 @@ from sexton.database import (
     transact,
 )
 from sexton.errors import Busy, ConnectionFailed, Refused, WrongSchema
-from sexton.redaction import redact
+from sexton.text.redaction import redact
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from sexton.chat.deletion import DeleteProvider
 from sexton.chat.operation import preview, run
 from sexton.chat.tables import chat_model_configs, metadata
-from sexton.engine import engine
+from sexton.ddl.engine import engine
 from tests.support.tools import add_chat, add_model, add_provider
 
 

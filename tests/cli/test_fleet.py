@@ -67,8 +67,8 @@ def test_a_malformed_address_is_one_unreachable_target(fleet, database, tmp_path
 
 
 def test_an_upgrade_goes_by_waves_and_resumes(fleet, database, tmp_path):
+    from sexton.catalog.schema import revision
     from sexton.database import connect
-    from sexton.schema import revision
 
     urls = {"canary": database("0001"), "a": database("0001"), "b": database("0002")}
     more = '[[wave]]\nname = "canary"\nmatch = "name=canary"\n[[wave]]\nname = "all"\n'

@@ -4,11 +4,10 @@ import contextlib
 
 import pytest
 
-from sexton.database import connect
+from sexton.database import UPGRADE, connect
 from sexton.ddl.options import Options
 from sexton.ddl.upgrade_lock import lock_key, upgrade_lock
 from sexton.errors import Busy
-from sexton.locks import UPGRADE
 
 
 def test_a_stranger_who_holds_the_key_is_named_and_how_to_end_it(connection, url):

@@ -9,7 +9,7 @@ from alembic.operations import Operations
 
 import sexton.alembic  # noqa: F401 - registers them
 from sexton.database import connect
-from sexton.engine import engine
+from sexton.ddl.engine import engine
 from sexton.errors import Refused, UsageError
 from sexton.guard.operations import AddGuard, DropGuard
 from sexton.guard.status import status

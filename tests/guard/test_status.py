@@ -3,7 +3,7 @@
 import pytest
 from alembic import command
 
-from sexton.engine import engine
+from sexton.ddl.engine import engine
 from sexton.upgrade.run import config
 from tests.support import guards as guard
 from tests.support.guards import DAMAGE, everything_of_ours, tombstone

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sexton import schema
+from sexton.catalog import schema
 from sexton.chat.deletion import DeleteProvider
 from sexton.chat.operation import run
 from sexton.database import Connection, connect, scalar

@@ -12,7 +12,7 @@ from pytest_alembic import tests as built_in
 from pytest_alembic.config import Config
 from pytest_alembic.runner import runner
 
-from sexton.engine import engine
+from sexton.ddl.engine import engine
 from sexton.upgrade.run import config, revisions
 
 
@@ -32,7 +32,7 @@ def test_what_pytest_alembic_asks_of_revisions_holds(alembic, name):
 
 # What squawk may say of a revision, and why it may stand.
 EXCUSED = {
-    # The runner sets both for every step, with SET LOCAL (migrations/locks.py).
+    # The runner sets both for every step, with SET LOCAL (sexton.ddl.waiting).
     "require-lock-timeout": {"0001", "0002", "0003", "0004"},
     "require-statement-timeout": {"0001", "0002", "0003", "0004"},
     # A step is asked for its result before it is sent, and is all or nothing.

@@ -10,7 +10,7 @@ from alembic.operations import Operations
 
 import sexton.alembic
 from sexton.database import connect, rows, scalar
-from sexton.engine import engine
+from sexton.ddl.engine import engine
 from sexton.errors import Refused, UsageError, WrongSchema
 from sexton.online.indexes import Index
 from sexton.online.keys import key_of

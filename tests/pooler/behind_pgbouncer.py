@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sexton import schema
+from sexton.catalog import schema
 from sexton.cli import run
 from sexton.database import connect
 from sexton.embedded import Server

@@ -8,9 +8,8 @@ import threading
 import pytest
 
 from sexton import journal
-from sexton.database import rows, scalar
+from sexton.database import REPAIR, rows, scalar
 from sexton.errors import Busy, NotFound, Refused, RepairIncomplete, UsageError
-from sexton.locks import REPAIR
 from sexton.project import all_checks
 from sexton.repair import batches
 from sexton.repair.apply import apply_plan

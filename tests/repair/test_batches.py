@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from sexton import journal
+from sexton.database import REPAIR
 from sexton.errors import Busy
-from sexton.locks import REPAIR
 from sexton.repair import batches
 from sexton.repair.apply import apply_plan
 from sexton.repair.undo import undo_run

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from sexton import schema
+from sexton.catalog import schema
 from sexton.database import connect
 from sexton.upgrade.adopt import adopt
 from sexton.upgrade.drift import drift

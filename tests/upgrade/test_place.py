@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sexton import schema
+from sexton.catalog import schema
 from sexton.chat.releases import newer
 from sexton.database import connect, rows, scalar
 from sexton.errors import Refused

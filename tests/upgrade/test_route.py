@@ -6,7 +6,7 @@ import threading
 import psycopg
 import pytest
 
-from sexton import schema
+from sexton.catalog import schema
 from sexton.database import connect, rows, scalar
 from sexton.ddl.options import Options
 from sexton.errors import Busy, Incomplete, Refused, SchemaDrift

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sexton import schema
+from sexton.catalog import schema
 from sexton.chat import schema as chat_schema
 from sexton.chat.deletion import DeleteProvider
 from sexton.chat.operation import run

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from psycopg import errors
 
+from sexton.catalog.schema import revision
 from sexton.database import connect
-from sexton.schema import revision
 from sexton.upgrade.route import find_route
 from sexton.upgrade.run import Options, downgrade, upgrade
 from sexton.upgrade.script import script

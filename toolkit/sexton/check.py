@@ -26,7 +26,7 @@ __all__ = [
     "Update",
 ]
 
-from sexton.identifiers import identifier
+from sexton.catalog.identifiers import identifier
 
 
 class Severity(enum.StrEnum):

@@ -20,15 +20,18 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
 from sexton.errors import ConnectionFailed, Refused
-from sexton.printable import printable
-from sexton.redaction import redact
 from sexton.server_errors import BUSY_STATES, to_connection_error, to_sexton_error
+from sexton.text.printable import printable
+from sexton.text.redaction import redact
 
 Connection = psycopg.Connection[DictRow]
 Result = TypeVar("Result")
 
 EMBEDDED = "embedded:"
 CONNECT_SECONDS = 10  # a dead host must not hold a cron job for minutes
+# Advisory locks: "sexton" as a number, twice. A project has its own beside them.
+UPGRADE = 0x736578746F6E02  # whoever changes the schema
+REPAIR = 0x736578746F6E03  # whoever makes a plan's changes, or takes a run back
 LOCK_TIMEOUT = "2s"  # of one attempt: who queues for a lock makes others queue behind
 ATTEMPTS = 5  # of a transaction that lost: together some ten seconds of patience
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from sexton.errors import UsageError
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 LINKS = 40  # as many symbolic links as Linux follows
 

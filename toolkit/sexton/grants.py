@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sexton.catalog.relations import SAFE_PATH, Relation, quoted, search_path
+from sexton.catalog.schema import VERSION_SCHEMA, VERSION_TABLE
+from sexton.catalog.tables import Table, read_tables
 from sexton.check import Check
 from sexton.database import Connection, rows, scalar, settings
-from sexton.printable import printable
 from sexton.project import Project
-from sexton.relations import SAFE_PATH, Relation, quoted, search_path
-from sexton.schema import VERSION_SCHEMA, VERSION_TABLE
-from sexton.tables import Table, read_tables
+from sexton.text.printable import printable
 
 AUDITOR, DEPLOYER, REPAIRER = "auditor", "deployer", "repairer"
 KINDS = (AUDITOR, DEPLOYER, REPAIRER)

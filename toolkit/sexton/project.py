@@ -187,7 +187,7 @@ def _speaks(file: Path) -> bool:
 
 def load(file: Path) -> Project:
     """The project that a file declares; raises UsageError, naming what is wrong."""
-    from sexton import project_file
+    from sexton.declarations import project_file
 
     return project_file.load(file)
 

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from sexton.catalog.identifiers import identifier
 from sexton.check import Severity
-from sexton.identifiers import identifier
 
 _NAME = r'(?:"(?:[^"]|"")+"|[^".(),\s](?:[^".(),]*[^".(),\s])?)'
 _TABLE = re.compile(rf"\s*(?:({_NAME})\s*\.\s*)?({_NAME})\s*")

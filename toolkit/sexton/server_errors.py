@@ -19,8 +19,8 @@ from sexton.errors import (
     WrongSchema,
     WrongServer,
 )
-from sexton.printable import printable
-from sexton.redaction import redact
+from sexton.text.printable import printable
+from sexton.text.redaction import redact
 
 BUSY_STATES = (
     errors.LockNotAvailable,

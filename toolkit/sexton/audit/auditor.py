@@ -26,12 +26,12 @@ from sexton.audit.night import Night
 from sexton.audit.outcome import SAMPLE, Options, Outcome, Run
 from sexton.audit.ranges import Cut
 from sexton.audit.units import plan
+from sexton.catalog.relations import SAFE_PATH
+from sexton.catalog.schema import visible_revision
 from sexton.check import Check
 from sexton.database import Connection, scalar, settings, snapshot
 from sexton.errors import ConnectionFailed
 from sexton.project import current
-from sexton.relations import SAFE_PATH
-from sexton.schema import visible_revision
 
 SNAPSHOT = "select pg_catalog.pg_current_snapshot()::pg_catalog.text"
 

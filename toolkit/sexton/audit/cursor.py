@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sexton import durations
 from sexton.audit.ranges import Cut
 from sexton.errors import Refused, UsageError
 from sexton.files import replace_file
+from sexton.text import durations
 
 SCHEMA_VERSION = 1
 KEPT = 10_000  # findings of a check that the file holds

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sexton.audit import reference_facts
+from sexton.catalog.relations import REGCLASS, SAFE_PATH, Relation, quoted, resolve
 from sexton.check import Check
 from sexton.database import Connection, rows, settings
-from sexton.relations import REGCLASS, SAFE_PATH, Relation, quoted, resolve
 
 TABLES = """
     with wanted as (

@@ -8,9 +8,9 @@ import psycopg
 from psycopg import errors
 
 from sexton.audit.outcome import STATEMENT_TIMEOUT, Options
+from sexton.catalog.relations import SAFE_PATH
 from sexton.database import Connection, rows, set_local
 from sexton.errors import Unexpected
-from sexton.relations import SAFE_PATH
 from sexton.server_errors import to_sexton_error
 
 LOCK_TIMEOUT = "1s"  # an audit must not queue behind an incident, either

@@ -16,10 +16,10 @@ from psycopg.rows import dict_row
 from sexton.audit import references
 from sexton.audit.facts import Facts
 from sexton.audit.units import Unit, plan_alone
+from sexton.catalog.identifiers import identifier
+from sexton.catalog.relations import literal, quoted
 from sexton.check import Check
 from sexton.database import Connection, scalar
-from sexton.identifiers import identifier
-from sexton.relations import literal, quoted
 
 Known = Mapping[str, Collection[str]]  # check -> identities that the baseline accepts
 

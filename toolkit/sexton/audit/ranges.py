@@ -13,8 +13,8 @@ from typing import Any
 
 from sexton.audit.facts import Facts, Table
 from sexton.audit.units import Unit
+from sexton.catalog.relations import Relation, literal, quoted
 from sexton.database import Connection, rows, scalar
-from sexton.relations import Relation, literal, quoted
 
 LARGE_SCAN = 65_536  # pages, 512 MB: what is smaller is one statement
 FIRST, SMALLEST = 8_192, 64  # pages of a piece, before its time is known, and at least

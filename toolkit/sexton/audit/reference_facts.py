@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sexton.audit.reference_query import FACTS
+from sexton.catalog.relations import Relation, quoted, resolve
 from sexton.check import Reference
 from sexton.database import Connection, rows
 from sexton.guard.status import guarding
-from sexton.relations import Relation, quoted, resolve
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sexton.audit.reference_facts import Facts, Pair, facts
+from sexton.catalog.identifiers import dotted, identifier
 from sexton.check import Check, Reference
-from sexton.identifiers import dotted, identifier
 
 __all__ = ["QUERIES", "Choice", "Facts", "Strategy", "choose", "facts", "query"]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from sexton.audit import references
 from sexton.audit.facts import Facts, read_facts
+from sexton.catalog.identifiers import identifier
+from sexton.catalog.relations import bind
 from sexton.check import Check, Reference
 from sexton.database import Connection
-from sexton.identifiers import identifier
-from sexton.relations import bind
 
 if TYPE_CHECKING:
     from sexton.audit.ranges import Cut

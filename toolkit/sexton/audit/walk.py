@@ -15,9 +15,9 @@ from sexton.audit.limits import Limits
 from sexton.audit.queries import BadCheck, Found
 from sexton.audit.ranges import Cut, Piece, piece_of
 from sexton.audit.units import Unit
+from sexton.catalog.identifiers import identifier
 from sexton.check import Check
 from sexton.database import Connection, rows
-from sexton.identifiers import identifier
 
 Fetch = Callable[[Connection, Unit], tuple[dict[str, Found], dict[str, str]]]
 

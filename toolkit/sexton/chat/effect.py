@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sexton.cascades import DOES, count_reached
+from sexton.catalog.cascades import DOES, count_reached
 from sexton.chat.election import Standing, summary
 from sexton.chat.schema import MODELS, PROVIDERS, USER_KEYS
 from sexton.chat.transaction import Row, Transaction

@@ -5,7 +5,7 @@ configs; the same order here means that neither ever waits for the other in a ci
 """
 
 from sexton.database import Connection, rows, scalar
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 # Any constant will do, as long as nobody else uses it: "sexton" as a number, twice.
 ELECTION = 0x736578746F6E01  # whoever may move the default

@@ -7,10 +7,10 @@ v2.34 on there is no `chat_providers`: model configs name `ai_providers` by id.
 
 from collections.abc import Sequence
 
+from sexton.catalog.relations import resolve
+from sexton.catalog.schema import columns
 from sexton.chat.schema import MODELS
 from sexton.database import Connection
-from sexton.relations import resolve
-from sexton.schema import columns
 
 KEY_GOES = "0004"
 AI_PROVIDERS, BY_ID = "ai_providers", "ai_provider_id"

@@ -8,13 +8,13 @@ from psycopg import DataError
 from psycopg.rows import dict_row
 from psycopg.types.datetime import TimestamptzLoader
 
-from sexton.cascades import KEYS, Key, key_of
+from sexton.catalog.cascades import KEYS, Key, key_of
+from sexton.catalog.relations import quoted, resolve
+from sexton.catalog.schema import columns
+from sexton.catalog.tables import COLUMNS, VALUE_SETTINGS, Table, assemble
 from sexton.database import Connection, rows
 from sexton.errors import Refused, WrongSchema
-from sexton.printable import printable
-from sexton.relations import quoted, resolve
-from sexton.schema import columns
-from sexton.tables import COLUMNS, VALUE_SETTINGS, Table, assemble
+from sexton.text.printable import printable
 
 MODELS = "chat_model_configs"
 PROVIDERS = "chat_providers"

@@ -7,8 +7,8 @@ from sexton.chat.effect import Effect
 from sexton.chat.election import name
 from sexton.chat.reassign import Reassignment
 from sexton.chat.usage import References
-from sexton.printable import printable
 from sexton.reporters.text import count
+from sexton.text.printable import printable
 
 Row = dict[str, Any]
 

@@ -77,7 +77,7 @@ LIVE_MODELS = GuardSpec(
 
 
 def _require(connection: "Connection") -> None:
-    from sexton.relations import resolve
+    from sexton.catalog.relations import resolve
 
     for table in ("ai_providers", "chat_model_configs"):
         if table not in resolve(connection, [table]):

@@ -13,7 +13,7 @@ from sexton.chat.locks import lock_election
 from sexton.chat.schema import MODELS, PROVIDERS, Product, fetch, read_product
 from sexton.database import Connection, require_transaction, snapshot
 from sexton.errors import Incomplete, Refused
-from sexton.recorder import Recorder
+from sexton.journal.recorder import Recorder
 
 Row = dict[str, Any]
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from sexton.chat.transaction import Row, Transaction
 from sexton.errors import Refused
-from sexton.redaction import redact
+from sexton.text.redaction import redact
 
 PROVIDERS = (
     *("anthropic", "azure", "bedrock", "google", "openai", "openai-compat"),

@@ -31,9 +31,9 @@ from sexton.cli import (
 from sexton.cli.options import configured
 from sexton.cli.streams import Stream, guarded, open_missing, terminable
 from sexton.errors import INCOMPLETE, USAGE, SextonError, Unexpected, UsageError
-from sexton.printable import printable
 from sexton.project import afresh, current
-from sexton.redaction import redact
+from sexton.text.printable import printable
+from sexton.text.redaction import redact
 
 EPILOG = """
 \b

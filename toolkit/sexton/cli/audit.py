@@ -13,8 +13,8 @@ import click
 from sexton.cli import completion
 from sexton.cli.audit_options import with_options
 from sexton.errors import DONE, INCOMPLETE, SextonError, UsageError
-from sexton.printable import printable
 from sexton.reporters import formats
+from sexton.text.printable import printable
 
 if TYPE_CHECKING:
     from sexton.audit.baseline import Baseline
@@ -81,8 +81,8 @@ def _notify(report: "Report", how: dict[str, Any]) -> None:
         return
     import json
 
-    from sexton import notify
     from sexton.reporters import json as documents
+    from sexton.reporters import notify
 
     document = json.loads(documents.render(report.document()))
     past: Path | None = how["since_file"]
@@ -94,7 +94,7 @@ def _notify(report: "Report", how: dict[str, Any]) -> None:
 def _consistent(how: dict[str, Any]) -> None:
     """Refuse options that contradict each other."""
     if how["notify"]:
-        from sexton.notify import require_endpoint
+        from sexton.reporters.notify import require_endpoint
 
         require_endpoint(how["notify"])
     target, known = how["target"], how["baseline_file"]

@@ -168,12 +168,12 @@ def _run(
     state: Path | None,
     style: str,
 ) -> int:
-    from sexton import durations
     from sexton.fleet import executors, run
     from sexton.fleet import inventory as inventories
     from sexton.fleet import state as states
     from sexton.fleet.report import FleetReport, now
     from sexton.fleet.work import Wanted, perform
+    from sexton.text import durations
 
     found = inventories.load(inventory)
     targets = inventories.chosen(found.target, match, shard)

@@ -41,7 +41,7 @@ def grants(connection: "Connection", kind: str, role: str, style: str) -> None:
 
 def script(found: "Grants") -> str:
     """The statements for psql; everything else is a comment."""
-    from sexton.printable import printable
+    from sexton.text.printable import printable
 
     head = f"{found.kind} {found.role} on the database {found.database}"
     lines = [f"-- {printable(head)}"]

@@ -125,8 +125,8 @@ def _change(
     from sexton.guard.definition import Guard
     from sexton.guard.selection import select
     from sexton.guard.status import status
+    from sexton.journal.schema_changes import recorded
     from sexton.reporters import guard as reporter
-    from sexton.schema_journal import recorded
 
     if plan and sql:
         raise UsageError("--plan and --sql do not go together")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sexton import durations
+from sexton.text import durations
 
 Command = Callable[..., Any]
 

@@ -189,7 +189,7 @@ def _confirm(plan: "Plan", known: "Mapping[str, Check]", yes: bool) -> None:
 
 def ask(losses: Iterable[str], yes: bool) -> None:
     """Say what will be lost; on a terminal, ask whether to go on."""
-    from sexton.printable import printable
+    from sexton.text.printable import printable
 
     said = [printable(loss) for loss in losses]
     for loss in said:

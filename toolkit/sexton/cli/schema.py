@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     """Read a time of more than nothing, as 500ms, 2s, 10min or 1h."""
-    from sexton.durations import GRAMMAR, parse
+    from sexton.text.durations import GRAMMAR, parse
 
     if value is None:
         return None
@@ -96,10 +96,10 @@ def status(connection: Any, style: str) -> int:
       sexton status
       sexton status --url postgresql:///chat --format json
     """
+    from sexton.catalog.schema import visible_revision
     from sexton.errors import WrongSchema
     from sexton.project import current
     from sexton.reporters import text
-    from sexton.schema import visible_revision
     from sexton.upgrade.drift import drift
     from sexton.upgrade.route import known
 
@@ -192,7 +192,7 @@ def _move(
     guarded: bool = False,
     create: bool = False,
 ) -> int:
-    from sexton import schema
+    from sexton.catalog import schema
     from sexton.database import address_of, database
     from sexton.errors import UsageError, WrongSchema
     from sexton.project import current

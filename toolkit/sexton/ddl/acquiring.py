@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from psycopg import errors
 from psycopg.rows import tuple_row
 
+from sexton.catalog.relations import Relation
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import AUTOVACUUM_LOCK
-from sexton.relations import Relation
 
 SHIELD_OVER_DEADLOCK_TIMEOUT = 2.0  # autovacuum yields to the deadlock check, no sooner
 STATEMENT = 5.0  # for each statement under the lock

@@ -19,8 +19,8 @@ from psycopg.rows import dict_row
 from sexton.ddl.holders import Holder, advice, terminate_idle
 from sexton.ddl.options import TELL_EVERY, Options
 from sexton.ddl.session import Driver, settle
-from sexton.durations import duration
 from sexton.errors import Busy
+from sexton.text.durations import duration
 
 LOOK_EVERY = 0.2
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from sexton.catalog.relations import SAFE_PATH, quoted, resolve
 from sexton.ddl import background
 from sexton.ddl.acquiring import NOT_ACQUIRED, acquire
 from sexton.ddl.holders import LockSampler
@@ -17,7 +18,6 @@ from sexton.ddl.session import Driver, own_session, path_of
 from sexton.ddl.steps import AUTOVACUUM_LOCK, Step
 from sexton.ddl.waiting import LockWait
 from sexton.errors import Busy, Refused
-from sexton.relations import SAFE_PATH, quoted, resolve
 
 Block = Callable[[], AbstractContextManager[Any]]
 

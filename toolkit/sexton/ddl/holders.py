@@ -9,12 +9,12 @@ from typing import Any
 from psycopg import errors
 from psycopg.rows import dict_row
 
+from sexton.catalog.relations import literal, quoted, resolve
 from sexton.ddl.options import Options
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import AUTOVACUUM_LOCK, CONFLICTS
-from sexton.durations import duration
-from sexton.printable import printable
-from sexton.relations import literal, quoted, resolve
+from sexton.text.durations import duration
+from sexton.text.printable import printable
 
 SHORTEST = 0.05  # of a lock's timeout: below it, the planner's own short locks get in
 HIDDEN = "what it does is hidden from this role"

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from psycopg.rows import dict_row
 
+from sexton.catalog.relations import quoted
 from sexton.ddl.session import Driver
 from sexton.errors import Refused, WrongServer
-from sexton.printable import printable
-from sexton.relations import quoted
+from sexton.text.printable import printable
 
 STATE = """
     select

@@ -9,12 +9,12 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from sexton.catalog.relations import Relation, bind, expose, named, quoted, resolve
 from sexton.ddl.options import Options
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import Refused, WrongServer
-from sexton.printable import printable
-from sexton.relations import Relation, bind, expose, named, quoted, resolve
+from sexton.text.printable import printable
 
 Overlay = Mapping[str, str]  # what a table will hold by then: a query in its place
 

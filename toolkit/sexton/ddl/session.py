@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from sexton.relations import SAFE_PATH, Relation, quoted, search_path
+from sexton.catalog.relations import SAFE_PATH, Relation, quoted, search_path
 
 Driver = psycopg.Connection[Any]
 

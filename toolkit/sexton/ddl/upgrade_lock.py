@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 from psycopg.rows import dict_row
 
+from sexton.database import UPGRADE
 from sexton.ddl.background import connect
 from sexton.ddl.options import TELL_EVERY, Options
 from sexton.ddl.session import Driver
-from sexton.durations import duration
 from sexton.errors import Busy, WrongServer
-from sexton.locks import UPGRADE
-from sexton.printable import printable
+from sexton.text.durations import duration
+from sexton.text.printable import printable
 
 POLL = 0.2
 NAME = "sexton, which holds the upgrade lock"

@@ -18,8 +18,8 @@ import psycopg
 
 from sexton.ddl.holders import SHORTEST, Holder, LockSampler, advice, terminate_idle
 from sexton.ddl.options import TELL_EVERY, Options
-from sexton.durations import duration
 from sexton.errors import Busy
+from sexton.text.durations import duration
 
 QUICK_LOOKS = 3  # that saw nobody are worth one try, which stalls others for SHORTEST
 SAMPLE_WINDOW = (0.5, 1.0)  # how long holders are sampled, at least and at most

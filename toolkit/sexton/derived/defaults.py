@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from sexton import reference
+from sexton.catalog.identifiers import identifier
 from sexton.check import Check, Severity, Update
 from sexton.derived.naming import Shown, flag_name, same_row, template
-from sexton.identifiers import identifier
 from sexton.reference import Declarations, Default
 
 AMONG = "sexton_among"  # the rows that may carry a flag

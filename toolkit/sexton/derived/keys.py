@@ -4,8 +4,8 @@
 
 from collections.abc import Sequence
 
+from sexton.catalog.identifiers import dotted, identifier
 from sexton.check import Check, Severity
-from sexton.identifiers import dotted, identifier
 from sexton.reference import Declarations, Reference
 
 TEXT = """\
@@ -105,6 +105,6 @@ def _list(columns: Sequence[str]) -> str:
 
 
 def _literal(text: str) -> str:
-    from sexton.relations import literal
+    from sexton.catalog.relations import literal
 
     return literal(text)

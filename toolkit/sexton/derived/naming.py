@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from sexton.identifiers import identifier
+from sexton.catalog.identifiers import identifier
 from sexton.reference import Default, Reference
 
 

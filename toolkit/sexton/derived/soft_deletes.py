@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from sexton import reference
+from sexton.catalog.identifiers import identifier
 from sexton.check import Check, Severity
 from sexton.derived.naming import Shown, stem, template
-from sexton.identifiers import identifier
 from sexton.reference import Declarations, SoftDelete
 
 

@@ -8,13 +8,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sexton.catalog.relations import search_path
 from sexton.database import Connection
 from sexton.derived.naming import stem
 from sexton.drafts.keys import Ids, Key, keys, place, tables, written
 from sexton.drafts.models import lacking
-from sexton.printable import printable
 from sexton.project import BUILT_IN
-from sexton.relations import search_path
+from sexton.text.printable import printable
 
 HEAD = """\
 # What is true of this database; the checks that follow: sexton checks

@@ -8,7 +8,7 @@ from typing import Any
 
 from sexton.drafts.keys import Ids, Key, place, written
 from sexton.errors import UsageError
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 
 def lacking(

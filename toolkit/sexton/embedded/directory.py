@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sexton.embedded import programs
 from sexton.errors import ConnectionFailed
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 GIVEN = ("data", "socket")  # to the server's account
 MARKS = ("start.lock", "users.lock", "log")  # one of these is in every directory of ours

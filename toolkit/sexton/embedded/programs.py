@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from sexton.errors import ConnectionFailed
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 # What a server may inherit: no secret of whoever starts it.
 INHERITED = ("PATH", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")

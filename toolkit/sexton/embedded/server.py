@@ -18,7 +18,7 @@ from sexton.embedded import programs as installation
 from sexton.embedded import state
 from sexton.embedded.process import started
 from sexton.errors import ConnectionFailed
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 SUPERUSER = "postgres"
 # A Unix socket's path may have 107 bytes on Linux and 103 on macOS.

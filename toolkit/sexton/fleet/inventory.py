@@ -34,8 +34,8 @@ from typing import Any
 
 import msgspec
 
-from sexton import durations
 from sexton.errors import Refused, UsageError
+from sexton.text import durations
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -11,10 +11,10 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from sexton import durations
 from sexton.fleet.addresses import server
 from sexton.fleet.inventory import Target, Wave
 from sexton.fleet.state import Record
+from sexton.text import durations
 
 GRACE = 15.0  # seconds beyond its deadline that a target may take to say so itself
 GOOD = ("clean", "applied", "findings")  # what does not count against a wave
@@ -99,7 +99,7 @@ def _record(target: Target, place: str, begun: float, future: Future[Record]) ->
 def incomplete(base: Mapping[str, Any], reason: str) -> Record:
     """The record of a target that was not looked at, or not to its end."""
     from sexton.errors import INCOMPLETE
-    from sexton.redaction import redact
+    from sexton.text.redaction import redact
 
     return {
         **base,

@@ -37,8 +37,8 @@ def perform(kind: str, wanted: Wanted, target: Target) -> Record:
     """
     import psycopg
 
-    from sexton.redaction import redact
     from sexton.server_errors import to_sexton_error
+    from sexton.text.redaction import redact
 
     begun = time.monotonic()
     try:
@@ -104,9 +104,9 @@ def _audit(where: str, wanted: Wanted) -> Record:
 
 
 def _status(where: str, _: Wanted) -> Record:
+    from sexton.catalog.schema import visible_revision
     from sexton.database import database, snapshot
     from sexton.errors import DONE, FINDINGS
-    from sexton.schema import visible_revision
     from sexton.upgrade.drift import drift
     from sexton.upgrade.run import head
 
@@ -129,10 +129,10 @@ def _status(where: str, _: Wanted) -> Record:
 
 
 def _upgrade(where: str, wanted: Wanted) -> Record:
+    from sexton.catalog.schema import revision
     from sexton.database import database
     from sexton.ddl.options import Options
     from sexton.errors import DONE
-    from sexton.schema import revision
     from sexton.upgrade.run import upgrade
 
     options = Options(max_stall=wanted.max_stall, deadline=wanted.deadline)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sexton.catalog.relations import Relation, resolve, search_path
 from sexton.database import Connection, rows
 from sexton.errors import Refused, SextonError, WrongSchema
 from sexton.guard.definition import Guard
@@ -11,7 +12,6 @@ from sexton.guard.predicate import Mark, looking, read, require, require_immutab
 from sexton.guard.side import Side
 from sexton.guard.spec import GuardSpec
 from sexton.guard.table import Table, named, names
-from sexton.relations import Relation, resolve, search_path
 
 COLUMNS = """
     select a.attname::text as name, a.attgenerated <> '' as generated,

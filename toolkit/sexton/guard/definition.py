@@ -11,9 +11,9 @@ mean the same on any search path.
 from dataclasses import dataclass
 from functools import cached_property
 
+from sexton.catalog.relations import literal, quoted
 from sexton.guard.side import ENFORCED, Side, numbers
 from sexton.guard.spec import GuardSpec, Names, columns_of
-from sexton.relations import literal, quoted
 
 
 @dataclass(frozen=True)

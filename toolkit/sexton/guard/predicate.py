@@ -15,10 +15,10 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
+from sexton.catalog.relations import SAFE_PATH, quoted
 from sexton.database import Connection, scalar, set_local
 from sexton.errors import Refused, WrongSchema
 from sexton.guard.table import Table
-from sexton.relations import SAFE_PATH, quoted
 
 _SIMPLE = re.compile(
     r"\s*(?P<no>not\s+)?(?P<name>[a-z_][a-z0-9_]*)\s*(?P<null>is\s+(?:not\s+)?null)?\s*",

@@ -6,9 +6,9 @@ mean the same on any search path.
 
 from dataclasses import dataclass
 
+from sexton.catalog.relations import literal
 from sexton.guard.predicate import Mark
 from sexton.guard.table import Table
-from sexton.relations import literal
 
 SAFE = "pg_catalog, pg_temp"
 ENFORCED = "(pg_catalog.to_jsonb(k) ->> 'conenforced'::text) is distinct from 'false'::text"

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from sexton.catalog.relations import literal, quoted
 from sexton.ddl.steps import Step
 from sexton.guard.side import SAFE, Side
-from sexton.relations import literal, quoted
 
 BATCH = 1000
 

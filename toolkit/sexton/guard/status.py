@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sexton.catalog.relations import Relation
 from sexton.check import Reference
 from sexton.database import Connection, scalar
 from sexton.errors import SextonError
@@ -11,7 +12,6 @@ from sexton.guard.definition import Guard
 from sexton.guard.predicate import looking
 from sexton.guard.spec import GuardSpec, columns_of
 from sexton.project import current
-from sexton.relations import Relation
 
 SET, INCOMPLETE, NONE = "set", "incomplete", "none"
 

@@ -8,10 +8,10 @@ Everything is called `sexton_...` and lies beside the tables, not in the schema 
 the tables' own writes need it, so it must survive what happens to that schema.
 """
 
+from sexton.catalog.relations import literal, quoted
 from sexton.ddl.steps import Step
 from sexton.guard.definition import Guard
 from sexton.guard.side_steps import drop_function, listed, side_steps, step, validate
-from sexton.relations import literal, quoted
 
 
 def add_steps(guard: Guard) -> list[Step]:

@@ -4,8 +4,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from sexton.catalog.relations import literal, quoted
 from sexton.guard.spec import GuardSpec, Names
-from sexton.relations import literal, quoted
 
 LONGEST = 34  # bytes of the readable middle of a name: 63 are allowed in all
 

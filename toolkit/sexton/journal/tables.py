@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sexton.database import Connection, rows
 from sexton.errors import Incomplete, Refused
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 TABLES = """
     create table if not exists sexton.runs (

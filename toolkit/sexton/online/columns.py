@@ -8,11 +8,11 @@ from sqlalchemy import Column, MetaData
 from sqlalchemy import Table as Declared
 from sqlalchemy.dialects import postgresql
 
+from sexton.catalog.relations import literal, quoted
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
 from sexton.online.places import Table, array, column_where, said
-from sexton.relations import literal, quoted
 
 LOCK = "access exclusive"
 NOT_NULL = """

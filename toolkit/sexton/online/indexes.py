@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy.dialects import postgresql
 
+from sexton.catalog.relations import literal, quoted
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
 from sexton.online.places import Table, array, columns_of, partitioned, said
-from sexton.relations import literal, quoted
 
 
 @dataclass(frozen=True)

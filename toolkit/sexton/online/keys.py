@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sexton.catalog.relations import literal, quoted
 from sexton.database import rows
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
 from sexton.online.places import Table, array, columns_of, names, partitioned, said
-from sexton.relations import literal, quoted
 
 ACTIONS = {
     "NO ACTION": "a",

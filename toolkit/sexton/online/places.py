@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sexton.catalog.relations import literal, quoted, resolve
 from sexton.ddl.session import Driver
 from sexton.errors import UsageError, WrongSchema
-from sexton.printable import printable
-from sexton.relations import literal, quoted, resolve
+from sexton.text.printable import printable
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from sexton import __version__
 from sexton.page.view import Document, Explained, sections
-from sexton.printable import printable
 from sexton.project import all_checks
+from sexton.text.printable import printable
 
 
 def render(documents: Sequence[Document]) -> str:

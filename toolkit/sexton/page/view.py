@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 Document = Mapping[str, Any]
 

@@ -3,15 +3,15 @@
 import datetime
 from collections.abc import Mapping
 
+from sexton.catalog.schema import visible_revision
+from sexton.catalog.tables import Table
 from sexton.check import Check
 from sexton.database import Connection
 from sexton.errors import Refused
-from sexton.printable import printable
 from sexton.repair import proposals
 from sexton.repair.plan import Plan
 from sexton.repair.planner import identity
-from sexton.schema import visible_revision
-from sexton.tables import Table
+from sexton.text.printable import printable
 
 
 def require_possible(plan: Plan, known: Mapping[str, Check]) -> None:

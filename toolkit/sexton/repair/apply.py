@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sexton import journal
+from sexton.catalog.tables import Table, read_tables
 from sexton.check import Check
 from sexton.database import Connection, settings
 from sexton.errors import Refused
-from sexton.printable import printable
 from sexton.project import all_checks, current
 from sexton.repair import admission, batches, changes, safety
 from sexton.repair.batches import WRITING, Progress, Size, repair_lock, run_job
@@ -19,7 +19,7 @@ from sexton.repair.changes import Block, Shape, Writer
 from sexton.repair.plan import ActionGroup, Plan
 from sexton.repair.planner import named_tables, with_followers
 from sexton.repair.verify import verify
-from sexton.tables import Table, read_tables
+from sexton.text.printable import printable
 
 COMPARED = 10_000  # rows compared at once before the first change
 NAMED = 10  # rows that a message names; how many more there are is said

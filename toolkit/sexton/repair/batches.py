@@ -15,16 +15,15 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from sexton import journal
-from sexton.database import Connection, scalar, settings, transact
+from sexton.catalog.relations import SAFE_PATH
+from sexton.catalog.tables import VALUE_SETTINGS
+from sexton.database import REPAIR, Connection, scalar, settings, transact
 from sexton.errors import Busy, Refused, SextonError
-from sexton.locks import REPAIR
-from sexton.printable import printable
 from sexton.project import current
-from sexton.relations import SAFE_PATH
 from sexton.repair.changes import Block, Writer
 from sexton.repair.holders import holders, lock_holder
 from sexton.server_errors import BUSY_STATES, to_sexton_error
-from sexton.tables import VALUE_SETTINGS
+from sexton.text.printable import printable
 
 SMALL = 2_000  # rows that one transaction may hold locked
 BATCH_SECONDS = 0.2  # how long others may have to wait for a row

@@ -5,13 +5,13 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from sexton.catalog.relations import quoted
+from sexton.catalog.tables import Table
 from sexton.database import Connection, rows, scalar
-from sexton.images import column, read
-from sexton.printable import printable
-from sexton.relations import quoted
+from sexton.journal.images import column, read
 from sexton.repair.exact import canonical
 from sexton.repair.plan import Action, Limit
-from sexton.tables import Table
+from sexton.text.printable import printable
 
 CASCADES = "cascades"  # what `Options.allow` calls it
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from sexton.catalog.tables import Table
 from sexton.database import Connection, rows, settings
-from sexton.images import column, image, pick, read, withheld
-from sexton.recorder import entries
+from sexton.journal.images import column, image, pick, read, withheld
+from sexton.journal.recorder import entries
 from sexton.repair.plan import Kind
-from sexton.tables import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,8 @@
 
 from typing import Any
 
-from sexton.database import Connection, rows
-from sexton.locks import REPAIR
-from sexton.printable import printable
+from sexton.database import REPAIR, Connection, rows
+from sexton.text.printable import printable
 
 SESSIONS = """
     select distinct

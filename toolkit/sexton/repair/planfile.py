@@ -15,7 +15,6 @@ from typing import Any, get_args
 
 from sexton.errors import Refused, UsageError
 from sexton.files import replace_file
-from sexton.printable import printable
 from sexton.repair.exact import canonical, loads
 from sexton.repair.plan import (
     SCHEMA_VERSION,
@@ -27,6 +26,7 @@ from sexton.repair.plan import (
     digest_of,
     group,
 )
+from sexton.text.printable import printable
 
 KINDS = get_args(Kind)
 CHUNK = 1_000  # lines parsed at once

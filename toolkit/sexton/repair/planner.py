@@ -9,19 +9,19 @@ from typing import Any
 
 import psycopg
 
+from sexton.catalog.relations import SAFE_PATH
+from sexton.catalog.schema import visible_revision
+from sexton.catalog.tables import VALUE_SETTINGS, Table, read_tables
 from sexton.check import Check, Rewrite, Severity, in_order
 from sexton.cure import Repair
 from sexton.database import Connection, rows, scalar, settings
 from sexton.errors import Incomplete, UsageError
 from sexton.project import all_checks, current
-from sexton.relations import SAFE_PATH
 from sexton.repair import proposals, safety
 from sexton.repair.exact import canonical
 from sexton.repair.plan import VALIDITY, Action, Kind, Options, Plan, Skip
 from sexton.repair.simulation import Simulation
-from sexton.schema import visible_revision
 from sexton.server_errors import to_sexton_error
-from sexton.tables import VALUE_SETTINGS, Table, read_tables
 
 SKIPS = 100  # listed for each check; how many more there are is said
 READING = {

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sexton.catalog.tables import Table
 from sexton.check import Check, Delete, Insert, Rewrite, Update
 from sexton.cure import Repair
-from sexton.images import column, image, key_object, pick, text
+from sexton.journal.images import column, image, key_object, pick, text
 from sexton.project import current
 from sexton.repair.plan import Kind
-from sexton.tables import Table
 
 NOW = "now()"
 

@@ -7,14 +7,14 @@ from typing import Any
 import psycopg
 
 from sexton import journal
+from sexton.catalog.tables import Table
 from sexton.database import Connection, rows
 from sexton.errors import Refused
-from sexton.images import JSON_NULLS
-from sexton.printable import printable
+from sexton.journal.images import JSON_NULLS
 from sexton.repair.batches import Size
 from sexton.repair.changes import Block, Shape, Writer
 from sexton.repair.plan import Kind
-from sexton.tables import Table
+from sexton.text.printable import printable
 
 MOVED = "it is not as the run left it"
 

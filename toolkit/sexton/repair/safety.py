@@ -9,15 +9,15 @@ wrong, every row looks like an orphan, and the repair takes them all.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from sexton.catalog.tables import Table
 from sexton.check import Check
 from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
-from sexton.printable import printable
 from sexton.project import current
 from sexton.repair.cascades import CASCADES, cascades
 from sexton.repair.exact import canonical
 from sexton.repair.plan import Action, ActionGroup, Limit, Options, group
-from sexton.tables import Table
+from sexton.text.printable import printable
 
 # What `Options.allow` may name, and `--allow-…` on the command line.
 TRIGGERS = "triggers"

@@ -13,14 +13,14 @@ from typing import Any
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
+from sexton.catalog.relations import bind
+from sexton.catalog.tables import Table
 from sexton.check import Check
 from sexton.database import Connection
-from sexton.images import column, read
-from sexton.relations import bind
+from sexton.journal.images import column, read
 from sexton.repair import proposals
 from sexton.repair.exact import canonical, loads
 from sexton.repair.plan import Action, Kind
-from sexton.tables import Table
 
 Row = dict[str, Any]
 

@@ -7,15 +7,15 @@ what the project declares that Sexton writes is written again.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from sexton.catalog.tables import Table
 from sexton.check import Check
 from sexton.database import Connection, rows
 from sexton.errors import Refused
-from sexton.images import JSON_NULLS
-from sexton.printable import printable
+from sexton.journal.images import JSON_NULLS
 from sexton.project import current
 from sexton.repair import proposals
 from sexton.repair.plan import Limit
-from sexton.tables import Table
+from sexton.text.printable import printable
 
 WRITER = "writer"
 HISTORY = "sexton history {run}"

@@ -3,16 +3,17 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sexton import journal, schema_journal
+from sexton import journal
+from sexton.catalog.tables import read_tables
 from sexton.check import Check
 from sexton.database import Connection, rows, settings
 from sexton.errors import Refused
+from sexton.journal import schema_changes as schema_journal
 from sexton.project import all_checks
 from sexton.repair import safety, trust
 from sexton.repair.batches import WRITING, Progress, repair_lock, run_job
 from sexton.repair.plan import ActionGroup, Kind
 from sexton.repair.reversal import Reversal, UndoResult
-from sexton.tables import read_tables
 
 __all__ = ["UndoResult", "lost_by", "undo_run"]
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sexton.catalog.tables import Table
 from sexton.check import Check
 from sexton.database import Connection
 from sexton.errors import RepairIncomplete
@@ -10,7 +11,6 @@ from sexton.repair.exact import canonical
 from sexton.repair.plan import Plan
 from sexton.repair.planner import with_followers
 from sexton.repair.simulation import Simulation
-from sexton.tables import Table
 
 
 def verify(

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from sexton.check import Check
-from sexton.printable import printable
 from sexton.reporters.text import table
+from sexton.text.printable import printable
 
 
 def checks(known: Iterable[Check]) -> str:

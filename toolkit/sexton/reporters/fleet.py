@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sexton.fleet.report import FleetReport
 from sexton.fleet.state import Record
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 SHOWN = 50  # targets that are listed; the document has them all
 

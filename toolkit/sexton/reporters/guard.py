@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 SAID = {
     "set": "set, CONSTRAINT {constraint} is valid",

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from sexton.printable import printable
 from sexton.project import current
 from sexton.repair.apply import ApplyResult
 from sexton.repair.plan import Action, Plan
 from sexton.repair.undo import UndoResult
 from sexton.reporters.text import count, table
+from sexton.text.printable import printable
 
 SHOWN = 200  # rows of a plan or a run that the text lists; the documents have them all
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:

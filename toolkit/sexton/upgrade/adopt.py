@@ -9,7 +9,8 @@ last one, if its steps do not refuse.
 
 from typing import Any
 
-from sexton import schema
+from sexton.catalog import schema
+from sexton.catalog.relations import literal, resolve
 from sexton.database import Connection
 from sexton.ddl.options import Options
 from sexton.ddl.own_schema import make_schema, require_own_schema
@@ -18,9 +19,8 @@ from sexton.ddl.revisions import Fact, tables
 from sexton.ddl.session import own_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Refused
+from sexton.journal.schema_changes import recorded
 from sexton.project import current
-from sexton.relations import literal, resolve
-from sexton.schema_journal import recorded
 from sexton.upgrade.drift import drift, held
 from sexton.upgrade.place import ADOPTED
 from sexton.upgrade.route import known

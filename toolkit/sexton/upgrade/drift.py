@@ -6,6 +6,7 @@ and every upgrade ask the same.
 
 from psycopg.rows import tuple_row
 
+from sexton.catalog.schema import revision
 from sexton.database import Connection
 from sexton.ddl import revisions
 from sexton.ddl.questions import safe
@@ -15,7 +16,6 @@ from sexton.errors import SchemaDrift, WrongSchema
 from sexton.guard.binding import loosely, offline
 from sexton.guard.spec import columns_of
 from sexton.project import current
-from sexton.schema import revision
 
 
 def facts(connection: Connection | None = None) -> list[Fact]:

@@ -1,11 +1,11 @@
 """Place: whether this is the database that is meant, before anything is changed in it."""
 
+from sexton.catalog.relations import resolve
 from sexton.database import Connection, rows
 from sexton.ddl import revisions
 from sexton.errors import Refused
-from sexton.printable import printable
 from sexton.project import current
-from sexton.relations import resolve
+from sexton.text.printable import printable
 from sexton.upgrade.route import Route, known
 
 # Tables of users: not the server's, an extension's, or Sexton's own.

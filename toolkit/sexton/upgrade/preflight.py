@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from sexton.catalog.relations import expose, resolve
 from sexton.database import Connection
 from sexton.ddl.options import Options
 from sexton.ddl.questions import is_done, objections, require_owner, tables_of
 from sexton.ddl.session import own_session
 from sexton.ddl.steps import Step
 from sexton.errors import Refused, SchemaDrift
-from sexton.relations import expose, resolve
 from sexton.upgrade.drift import drift
 from sexton.upgrade.route import HEAL, Move, Route
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from sexton.catalog.relations import resolve
 from sexton.database import Connection, rows
 from sexton.ddl.holders import LockSampler, grant_statistics, summary
 from sexton.ddl.options import Options
 from sexton.ddl.session import own_session
-from sexton.durations import duration
-from sexton.relations import resolve
+from sexton.text.durations import duration
 from sexton.upgrade.drift import drift
 from sexton.upgrade.preflight import Answer, preflight
 from sexton.upgrade.route import BASE, HEAL, Route

@@ -9,7 +9,8 @@ it. A walk that was broken off in one direction can so be finished or turned in 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sexton import schema
+from sexton.catalog import schema
+from sexton.catalog.relations import resolve
 from sexton.database import Connection
 from sexton.ddl import revisions
 from sexton.ddl.questions import is_done
@@ -22,7 +23,6 @@ from sexton.guard.definition import Guard
 from sexton.guard.spec import GuardSpec
 from sexton.guard.status import anything
 from sexton.project import Project, current
-from sexton.relations import resolve
 from sexton.upgrade.drift import drift_at
 
 BASE = "base"

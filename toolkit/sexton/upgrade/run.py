@@ -11,18 +11,18 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import exc
 
-from sexton import schema
 from sexton.alembic import Record
+from sexton.catalog import schema
 from sexton.database import Connection, connect
 from sexton.ddl import execution
+from sexton.ddl.engine import engine
 from sexton.ddl.options import Options
 from sexton.ddl.revisions import tables
 from sexton.ddl.session import settle
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
-from sexton.engine import engine
 from sexton.errors import Busy, Incomplete, Refused, SextonError, WrongServer
+from sexton.journal.schema_changes import recorded
 from sexton.project import current
-from sexton.schema_journal import recorded
 from sexton.server_errors import to_sexton_error
 from sexton.upgrade.drift import verify
 from sexton.upgrade.place import require_place

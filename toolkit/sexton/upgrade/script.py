@@ -4,14 +4,13 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sexton.database import Connection
+from sexton.catalog.relations import Relation, expose, literal, named, quoted, resolve
+from sexton.catalog.schema import VERSION_SCHEMA, VERSION_TABLE
+from sexton.database import UPGRADE, Connection
 from sexton.ddl.options import Options
 from sexton.ddl.questions import tables_of
 from sexton.ddl.session import own_session, path_of
 from sexton.ddl.steps import Step
-from sexton.locks import UPGRADE
-from sexton.relations import Relation, expose, literal, named, quoted, resolve
-from sexton.schema import VERSION_SCHEMA, VERSION_TABLE
 from sexton.upgrade.route import HEAL, REVISION, Route
 
 TRIES = 60

@@ -26,7 +26,7 @@ def resolve(connection: "Connection", id: str, style: str) -> None:
       sexton chat resolve 8f5f2f6e-3f0a-4d43-9a53-0c2d6f1d7a11
     """
     from sexton.chat import chats
-    from sexton.printable import printable
+    from sexton.text.printable import printable
 
     found = chats.resolve(connection, chats.chat_id(id))
     model = found["model"]

@@ -71,7 +71,7 @@ def change(
 ) -> None:
     """Make a change in a transaction, and say what came of it."""
     from sexton.chat.operation import retried
-    from sexton.printable import printable
+    from sexton.text.printable import printable
 
     made = retried(connection, work)
     show(style, made, lambda: printable(text(made)))

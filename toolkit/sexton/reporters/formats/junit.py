@@ -3,8 +3,8 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from sexton.printable import printable
 from sexton.reporters.formats import Format
+from sexton.text.printable import printable
 
 if TYPE_CHECKING:
     from sexton.audit.outcome import Outcome

@@ -6,8 +6,8 @@ number of series is bounded.
 
 from typing import TYPE_CHECKING, Any
 
-from sexton.printable import printable
 from sexton.reporters.formats import Format
+from sexton.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

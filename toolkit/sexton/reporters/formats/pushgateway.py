@@ -22,14 +22,14 @@ def render(report: "Report", before: str = "") -> str:
 
 def check(url: str) -> None:
     """Insist on an absolute http(s) URL; raises UsageError."""
-    from sexton.notify import require_endpoint
+    from sexton.reporters.notify import require_endpoint
 
     require_endpoint(url)
 
 
 def deliver(text: str, url: str) -> None:
     """Push; a gateway that does not answer is told about, and changes nothing else."""
-    from sexton.notify import send, tell
+    from sexton.reporters.notify import send, tell
 
     group = text.partition("\n")[0].removeprefix("# group ")
     place = f"{url.rstrip('/')}{JOB}/database/{group}"

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from sexton.printable import printable
 from sexton.reporters.formats import Format
+from sexton.text.printable import printable
 
 if TYPE_CHECKING:
     from sexton.audit.baseline import Comparison

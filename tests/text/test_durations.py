@@ -2,7 +2,7 @@
 
 import pytest
 
-from sexton.durations import duration, parse
+from sexton.text.durations import duration, parse
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sexton.catalog.relations import Relation, quoted, resolve
 from sexton.database import Connection, rows
-from sexton.relations import Relation, quoted, resolve
 
 # Values that are written as JSON must read back the same, whatever the role's settings.
 VALUE_SETTINGS = {

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from sexton.catalog.relations import SAFE_PATH, bind, expose, literal, quoted, resolve
 from sexton.database import rows, scalar, settings
 from sexton.errors import Refused
-from sexton.relations import SAFE_PATH, bind, expose, literal, quoted, resolve
 
 
 def test_names_are_found_by_the_callers_path(connection):

@@ -7,11 +7,11 @@ from typing import Any
 
 from psycopg import errors
 
+from sexton.catalog.identifiers import identifier
+from sexton.catalog.relations import SAFE_PATH, Relation, expose, resolve
 from sexton.database import Connection, rows, settings
 from sexton.errors import UsageError
-from sexton.identifiers import identifier
 from sexton.reference import Declarations
-from sexton.relations import SAFE_PATH, Relation, expose, resolve
 
 TABLES = """
     select

@@ -3,9 +3,9 @@
 import pytest
 
 from sexton import journal
+from sexton.catalog.tables import VALUE_SETTINGS, read_tables
 from sexton.database import rows, scalar, settings
-from sexton.recorder import Recorder
-from sexton.tables import VALUE_SETTINGS, read_tables
+from sexton.journal.recorder import Recorder
 
 ODD = """
     create table odd (

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from sexton.catalog.schema import columns, revision, sight, visible_revision
 from sexton.database import connect
 from sexton.errors import WrongSchema
-from sexton.schema import columns, revision, sight, visible_revision
 
 
 def test_columns_are_those_of_the_callers_table(connection):

@@ -12,9 +12,9 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from sexton.catalog.tables import Table
 from sexton.database import Connection
-from sexton.images import column, image, key_object, text, withheld
-from sexton.tables import Table
+from sexton.journal.images import column, image, key_object, text, withheld
 
 
 def entries(table: Table, done: str, *, step: str, check: str = "null", why: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 
 import sexton
-from sexton import project, project_file
+from sexton import project
 from sexton.check import Severity
 from sexton.cli.audit import audit
 from sexton.database import connect, rows, scalar
+from sexton.declarations import project_file
 from sexton.errors import UsageError
 from tests.support import shop
 from tests.support.tools import Cli
@@ -172,10 +173,11 @@ def test_severities_and_own_checks_are_the_files(tmp_path, file):
 
 
 def test_the_schema_in_the_package_is_the_codes():
-    file = PACKAGE / "project.schema.json"
+    file = PACKAGE / "declarations" / "project.schema.json"
     made = json.dumps(project_file.schema(), indent=2, sort_keys=True) + "\n"
     assert file.read_text() == made, (
-        "write it anew: python -m sexton.project_file > toolkit/sexton/project.schema.json"
+        "write it anew: python -m sexton.declarations.project_file"
+        " > toolkit/sexton/declarations/project.schema.json"
     )
     schema = json.loads(made)
     jsonschema.validate(tomllib.loads(shop.FILE), schema)
@@ -193,7 +195,7 @@ def test_every_option_of_audit_has_its_long_name_in_the_file():
     known = set(project_file.Options.__struct_fields__)
     # The file's `checks` are folders, and it is no place for a database's address.
     assert options - {"config", "url", "checks"} <= known, (
-        "add it to sexton.project_file.Options"
+        "add it to sexton.declarations.project_file.Options"
     )
 
 

@@ -1,7 +1,7 @@
 """The project file: `sexton.toml`, or `[tool.sexton]` in `pyproject.toml`.
 
 It is found in the working directory or above it; docs/your-own-tables.md explains it, and
-project.schema.json beside this file describes it to an editor.
+project.schema.json in the package describes it to an editor.
 """
 
 import difflib
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from sexton import derived, durations, reference
+from sexton import derived, reference
 from sexton.check import Severity
 from sexton.errors import UsageError
 from sexton.project import BUILT_IN, Project, built_in
 from sexton.reference import Declarations, Default, Reference, SoftDelete
+from sexton.text import durations
 
 if TYPE_CHECKING:
     from sexton.database import Connection
@@ -243,7 +244,7 @@ def _require(
     base: Project, declared: Declarations, file: Path, connection: "Connection"
 ) -> None:
     """Insist that the database has what is declared."""
-    from sexton.declared_tables import require
+    from sexton.declarations.tables import require
 
     base.require(connection)
     require(connection, declared, file)

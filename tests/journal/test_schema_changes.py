@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from sexton import journal, schema
+from sexton import journal
+from sexton.catalog import schema
 from sexton.database import connect, scalar
 from sexton.ddl import upgrade_lock
-from sexton.schema_journal import way_back
+from sexton.journal.schema_changes import way_back
 from tests.support.tools import Cli
 from tests.support.upstream import build_upstream
 

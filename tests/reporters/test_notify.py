@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from sexton import notify
 from sexton.errors import UsageError
-from sexton.notify import encode, notice, require_endpoint, send
+from sexton.reporters import notify
+from sexton.reporters.notify import encode, notice, require_endpoint, send
 from tests.support.endpoints import endpoint
 from tests.support.tools import add_model, add_provider
 

@@ -6,8 +6,8 @@ from typing import Any, LiteralString
 
 from psycopg.rows import tuple_row
 
+from sexton.catalog.relations import quoted
 from sexton.database import Connection
-from sexton.relations import quoted
 
 DOES = {"c": "deleted", "n": "set to null", "d": "set to their default"}
 

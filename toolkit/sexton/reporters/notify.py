@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sexton.errors import UsageError
-from sexton.printable import printable
+from sexton.text.printable import printable
 
 ATTEMPTS = 3
 TIMEOUT = 5.0  # seconds for each attempt

@@ -6,9 +6,9 @@ doubled, as for a statement that has parameters.
 
 from collections.abc import Iterable, Mapping
 
+from sexton.catalog.relations import literal, quoted
+from sexton.catalog.tables import Column, Table
 from sexton.project import current
-from sexton.relations import literal, quoted
-from sexton.tables import Column, Table
 
 # In an image, the name under which stand the columns that hold a JSON null: SQL's own null
 # reads the same. No column can have this name.

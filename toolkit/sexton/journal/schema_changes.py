@@ -14,9 +14,9 @@ from typing import Any
 import psycopg
 
 from sexton import journal
+from sexton.catalog.relations import SAFE_PATH, resolve
 from sexton.database import Connection, settings
 from sexton.errors import SextonError
-from sexton.relations import SAFE_PATH, resolve
 
 Options = dict[str, Any]
 BACK = {

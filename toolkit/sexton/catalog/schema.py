@@ -2,9 +2,9 @@
 
 from typing import Literal
 
+from sexton.catalog.relations import resolve
 from sexton.database import Connection, rows, scalar
 from sexton.errors import WrongSchema
-from sexton.relations import resolve
 
 VERSION_SCHEMA = "sexton"  # everything that is Sexton's own lives here
 VERSION_TABLE = "alembic_version"

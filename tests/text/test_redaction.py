@@ -2,7 +2,7 @@
 
 import pytest
 
-from sexton.redaction import redact
+from sexton.text.redaction import redact
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What PostgreSQL's catalogs say: relations, tables, columns, keys."""

@@ -36,7 +36,7 @@ def test_it_listens_on_a_socket_alone(directory):
 
 def test_the_last_to_leave_stops_it(directory):
     with Server(directory) as first:
-        with Server(directory) as second:
+        with Server(str(directory)) as second:
             assert second.pid == first.pid
         assert answer(first)
     assert first.pid is None

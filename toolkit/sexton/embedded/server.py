@@ -39,12 +39,12 @@ class Server:
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path | str,
         *,
         settings: Mapping[str, str] | None = None,
         programs: Path | None = None,
     ) -> None:
-        self.directory = directories.located(directory)
+        self.directory = directories.located(Path(directory))
         self.data = self.directory / "data"
         self.log = self.directory / "log"
         self.settings = dict(settings or {})

@@ -114,8 +114,8 @@ DATA = (
         p.provider, 'model-' || n, n = 1, 200000, 70,
         n %% 50 = 0, case when n %% 50 = 0 then now() end, now()
     from generate_series(1, 1000) n
-    join (select provider, row_number() over (order by provider) as place
-          from chat_providers) p on p.place = n %% 8 + 1
+    join (select provider, row_number() over (order by provider) as ordinal
+          from chat_providers) p on p.ordinal = n %% 8 + 1
     """,
     "alter table chats drop constraint chats_last_model_config_id_fkey",
     "alter table chat_messages drop constraint chat_messages_model_config_id_fkey",

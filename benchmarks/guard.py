@@ -159,10 +159,10 @@ class Traffic:
 
     def _run(self, url: str, ids: list[Any]) -> None:
         with contextlib.closing(connect(url, name="traffic")) as connection:
-            place = 0
+            index = 0
             while not self._stop.is_set():
-                id = ids[place % len(ids)]
-                place += 1
+                id = ids[index % len(ids)]
+                index += 1
                 started = time.perf_counter()
                 connection.execute(
                     "select c.id from chat_model_configs c "

@@ -79,14 +79,14 @@ def fill(connection: Connection, chats: int, messages: int) -> None:
     connection.execute(
         """
         with numbered as (
-            select id, last_model_config_id, row_number() over () - 1 as place
+            select id, last_model_config_id, row_number() over () - 1 as ordinal
             from chats
         )
         insert into chat_messages (chat_id, model_config_id, role, content)
         select c.id, c.last_model_config_id, 'user',
                jsonb_build_array(jsonb_build_object('text', repeat('word ', 40)))
         from generate_series(1, %s) as n
-        join numbered c on c.place = n %% %s
+        join numbered c on c.ordinal = n %% %s
         """,
         (messages, chats),
     )

@@ -99,8 +99,8 @@ def measure(
     latencies: list[list[float]] = [[] for _ in range(CLIENTS)]
     until = time.monotonic() + idle + AFTER
     clients = [
-        threading.Thread(target=work, args=(url, until, place, latencies[place]))
-        for place in range(CLIENTS)
+        threading.Thread(target=work, args=(url, until, index, latencies[index]))
+        for index in range(CLIENTS)
     ]
     ended: list[float] = []
 

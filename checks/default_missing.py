@@ -41,7 +41,7 @@ check = Check(
                 from (
                     select
                         c.id,
-                        row_number() over election as place,
+                        row_number() over election as ordinal,
                         string_agg(format('%s of %s', c.model, c.provider), ', ') over (
                             election rows between 1 following and 2 following
                         ) as others
@@ -52,7 +52,7 @@ check = Check(
                         order by c.provider, c.model, c.updated_at desc, c.id desc
                     )
                 ) e
-                where e.place = 1
+                where e.ordinal = 1
             ) heir
         """,
         where="this.id = heir.id",

@@ -39,19 +39,19 @@ check = Check(
     message="{relname}: {broken}",
     reads={"sexton.alembic_version": ("version_num",)},
     find="""
-        with place (number, place) as (
-            values {PLACES}
+        with revision (number, ordinal) as (
+            values {REVISIONS}
         ), fact (relname, since, until, broken, holds) as (
             values {FACTS}
         )
         select f.relname, string_agg(f.broken, '; ' order by f.broken) as broken
         from sexton.alembic_version v
-        join place p on p.number = v.version_num::text
-        join fact f on f.since <= p.place and f.until > p.place and not f.holds
+        join revision r on r.number = v.version_num::text
+        join fact f on f.since <= r.ordinal and f.until > r.ordinal and not f.holds
         group by f.relname
         order by relname
     """.replace(
-        "{PLACES}",
+        "{REVISIONS}",
         ", ".join(f"({_text(r.number)}, {n})" for n, r in enumerate(KNOWN, 1)),
     ).replace("{FACTS}", _values()),
     manual_action="sexton upgrade does again what is missing of a revision, where it can; "

@@ -146,7 +146,7 @@ from sexton import project
 found = dataclasses.replace(project.current(), migrations=Path({str(folder)!r}))
 project.current = lambda: found
 import sexton.upgrade.drift, sexton.upgrade.route, sexton.upgrade.run
-import sexton.upgrade.adopt, sexton.upgrade.place
+import sexton.upgrade.adopt, sexton.upgrade.right_database
 from sexton.database import connect
 connection = connect({url!r}, name="tests")
 adopted = sexton.upgrade.adopt.adopt(connection)

@@ -8,7 +8,7 @@ import pytest
 from sexton.database import (
     connect,
     database,
-    place,
+    location,
     require_read_committed,
     scalar,
     snapshot,
@@ -159,7 +159,7 @@ def test_in_a_callers_transaction_of_another_level_nothing_is_written(url, level
 
 def test_a_connection_says_where_it_leads(url):
     with contextlib.closing(connect(url, name="tests")) as opened:
-        found = place(opened)
+        found = location(opened)
         assert (found.database, found.role) == (opened.info.dbname, opened.info.user)
         assert f"{found.database} at " in str(found)
         assert str(found).endswith(f" as {found.role}")

@@ -32,16 +32,16 @@ def imports(path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_run_one_way(path):
-    place = path.relative_to(ROOT).parts
+    parts = path.relative_to(ROOT).parts
     for name in imports(path):
         assert not name.startswith(("tests", "benchmarks"))
         assert not name.startswith(("checks", "migrations", "toolkit"))
-        if place[:2] == ("migrations", "versions"):
+        if parts[:2] == ("migrations", "versions"):
             assert not name.startswith("sexton"), "a revision is history"
-        if place[0] != "toolkit" or place[2] == "chat":
+        if parts[0] != "toolkit" or parts[2] == "chat":
             continue
         assert not name.startswith(DECLARATIONS), "machinery imports no declaration"
-        if place[2] not in ("cli", "__main__.py"):
+        if parts[2] not in ("cli", "__main__.py"):
             assert not name.startswith("sexton.cli"), "the library knows no command line"
 
 

@@ -123,11 +123,11 @@ DOWNGRADE = [
                 """
                 select count(*) as n,
                        string_agg(c.provider || '/' || c.model, ', ') filter (
-                           where c.place <= 5
+                           where c.ordinal <= 5
                        ) as some
                 from (
                     select provider, model,
-                           row_number() over (order by provider, model, id) as place
+                           row_number() over (order by provider, model, id) as ordinal
                     from chat_model_configs where deleted or deleted_at is not null
                 ) c
                 having count(*) > 0

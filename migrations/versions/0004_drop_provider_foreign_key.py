@@ -153,14 +153,14 @@ DOWNGRADE = [
                     ', ' order by c.provider
                 ) as names
                 from (
-                    select m.provider, max(m.place) as n,
-                           string_agg(m.id::text, ', ' order by m.place) filter (
-                               where m.place <= 3
+                    select m.provider, max(m.ordinal) as n,
+                           string_agg(m.id::text, ', ' order by m.ordinal) filter (
+                               where m.ordinal <= 3
                            ) as ids
                     from (
                         select c.provider, c.id, row_number() over (
                             partition by c.provider order by c.id
-                        ) as place
+                        ) as ordinal
                         {MISSING}
                     ) m
                     group by m.provider

@@ -464,8 +464,8 @@ def test_the_probing_reads_hardly_more_than_the_parents(pair):
         """
         insert into child select n, p.key
         from generate_series(1, 50000) n
-        join (select key, row_number() over () as place from parent) p
-          on p.place = n % 200 + 1
+        join (select key, row_number() over () as ordinal from parent) p
+          on p.ordinal = n % 200 + 1
         """
     )
     pair.execute(USABLE[0])

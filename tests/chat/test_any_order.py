@@ -246,8 +246,8 @@ class Rules:
             self.give(config)
 
 
-place = st.integers(0, 7)
-heirs = st.sampled_from(["usable", "first", "none"]) | place.map(str)
+index = st.integers(0, 7)
+heirs = st.sampled_from(["usable", "first", "none"]) | index.map(str)
 elections = st.sampled_from(["usable", "first"])
 
 
@@ -272,10 +272,10 @@ class Comparison(RuleBasedStateMachine):
         for name in NAMES[:3]:
             self.create(PROVIDERS[1], name, True, False, "usable")
 
-    def pick(self, place):
+    def pick(self, index):
         """The id of some config, tombstones too, or of none."""
         ids = sorted(self.world.configs)
-        return ids[place % len(ids)] if ids and place < 7 else uuid.UUID(int=place)
+        return ids[index % len(ids)] if ids and index < 7 else uuid.UUID(int=index)
 
     def heir(self, heir):
         return heir if heir in ("usable", "first", "none") else str(self.pick(int(heir)))
@@ -359,7 +359,7 @@ class Comparison(RuleBasedStateMachine):
         )
 
     @rule(
-        place=place,
+        index=index,
         changes=st.fixed_dictionaries(
             {},
             optional={
@@ -371,8 +371,8 @@ class Comparison(RuleBasedStateMachine):
         ).filter(bool),
         heir=elections,
     )
-    def update(self, place, changes, heir):
-        id = self.pick(place)
+    def update(self, index, changes, heir):
+        id = self.pick(index)
         self.both(
             models.update_model,
             id,
@@ -381,9 +381,9 @@ class Comparison(RuleBasedStateMachine):
             rules=lambda _: self.world.update(id, changes, heir),
         )
 
-    @rule(place=place, heir=heirs)
-    def delete(self, place, heir):
-        id, heir = self.pick(place), self.heir(heir)
+    @rule(index=index, heir=heirs)
+    def delete(self, index, heir):
+        id, heir = self.pick(index), self.heir(heir)
         self.both(
             models.DeleteModel,
             id,
@@ -391,9 +391,9 @@ class Comparison(RuleBasedStateMachine):
             rules=lambda _: self.world.delete(id, heir),
         )
 
-    @rule(place=place)
-    def promote(self, place):
-        id = self.pick(place)
+    @rule(index=index)
+    def promote(self, index):
+        id = self.pick(index)
         self.both(models.promote, id, rules=lambda _: self.world.promote(id))
 
     @rule(provider=st.sampled_from(PROVIDERS), name=st.sampled_from(NAMES))
@@ -473,7 +473,7 @@ def test_postgresql_and_the_rules_agree(kind):
             "select x from unnest(%s::text[]) as x order by x",
             PROVIDERS + NAMES,
         )
-        rank = {row["x"]: place for place, row in enumerate(found)}
+        rank = {row["x"]: index for index, row in enumerate(found)}
         assert (rank["alpha"] < rank["GPT-5"]) == (kind == "language")
         machine = type("Machine", (Comparison,), {"connection": connection, "rank": rank})
         run_state_machine_as_test(

@@ -145,8 +145,8 @@ def test_settings_that_name_what_goes_are_counted(connection):
     connection.execute(SETTINGS)
     add_provider(connection, "openai")
     gone = add_model(connection, "openai")
-    for place, kind in enumerate(("site", "advisor", "personal", "pct")):
-        add_override(connection, kind, place, gone)
+    for index, kind in enumerate(("site", "advisor", "personal", "pct")):
+        add_override(connection, kind, index, gone)
     connection.execute(
         "insert into site_configs values ('agents_computer_use_provider', 'openai')"
     )

@@ -194,8 +194,8 @@ def test_a_replica_session_is_refused(connection, two):
 
 def test_everything_works_on_a_plain_connection(url, connection, two):
     connection.execute(SETTINGS)
-    for place, kind in enumerate(("site", "advisor", "personal", "pct")):
-        add_override(connection, kind, place, two["other"])
+    for index, kind in enumerate(("site", "advisor", "personal", "pct")):
+        add_override(connection, kind, index, two["other"])
     chat = add_chat(connection, two["other"])
     with psycopg.connect(url) as plain:
         assert plain.row_factory is tuple_row

@@ -59,8 +59,8 @@ def default_of(connection):
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(world=worlds, place=st.integers(0, 6), heir=HEIRS)
-def test_the_preview_is_what_is_done(world_connection, kind, world, place, heir):
+@given(world=worlds, index=st.integers(0, 6), heir=HEIRS)
+def test_the_preview_is_what_is_done(world_connection, kind, world, index, heir):
     connection = world_connection
     ids = build(connection, world)
     if isinstance(heir, int):
@@ -68,9 +68,9 @@ def test_the_preview_is_what_is_done(world_connection, kind, world, place, heir)
     if kind == "delete a model":
         if not ids:
             return
-        subject = ids[place % len(ids)]
+        subject = ids[index % len(ids)]
     else:
-        subject = world["providers"][place % len(world["providers"])][0]
+        subject = world["providers"][index % len(world["providers"])][0]
     wanted = OPERATIONS[kind](subject, heir=heir)
     promised = ended(lambda: operation.preview(connection, wanted))
     before = {row["id"]: row for row in table(connection, "chat_model_configs")}

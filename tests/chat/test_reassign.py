@@ -17,8 +17,8 @@ def test_what_is_open_moves_and_history_stays(connection, graves):
     moving = add_chat(connection, old, status="running")
     staying = add_chat(connection, old, archived=True)
     add_message(connection, moving, old)
-    for place, kind in enumerate(("site", "advisor", "personal", "pct")):
-        add_override(connection, kind, place, old)
+    for index, kind in enumerate(("site", "advisor", "personal", "pct")):
+        add_override(connection, kind, index, old)
     done = do(connection, Reassign, old, new)
     assert (done.chats, done.in_flight_chats, len(done.moving)) == (1, 1, 4)
     used = {row["id"]: row["last_model_config_id"] for row in table(connection, "chats")}

@@ -15,9 +15,9 @@ def add_key(connection, provider, **columns):
     values = {"user_id": add_user(connection), "chat_provider_id": provider}
     values |= {"api_key": "sk-secret", "id": uuid.uuid4(), **columns}
     names = ", ".join(values)
-    places = ", ".join(["%s"] * len(values))
+    placeholders = ", ".join(["%s"] * len(values))
     connection.execute(
-        f"insert into user_chat_provider_keys ({names}) values ({places})",
+        f"insert into user_chat_provider_keys ({names}) values ({placeholders})",
         list(values.values()),
     )
     return values["id"]

@@ -5,9 +5,9 @@ import pytest
 from sexton.errors import Refused, UsageError
 from sexton.fleet.inventory import (
     Target,
-    chosen,
     load,
     require_no_secrets,
+    select_targets,
     tolerant,
     waves,
 )
@@ -65,20 +65,20 @@ def test_waves_take_their_targets_and_the_rest_goes_last(tmp_path):
 
 def test_targets_are_chosen_by_label_and_by_name(tmp_path):
     found = read(tmp_path, FILE)
-    assert names(chosen(found.target, "tier=gold")) == ["b"]
-    assert names(chosen(found.target, "name=c")) == ["c"]
+    assert names(select_targets(found.target, "tier=gold")) == ["b"]
+    assert names(select_targets(found.target, "name=c")) == ["c"]
     with pytest.raises(UsageError, match="no target matches 'tier=iron'"):
-        chosen(found.target, "tier=iron")
+        select_targets(found.target, "tier=iron")
     with pytest.raises(UsageError, match="'gold' is no condition"):
-        chosen(found.target, "gold")
+        select_targets(found.target, "gold")
 
 
 def test_shards_are_a_partition_that_does_not_depend_on_the_others():
     targets = [Target(name=f"t{n}", service="s") for n in range(200)]
-    parts = [names(chosen(targets, shard=(i, 4))) for i in range(1, 5)]
+    parts = [names(select_targets(targets, shard=(i, 4))) for i in range(1, 5)]
     assert sorted(name for part in parts for name in part) == sorted(names(targets))
     assert all(30 < len(part) < 70 for part in parts)
-    fewer = [names(chosen(targets[:100], shard=(i, 4))) for i in range(1, 5)]
+    fewer = [names(select_targets(targets[:100], shard=(i, 4))) for i in range(1, 5)]
     assert all(set(few) <= set(part) for few, part in zip(fewer, parts, strict=True))
 
 

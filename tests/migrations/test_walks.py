@@ -27,11 +27,11 @@ operations = st.one_of(
 
 
 def seed(connection: Connection) -> None:
-    for place, name in enumerate(NAMES):
+    for index, name in enumerate(NAMES):
         add_provider(connection, name)
-        model = add_model(connection, name, f"m{place}", is_default=place == 3)
+        model = add_model(connection, name, f"m{index}", is_default=index == 3)
         add_chat(connection, model)
-        add_model(connection, name, f"n{place}")
+        add_model(connection, name, f"n{index}")
 
 
 def operate(connection: Connection, operation: tuple[str, object]) -> None:

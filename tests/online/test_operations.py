@@ -15,7 +15,7 @@ from sexton.errors import Refused, UsageError, WrongSchema
 from sexton.online.indexes import Index
 from sexton.online.keys import key_of
 from sexton.online.operations import _create_index, _create_key
-from sexton.online.places import Table
+from sexton.online.tables import Table
 from tests.test_alembic import alembic, team  # noqa: F401 - a fixture
 
 TABLES = """

@@ -76,8 +76,8 @@ def add_message(
 
 def _insert(connection: Connection, table: str, values: dict[str, Any]) -> Any:
     names = ", ".join(values)
-    places = ", ".join(["%s"] * len(values))
-    query: Any = f"insert into {table} ({names}) values ({places}) returning id"
+    placeholders = ", ".join(["%s"] * len(values))
+    query: Any = f"insert into {table} ({names}) values ({placeholders}) returning id"
     return scalar(connection, query, *values.values())
 
 

@@ -152,7 +152,7 @@ def _quoted(name: str) -> str:
 
 
 def _places(types: list[str]) -> str:
-    return ", ".join(f"${place}" for place in range(1, len(types) + 1))
+    return ", ".join(f"${index}" for index in range(1, len(types) + 1))
 
 
 def _body(label: str, file: Path, ends: str, null: str) -> str:

@@ -80,13 +80,13 @@ def build(connection: Connection, world: dict[str, Any]) -> list[uuid.UUID]:
                     (uuid.uuid4(), provider),
                 )
         return [
-            _config(connection, place, config, place == world["default"])
-            for place, config in enumerate(world["configs"])
+            _config(connection, index, config, index == world["default"])
+            for index, config in enumerate(world["configs"])
         ]
 
 
 def _config(
-    connection: Connection, place: int, config: dict[str, Any], is_default: bool
+    connection: Connection, index: int, config: dict[str, Any], is_default: bool
 ) -> uuid.UUID:
     columns = {"enabled": config["enabled"], "is_default": is_default}
     if config["deleted"]:
@@ -103,23 +103,23 @@ def _config(
                 (chat, id),
             )
     for override in config["overrides"]:
-        add_override(connection, override, place, id)
+        add_override(connection, override, index, id)
     return id
 
 
-def add_override(connection: Connection, kind: str, place: int, id: uuid.UUID) -> None:
+def add_override(connection: Connection, kind: str, index: int, id: uuid.UUID) -> None:
     """Write a setting that names a config, in one of the spellings there are."""
     site = "insert into site_configs values (%s, %s) on conflict do nothing"
     user = "insert into user_configs values (gen_random_uuid(), %s, %s)"
     if kind == "site":
         keys = ["explore", "general", "title_generation", "compaction"]
-        key = f"agents_chat_{keys[place % 4]}_model_override"
-        connection.execute(site, (key, f"{id}:high" if place % 2 else str(id)))
+        key = f"agents_chat_{keys[index % 4]}_model_override"
+        connection.execute(site, (key, f"{id}:high" if index % 2 else str(id)))
     elif kind == "advisor":
         value = json.dumps({"model_config_id": str(id), "max_uses": 3})
         connection.execute(site, ("agents_advisor_config", value))
     elif kind == "personal":
-        value = f"model:{id}" + (":low" if place % 2 else "")
+        value = f"model:{id}" + (":low" if index % 2 else "")
         connection.execute(user, ("chat_personal_model_override:root", value))
     else:
         connection.execute(user, (f"chat_compaction_threshold_pct:{id}", "80"))

@@ -133,7 +133,7 @@ def _settle(connection: Connection) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where a connection leads, and as whom it came there."""
 
     database: str
@@ -147,10 +147,10 @@ class Place:
         return printable(f"{self.database} at {at} as {self.role}")
 
 
-def place(connection: Connection) -> Place:
+def location(connection: Connection) -> Location:
     """Where a connection leads; behind a pooler, where it says it does."""
     info = connection.info
-    return Place(info.dbname, info.host or "localhost", info.port, info.user)
+    return Location(info.dbname, info.host or "localhost", info.port, info.user)
 
 
 def _where(address: str) -> str:

@@ -238,8 +238,8 @@ OWNER = """
 def _deploy(to: _To, tables: Mapping[str, Table], home: str) -> None:
     own = {table.relation.schema for table in tables.values()} - {VERSION_SCHEMA}
     schemas = sorted(own or {home})
-    place = scalar(to.connection, OWNER, VERSION_SCHEMA)
-    owners = {table.relation.owner for table in tables.values()} | {place}
+    schema_owner = scalar(to.connection, OWNER, VERSION_SCHEMA)
+    owners = {table.relation.owner for table in tables.values()} | {schema_owner}
     known = rows(to.connection, ROLES, schemas, sorted(filter(None, owners)))
     superusers = {role["name"] for role in known if role["superuser"]}
     creates: set[str] = set()
@@ -254,9 +254,9 @@ def _deploy(to: _To, tables: Mapping[str, Table], home: str) -> None:
     for _, table in _in_order(tables):
         if table.relation.owner in superusers:
             to.own(f"{_table(table.relation)}", "only a table's owner may change it")
-    if place is None:
+    if schema_owner is None:
         to.make(VERSION_SCHEMA, "the revision and the journal lie there")
-    elif place in superusers:
+    elif schema_owner in superusers:
         to.own(f"schema {_name(VERSION_SCHEMA)}", "tables are made in it")
     to.grant(_name("pg_read_all_stats"), "to see who is in the way of a lock")
 

@@ -100,8 +100,8 @@ class Project:
     def checks(self) -> dict[str, Check]:
         """The project's checks by name, in alphabetical order; raises UsageError."""
         found: dict[str, Check] = {}
-        for place, folder in enumerate(self.checks_folders):
-            package = f"{self.name}_checks{place or ''}"
+        for index, folder in enumerate(self.checks_folders):
+            package = f"{self.name}_checks{index or ''}"
             self._add(found, load_checks(folder, package), f"{folder} has")
         if self.declared:
             from sexton.derived import checks

@@ -29,7 +29,7 @@ _CHECK = re.compile(r"[a-z_][a-z0-9_]{0,99}")
 CheckName = Annotated[str, msgspec.Meta(pattern=f"^{_CHECK.pattern}$")]
 
 
-class Place(msgspec.Struct, frozen=True):
+class Columns(msgspec.Struct, frozen=True):
     """A table, `[schema.]name`, and some of its columns."""
 
     table: str
@@ -56,7 +56,7 @@ def table(text: str) -> str:
 
 
 @cache
-def columns(text: str) -> Place:
+def columns(text: str) -> Columns:
     """What `[schema.]table.column` or `[schema.]table(a, b)` names; raises ValueError."""
     found = _COLUMNS.fullmatch(text)
     if not found:
@@ -65,7 +65,7 @@ def columns(text: str) -> Place:
             "of a composite one, `table(a, b)`"
         )
     named = [found[2]] if found[2] else re.findall(_NAME, found[3])
-    return Place(table(found[1]), tuple(_bare(name) for name in named))
+    return Columns(table(found[1]), tuple(_bare(name) for name in named))
 
 
 def _bare(name: str) -> str:
@@ -143,12 +143,12 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 condition(text)
 
     @property
-    def source(self) -> Place:
+    def source(self) -> Columns:
         """The child's table and columns."""
         return columns(self.child)
 
     @property
-    def target(self) -> Place:
+    def target(self) -> Columns:
         """The parent's table and columns."""
         return columns(self.parent)
 

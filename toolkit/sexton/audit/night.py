@@ -96,11 +96,11 @@ class Night:
         amount = Found(marked, len(marked), sum(row["_known"] for row in marked))
         outcome = outcome_of(check, amount, self.options.sample)
         exact = cut.whole and found.count == len(found.rows)
-        place = cut.unit.checks.index(check)
+        index = cut.unit.checks.index(check)
         return replace(
             outcome,
             count_is="exact" if exact else "at_least",
-            strategy=cut.unit.strategies[place],
+            strategy=cut.unit.strategies[index],
             scope=self.facts.scope(check),
             elapsed_ms=round(cut.took * 1000, 3),
         )

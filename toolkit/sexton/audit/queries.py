@@ -52,10 +52,10 @@ def fetch(connection: Connection, unit: Unit, limit: int, known: Known) -> dict[
         return {check.name: _judged(connection, check, unit, limit, known)}
     parts: list[str] = []
     parameters: list[object] = []
-    for place, check in enumerate(unit.checks):
+    for index, check in enumerate(unit.checks):
         mine = known.get(check.name, ())
-        page = _page(check, unit, place, limit, with_known=bool(mine))
-        head = f'select {place} as "place", to_jsonb(page) as "row"'
+        page = _page(check, unit, index, limit, with_known=bool(mine))
+        head = f'select {index} as "index", to_jsonb(page) as "row"'
         parts.append(f"({head} from {page})")
         parameters += [list(mine)] if mine else []
     hits = {"sexton hits": unit.hits} if unit.hits else {}
@@ -63,8 +63,8 @@ def fetch(connection: Connection, unit: Unit, limit: int, known: Known) -> dict[
     with _without(connection, unit.settings):
         answer = _asked(connection, query, parameters)
     return {
-        check.name: _found(check, [r["row"] for r in answer if r["place"] == place])
-        for place, check in enumerate(unit.checks)
+        check.name: _found(check, [r["row"] for r in answer if r["index"] == index])
+        for index, check in enumerate(unit.checks)
     }
 
 
@@ -125,14 +125,14 @@ def _with(tables: Mapping[str, str], once: Mapping[str, str]) -> str:
     return f"with {', '.join(names)}" if names else ""
 
 
-def _page(check: Check, unit: Unit, place: int, limit: int, *, with_known: bool) -> str:
+def _page(check: Check, unit: Unit, index: int, limit: int, *, with_known: bool) -> str:
     """The first rows by key, with the numbers of all; a sub-query named `page`."""
     keys = [f"found.{identifier(name)}" for name in check.key]
     order = f"order by {', '.join(keys)}" if keys else ""
     # Fenced, or the planner would walk the table in the order of its key until the page
     # is full. What an index finds is found once; a scan, which may find millions, is
     # rather made again to count them than kept.
-    query = _escaped(unit.queries[place])
+    query = _escaped(unit.queries[index])
     fenced = f"(select * from ({query}) fenced offset 0)"  # noqa: S608
     once = ""
     if unit.settings:
@@ -166,7 +166,7 @@ def _page(check: Check, unit: Unit, place: int, limit: int, *, with_known: bool)
                 found.*,
                 count(*) over () as "_count",
                 count(*) filter (where found."_known") over () as "_known_count",
-                row_number() over (partition by found."_known" {order}) as "_place"
+                row_number() over (partition by found."_known" {order}) as "_ordinal"
             from (
                 select
                     found.*,
@@ -175,7 +175,7 @@ def _page(check: Check, unit: Unit, place: int, limit: int, *, with_known: bool)
                 from {fenced} found
             ) found
         ) found
-        where found."_known" or found."_place" <= {limit:d}
+        where found."_known" or found."_ordinal" <= {limit:d}
         {order}
     ) page"""  # noqa: S608 - the check's own query
 

@@ -66,15 +66,15 @@ def facts(
             connection, [t for table, ref in asked for t in (table, ref.parent)]
         )
     tables = [
-        (place, relations[table].oid, relations[ref.parent].oid)
-        for place, (table, ref) in enumerate(asked)
+        (index, relations[table].oid, relations[ref.parent].oid)
+        for index, (table, ref) in enumerate(asked)
         if table in relations and ref.parent in relations
     ]
     pairs = [
-        (place, nth, column, key)
-        for place, _, _ in tables
+        (index, nth, column, key)
+        for index, _, _ in tables
         for nth, (column, key) in enumerate(
-            zip(asked[place][1].columns, asked[place][1].parent_keys, strict=True)
+            zip(asked[index][1].columns, asked[index][1].parent_keys, strict=True)
         )
     ]
     if not tables:
@@ -84,7 +84,7 @@ def facts(
     ]
     found: dict[tuple[str, Reference], Facts] = {}
     for row in rows(connection, FACTS, *columns):
-        table, ref = asked[row["place"]]
+        table, ref = asked[row["ordinal"]]
         if len(row["pairs"]) == len(ref.columns):
             found[table, ref] = _facts(connection, table, ref, row, relations)
     return found
@@ -106,9 +106,9 @@ def _facts(
         number = -n_distinct * total if n_distinct < 0 else n_distinct
         distinct = min((distinct or 1) * number, total)
         present = min(present, 1 - null_frac)
-    if row["places"]:
-        places = {name: place for place, name in enumerate(row["places"])}
-        pairs.sort(key=lambda pair: places[pair.column])
+    if row["positions"]:
+        positions = {name: index for index, name in enumerate(row["positions"])}
+        pairs.sort(key=lambda pair: positions[pair.column])
     return Facts(
         children=float(total * present),
         parents=float(row["parents"]),

@@ -5,16 +5,16 @@
 FACTS = """
     with recursive wanted as (
         select
-            w.place, w.child::pg_catalog.oid as child, w.parent::pg_catalog.oid as parent
+            w.ordinal, w.child::pg_catalog.oid as child, w.parent::pg_catalog.oid as parent
         from rows from (
             pg_catalog.unnest(%s::pg_catalog.int4[]),
             pg_catalog.unnest(%s::pg_catalog.int8[]),
             pg_catalog.unnest(%s::pg_catalog.int8[])
-        ) as w (place, child, parent)
+        ) as w (ordinal, child, parent)
     ),
     pair as (
         select
-            w.place, p.nth, w.child, w.parent,
+            w.ordinal, p.nth, w.child, w.parent,
             c.attname as name, c.attnum as number, c.atttypid as type,
             c.attcollation as sorted,
             k.attname as key_name, k.attnum as key_number, k.atttypid as key_type,
@@ -25,7 +25,7 @@ FACTS = """
             pg_catalog.unnest(%s::pg_catalog.int4[]),
             pg_catalog.unnest(%s::pg_catalog.text[]),
             pg_catalog.unnest(%s::pg_catalog.text[])
-        ) as p (place, nth, name, key_name) on p.place = w.place
+        ) as p (ordinal, nth, name, key_name) on p.ordinal = w.ordinal
         join pg_catalog.pg_attribute c
           on c.attrelid = w.child and c.attname = p.name::pg_catalog.name
         join pg_catalog.pg_attribute k
@@ -82,7 +82,7 @@ FACTS = """
     ),
     spread as (
         select
-            p.place,
+            p.ordinal,
             pg_catalog.jsonb_agg(
                 array[s.n_distinct, s.null_frac] order by p.nth
             ) as statistics
@@ -96,10 +96,10 @@ FACTS = """
               and s.attname = p.name
             order by s.inherited desc limit 1
         ) s on true
-        group by p.place
+        group by p.ordinal
     )
     select
-        w.place,
+        w.ordinal,
         children.rows as rows,
         parents.rows as parents,
         greatest(children.partitions, 1::pg_catalog.int8) as partitions,
@@ -107,7 +107,7 @@ FACTS = """
         p.pairs,
         p.comparable,
         i.name as index,
-        i.places,
+        i.positions,
         exists (
             select from pg_catalog.pg_index u
             where u.indrelid = w.parent
@@ -132,7 +132,7 @@ FACTS = """
               and (
                   select pg_catalog.bool_and(exists (
                       select from pair q
-                      where q.place = w.place and q.number = c.number
+                      where q.ordinal = w.ordinal and q.number = c.number
                         and q.key_number = c.key_number
                   ))
                   from rows from (
@@ -190,11 +190,11 @@ FACTS = """
         from pair p
         left join class on class.type = p.key_type
         left join class mine on mine.type = p.type
-        where p.place = w.place
+        where p.ordinal = w.ordinal
     ) p on p.many > 0
     join size children on children.oid = w.child
     join size parents on parents.oid = w.parent
-    left join spread on spread.place = w.place
+    left join spread on spread.ordinal = w.ordinal
     left join lateral (
         select
             pg_catalog.format('%%I'::pg_catalog.text, ic.relname) as name,
@@ -202,10 +202,10 @@ FACTS = """
                 select q.name::pg_catalog.text
                 from pg_catalog.generate_series(0, p.many - 1) as c (n)
                 join pair q
-                  on q.place = w.place
+                  on q.ordinal = w.ordinal
                  and q.number = (i.indkey::pg_catalog.int2[])[c.n]
                 order by c.n
-            ) as places
+            ) as positions
         from pg_catalog.pg_index i
         join pg_catalog.pg_class ic on ic.oid = i.indexrelid
         join pg_catalog.pg_am m
@@ -220,7 +220,7 @@ FACTS = """
               left join pg_catalog.pg_opclass o
                 on o.oid = (i.indclass::pg_catalog.oid[])[c.n] and o.opcdefault
               left join pair q
-                on q.place = w.place
+                on q.ordinal = w.ordinal
                and q.number = (i.indkey::pg_catalog.int2[])[c.n]
                and q.sorted = (i.indcollation::pg_catalog.oid[])[c.n]
               where o.oid is null or q.number is null
@@ -238,7 +238,7 @@ FACTS = """
                   select pg_catalog.format(
                       '(%%I IS NOT NULL)'::pg_catalog.text, q.name
                   )
-                  from pair q where q.place = w.place
+                  from pair q where q.ordinal = w.ordinal
                   union all
                   select pg_catalog.format(
                       '(%%s)'::pg_catalog.text,
@@ -248,7 +248,7 @@ FACTS = """
                           ), ' AND '::pg_catalog.text order by q.nth
                       )
                   )
-                  from pair q where q.place = w.place
+                  from pair q where q.ordinal = w.ordinal
               )
           )
         order by
@@ -256,5 +256,5 @@ FACTS = """
             ic.relname
         limit 1
     ) i on true
-    order by w.place
+    order by w.ordinal
 """

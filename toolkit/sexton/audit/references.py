@@ -95,7 +95,7 @@ def _compared(pairs: Sequence[Pair]) -> dict[str, str]:
     """The parts of a query that compare the columns of both sides, one or several."""
     children = [f"this.{identifier(p.column)}" for p in pairs]
     parents = [f"parent.{identifier(p.key)}" for p in pairs]
-    places = range(len(pairs))
+    numbers = range(len(pairs))
 
     def equal(mine: Sequence[str], theirs: Sequence[str]) -> str:
         return " and ".join(
@@ -111,7 +111,7 @@ def _compared(pairs: Sequence[Pair]) -> dict[str, str]:
         )
 
     def row(source: str) -> str:
-        columns = ", ".join(f"{source}{n}" for n in places)
+        columns = ", ".join(f"{source}{n}" for n in numbers)
         return f"({columns})"
 
     return {
@@ -122,7 +122,7 @@ def _compared(pairs: Sequence[Pair]) -> dict[str, str]:
         "high": row("gap.high"),
         "edge": row("edge.key"),
         "hop": row("hop.value"),
-        "values": ", ".join(f"value{n}" for n in places),
+        "values": ", ".join(f"value{n}" for n in numbers),
         "child_values": ", ".join(f"{c} as value{n}" for n, c in enumerate(children)),
         "keys": ", ".join(f"{k} as key{n}" for n, k in enumerate(parents)),
         "lows": ", ".join(f"{k} as low{n}" for n, k in enumerate(parents)),
@@ -133,8 +133,8 @@ def _compared(pairs: Sequence[Pair]) -> dict[str, str]:
         "first": order(parents, "<"),
         "last": order(parents, ">"),
         "joined": equal(parents, children),
-        "looked_up": equal(parents, [f"hop.value{n}" for n in places]),
-        "dangles": equal(children, [f"dangling.value{n}" for n in places]),
+        "looked_up": equal(parents, [f"hop.value{n}" for n in numbers]),
+        "dangles": equal(children, [f"dangling.value{n}" for n in numbers]),
     }
 
 

@@ -176,26 +176,26 @@ def _shared(checks: list[Check], parent: Reference | None, facts: Facts) -> Unit
     columns, conditions, queries = [], [], []
     # Bare columns are seen where no other table is, so that they can only be its own.
     lives = [
-        f'(\n{check.live}\n) as "sexton live {place}"'
-        for place, check in enumerate(checks)
+        f'(\n{check.live}\n) as "sexton live {index}"'
+        for index, check in enumerate(checks)
         if check.live
     ]
     table = identifier(checks[0].table)
     source = f"(select *, {', '.join(lives)} from {table})" if lives else table  # noqa: S608
-    for place, check in enumerate(checks):
+    for index, check in enumerate(checks):
         condition = f"({_condition(check)})"
         if check.live:
-            condition = f'(this."sexton live {place}" and {condition})'
+            condition = f'(this."sexton live {index}" and {condition})'
         conditions.append(condition)
-        columns.append(f"{condition} as c{place}")
+        columns.append(f"{condition} as c{index}")
         shown = {name: f"this.{identifier(name)}" for name in check.key}
         if check.reference:
             shown |= {c: f"this.{identifier(c)}" for c in check.reference.columns}
         shown |= {n: f"case when {condition} then {e} end" for n, e in check.select.items()}
-        named = {n: identifier(f"c{place}_{n}") for n in shown}
+        named = {n: identifier(f"c{index}_{n}") for n in shown}
         columns += [f"{e} as {named[name]}" for name, e in shown.items()]
         names = ", ".join(f"hits.{named[n]} as {identifier(n)}" for n in shown)
-        queries.append(f'select {names} from "sexton hits" hits where hits.c{place}')  # noqa: S608
+        queries.append(f'select {names} from "sexton hits" hits where hits.c{index}')  # noqa: S608
     join = f"left join {parent.source} parent on {parent.joined}" if parent else ""
     hits = f"""
         select {", ".join(columns)}

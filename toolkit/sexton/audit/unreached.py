@@ -21,30 +21,32 @@ def unreached(
 ) -> tuple[Run, list[Outcome]]:
     """The run and outcomes of an audit that an error kept from beginning.
 
-    `address` is the connection string, if it could be read; its place is said, and no
+    `address` is the connection string, if it could be read; where it leads is said, and no
     more of it.
     """
     now = datetime.datetime.now(datetime.UTC)
-    place: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     try:
         # With what libpq takes from the environment and its service file.
         made = psycopg.pq.Conninfo.get_defaults()
-        place = {o.keyword.decode(): o.val.decode() for o in made if o.val is not None}
-        place |= {k: str(v) for k, v in conninfo.conninfo_to_dict(address or "").items()}
+        parameters = {o.keyword.decode(): o.val.decode() for o in made if o.val is not None}
+        parameters |= {
+            k: str(v) for k, v in conninfo.conninfo_to_dict(address or "").items()
+        }
     except (psycopg.Error, UnicodeDecodeError):
-        pass  # what cannot be read names no place
-    port = place.get("port", "")
+        pass  # what cannot be read names no server
+    port = parameters.get("port", "")
     run = Run(
         id=str(uuid.uuid4()),
         started_at=now,
         finished_at=now,
-        database=place.get("dbname", "") or place.get("user", ""),
+        database=parameters.get("dbname", "") or parameters.get("user", ""),
         server_version="",
         revision=None,
         snapshot="",
-        host=place.get("host", ""),
+        host=parameters.get("host", ""),
         port=int(port) if port.isdecimal() else None,
-        role=place.get("user", ""),
+        role=parameters.get("user", ""),
         project=current().name,
         label=label,
     )

@@ -113,16 +113,16 @@ def in_order(
         return list(listed)
     keys = ", ".join(f"r.{identifier(name)}" for name in check.key)
     query: Any = f"""
-        select l.place::pg_catalog.int4 as place
+        select l.ordinal::pg_catalog.int4 as ordinal
         from pg_catalog.jsonb_array_elements(%s::pg_catalog.jsonb)
-            with ordinality as l (line, place)
+            with ordinality as l (line, ordinal)
         cross join lateral pg_catalog.jsonb_populate_record(
             null::{facts.tables[check.table].sql}, l.line
         ) as r
-        order by {keys}, l.place
+        order by {keys}, l.ordinal
     """  # noqa: S608 - a quoted name, and the check's own
     wanted = json.dumps([{name: row[name] for name in check.key} for row in listed])
-    return [listed[row["place"] - 1] for row in rows(connection, query, wanted)]
+    return [listed[row["ordinal"] - 1] for row in rows(connection, query, wanted)]
 
 
 def partly(cut: Cut, why: str) -> str:

@@ -56,9 +56,9 @@ KEYS: LiteralString = """
         f.conrelid::pg_catalog.int8 as child_oid,
         array(
             select a.attname::pg_catalog.text
-            from pg_catalog.unnest(f.conkey) with ordinality as u (n, place)
+            from pg_catalog.unnest(f.conkey) with ordinality as u (n, ordinal)
             join pg_catalog.pg_attribute a on a.attrelid = f.conrelid and a.attnum = u.n
-            order by u.place
+            order by u.ordinal
         ) as columns,
         pg_catalog.format(
             '%%I.%%I'::pg_catalog.text, pn.nspname::pg_catalog.text,
@@ -67,9 +67,9 @@ KEYS: LiteralString = """
         f.confrelid::pg_catalog.int8 as parent_oid,
         array(
             select a.attname::pg_catalog.text
-            from pg_catalog.unnest(f.confkey) with ordinality as u (n, place)
+            from pg_catalog.unnest(f.confkey) with ordinality as u (n, ordinal)
             join pg_catalog.pg_attribute a on a.attrelid = f.confrelid and a.attnum = u.n
-            order by u.place
+            order by u.ordinal
         ) as target,
         f.confdeltype::pg_catalog.text as action
     from followed f

@@ -91,16 +91,16 @@ def resolve(connection: Connection, names: Iterable[str]) -> dict[str, Relation]
              = pg_catalog.regexp_replace(w.name, '^[^.]*[.]'::text, ''::text)
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         left join pg_catalog.unnest({PATH})
-            with ordinality as p (schema, place)
+            with ordinality as p (schema, ordinal)
           on p.schema = n.nspname::pg_catalog.text
         where c.relkind::pg_catalog.text = any (array['r', 'p', 'v', 'm', 'f'])
           and case
                 when pg_catalog.strpos(w.name, '.'::text) > 0 then
                     n.nspname::pg_catalog.text
                         = pg_catalog.split_part(w.name, '.'::text, 1)
-                else p.place is not null
+                else p.ordinal is not null
           end
-        order by w.name, p.place
+        order by w.name, p.ordinal
         """,  # noqa: S608 - no value
         wanted,
         _noted(connection),

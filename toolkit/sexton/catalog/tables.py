@@ -64,11 +64,11 @@ def assemble(
     columns: dict[int, dict[str, Column]] = {}
     keys: dict[int, dict[int, str]] = {}
     for row in found:
-        oid, place = row.pop("relation"), row.pop("place")
+        oid, ordinal = row.pop("relation"), row.pop("ordinal")
         column = Column(**row)
         columns.setdefault(oid, {})[column.name] = column
-        if place is not None:
-            keys.setdefault(oid, {})[place] = column.name
+        if ordinal is not None:
+            keys.setdefault(oid, {})[ordinal] = column.name
     return {
         name: Table(
             relation,
@@ -98,7 +98,7 @@ COLUMNS = """
         a.attnotnull as not_null,
         a.attgenerated <> ''::pg_catalog."char" as generated,
         a.atthasdef or a.attidentity <> ''::pg_catalog."char" as "default",
-        pg_catalog.array_position(i.indkey::pg_catalog.int2[], a.attnum) as place
+        pg_catalog.array_position(i.indkey::pg_catalog.int2[], a.attnum) as ordinal
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_type t on t.oid = a.atttypid
     join pg_catalog.pg_namespace n on n.oid = t.typnamespace

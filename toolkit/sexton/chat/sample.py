@@ -52,9 +52,9 @@ def populate(
         select gen_random_uuid(), p.id, 'sk-made-up-' || n
         from generate_series(1, %s) as n
         join (
-            select id, row_number() over (order by provider) as place
+            select id, row_number() over (order by provider) as ordinal
             from chat_providers
-        ) p on p.place = n %% 8 + 1
+        ) p on p.ordinal = n %% 8 + 1
         """,
         [users],
     )
@@ -68,7 +68,7 @@ def _converse(connection: Connection, chats: int, messages: int) -> None:
     execute(
         """
         with models as (
-            select id, row_number() over (order by provider, model) - 1 as place,
+            select id, row_number() over (order by provider, model) - 1 as ordinal,
                    count(*) over () as many
             from chat_model_configs
         )
@@ -84,7 +84,7 @@ def _converse(connection: Connection, chats: int, messages: int) -> None:
             m.id,
             n %% 5 = 0
         from generate_series(1, %s) as n
-        join models m on m.place = n %% m.many
+        join models m on m.ordinal = n %% m.many
         """,
         [chats],
     )

@@ -67,8 +67,8 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
     if target:
         report = _accept(report, accepted, **how)
     report = _shortened(report, before, how["sample"])
-    for form, place in wanted:
-        _write(report, form, place)
+    for form, destination in wanted:
+        _write(report, form, destination)
     _notify(report, how)
     if said := _rendered(report, style, how):
         click.echo(said)
@@ -217,18 +217,18 @@ def _write_unreached(
     run, outcomes = unreached(selected, error, address, how["label"])
     report = Report(run, outcomes, exit_code=error.code)
     _notify(report, how)
-    for form, place in wanted:
-        _write(report, form, place)
+    for form, destination in wanted:
+        _write(report, form, destination)
     if style not in ("text", "json"):  # which say the error themselves
         click.echo(_rendered(report, style, how))
 
 
 def _output(output: str) -> tuple[str, str]:
     """Split `[FORMAT:]FILE`."""
-    form, colon, place = output.partition(":")
+    form, colon, destination = output.partition(":")
     if colon and form in formats.names():
-        formats.named(form).check(place)
-        return form, place
+        formats.named(form).check(destination)
+        return form, destination
     found = formats.by_ending(Path(output).suffix)
     if found is None:
         raise UsageError(
@@ -238,14 +238,14 @@ def _output(output: str) -> tuple[str, str]:
     return found, output
 
 
-def _write(report: "Report", form: str, place: str) -> None:
+def _write(report: "Report", form: str, destination: str) -> None:
     from sexton.files import replace_file
 
     found = formats.named(form)
     if found.deliver:
-        found.deliver(found.render(report, ""), place)
+        found.deliver(found.render(report, ""), destination)
         return
-    file, before = Path(place), ""
+    file, before = Path(destination), ""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if file.is_file():
             before = file.read_text(encoding="utf-8")

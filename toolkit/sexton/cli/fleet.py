@@ -176,7 +176,7 @@ def _run(
     from sexton.text import durations
 
     found = inventories.load(inventory)
-    targets = inventories.chosen(found.target, match, shard)
+    targets = inventories.select_targets(found.target, match, shard)
     limit = durations.parse(found.fleet.deadline)
     waves = inventories.waves(found, targets)
     if kind != "upgrade":  # only a change can do harm to the next ones
@@ -184,10 +184,10 @@ def _run(
     how = Wanted(**wanted, deadline=limit)
     report = FleetReport(kind, now(), shard=f"{shard[0]}/{shard[1]}")
     where = executor or ("processes" if kind == "upgrade" else "threads")
-    room = parallel or max(wave.parallel for wave, _ in waves) if waves else 1
+    at_once = parallel or max(wave.parallel for wave, _ in waves) if waves else 1
     with (
         states.journal(state, kind) as (finished, out),
-        executors.executor(where, room, limit + run.GRACE) as (pool, leaves),
+        executors.executor(where, at_once, limit + run.GRACE) as (pool, leaves),
     ):
         if leaves:
             inventories.require_no_secrets(targets)

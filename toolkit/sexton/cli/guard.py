@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sexton.cli.options import Command, reading, say_place, show
+from sexton.cli.options import Command, reading, say_location, show
 from sexton.cli.schema import moving
 from sexton.errors import DONE, FINDINGS, REFUSED
 
@@ -132,7 +132,7 @@ def _change(
         raise UsageError("--plan and --sql do not go together")
     looking = plan or sql
     with database(url, name=f"sexton guard {verb}", read_only=looking) as connection:
-        say_place(connection, style)
+        say_location(connection, style)
         specs = select(connection, references, conditions, verb)
         if plan:
             return _plan(connection, verb, specs, options, style)

@@ -109,18 +109,18 @@ def _with_connection(command: Command, *, read_only: bool) -> Command:
 
         name = f"sexton {click.get_current_context().info_name}"
         with database(url, name=name, read_only=read_only) as connection:
-            say_place(connection, arguments["style"])
+            say_location(connection, arguments["style"])
             return command(connection, **arguments)
 
     return wrapped
 
 
-def say_place(connection: Any, style: str) -> None:
+def say_location(connection: Any, style: str) -> None:
     """Tell a person which database this is, and as whom; documents say it themselves."""
-    from sexton.database import place
+    from sexton.database import location
 
     if style == "text":
-        click.echo(f"sexton: connected to {place(connection)}", err=True)
+        click.echo(f"sexton: connected to {location(connection)}", err=True)
 
 
 def show(style: str, document: Any, text: Callable[[], str]) -> None:

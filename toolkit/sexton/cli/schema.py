@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sexton.cli.options import FORMAT, URL, Command, reading, say_place, show
+from sexton.cli.options import FORMAT, URL, Command, reading, say_location, show
 from sexton.errors import DONE, FINDINGS, NO_CONNECTION, REFUSED
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _move(
     from sexton.errors import UsageError, WrongSchema
     from sexton.project import current
     from sexton.upgrade import run
-    from sexton.upgrade.place import require_place
+    from sexton.upgrade.right_database import require_right_database
     from sexton.upgrade.route import BASE, find_route
 
     if plan and sql:
@@ -208,11 +208,11 @@ def _move(
         address_of(url) as address,
         database(address, name=name, read_only=looking) as connection,
     ):
-        say_place(connection, style)
+        say_location(connection, style)
         if newer := current().newer(connection):
             raise WrongSchema(newer, hint="use a Sexton that knows that release")
         route = find_route(connection, way, revision, guarded=guarded)
-        require_place(connection, route, create=create, force=force)
+        require_right_database(connection, route, create=create, force=force)
         if looking:
             again = f"sexton {way}grade{'' if revision == 'head' else f' {revision}'}"
             again += " --guard" * guarded + " --create" * create + " --force" * force
@@ -274,7 +274,7 @@ def adopt(apply: bool, url: str | None, style: str) -> int:
         address_of(url) as address,
         database(address, name="sexton adopt", read_only=not apply) as connection,
     ):
-        say_place(connection, style)
+        say_location(connection, style)
         document = adopt.adopt(connection)
         if apply and document["recognised"]:
             document = adopt.stamp(connection, document)

@@ -24,9 +24,9 @@ _loading = threading.Lock()
 
 @dataclass(frozen=True)
 class Fact:
-    """What holds of `table` from one revision on; places count the revisions from 1.
+    """What holds of `table` from one revision on; ordinals count the revisions from 1.
 
-    `until` is the place of the first revision at which it holds no longer, or None.
+    `until` is the ordinal of the first revision at which it holds no longer, or None.
     """
 
     table: str
@@ -36,9 +36,9 @@ class Fact:
     broken: str
     holds: str
 
-    def is_in_force(self, place: int) -> bool:
-        """Whether it holds at the revision of that place."""
-        return self.since <= place and (self.until is None or place < self.until)
+    def is_in_force(self, ordinal: int) -> bool:
+        """Whether it holds at the revision of that ordinal."""
+        return self.since <= ordinal and (self.until is None or ordinal < self.until)
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,13 @@ def _without_alembic() -> Iterator[None]:
 def facts(revisions: Sequence[Revision]) -> list[Fact]:
     """What the steps up promise, each until a later revision speaks of the same."""
     found: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
-    for place, revision in enumerate(revisions, 1):
+    for ordinal, revision in enumerate(revisions, 1):
         for step in revision.up:
             for table, subject, broken, holds in _promises(revision, step):
-                found.setdefault((table, subject), []).append((place, broken, holds))
+                found.setdefault((table, subject), []).append((ordinal, broken, holds))
     made = []
     for (table, subject), phases in found.items():
-        ends = [place for place, _, _ in phases[1:]]
+        ends = [ordinal for ordinal, _, _ in phases[1:]]
         for (since, broken, holds), until in zip(phases, [*ends, None], strict=True):
             made.append(Fact(table, subject, since, until, broken, holds))
     return made

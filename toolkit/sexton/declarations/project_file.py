@@ -164,9 +164,9 @@ def _choices(path: str) -> Sequence[str]:
 
 def _value(document: object, path: str) -> object:
     """The value at a path such as `reference[2].child`; None where it leads nowhere."""
-    for name, place in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
         try:
-            document = document[int(place) if place else name]  # type: ignore[index]
+            document = document[int(index) if index else name]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):
             return None
     return document

@@ -86,11 +86,11 @@ class _Flag:
                     bool_or(coalesce({self.flagged}, false)) over ({self.part}) as has,
                     row_number() over (
                         {self.part} order by {self.flag.order("r", self.id)}
-                    ) as place
+                    ) as ordinal
                 from {AMONG} r
                 {f"where {self.some}" if self.some else ""}
             ) g
-            where g.place = 1 and not g.has
+            where g.ordinal = 1 and not g.has
             {f"order by {', '.join(names)}" if names else ""}
         """  # noqa: S608 - names, quoted
         return Check(
@@ -124,14 +124,14 @@ class _Flag:
         more = [f"d.{identifier(c)} as {name}" for c, name in self._renamed(shown)]
         some = f" and {self.some}" if self.some else ""
         rows = f"""
-            select {", ".join([self.said("d", columns), *more, "d.flags", "d.place"])}
+            select {", ".join([self.said("d", columns), *more, "d.flags", "d.ordinal"])}
             from (
                 select
                     {self.said("r", columns)},
                     count(*) over ({self.part}) as flags,
                     row_number() over (
                         {self.part} order by {self.flag.order("r", self.id)}
-                    ) as place
+                    ) as ordinal
                 from {AMONG} r
                 where {self.flagged}{some}
             ) d
@@ -157,7 +157,7 @@ class _Flag:
             ),
             repair=Update(
                 set={self.flag.flag: "false"},
-                where="found.place > 1",
+                where="found.ordinal > 1",
                 on=same_row(self.id),
                 why=f"another row is the first by {template(self.by)}",
             ),

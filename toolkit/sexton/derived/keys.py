@@ -27,10 +27,10 @@ def check(declared: Declarations, module: str) -> Check | None:
         return None
     reads: dict[str, tuple[str, ...]] = {}
     for ref in asked:
-        for place in (ref.source, ref.target):
-            known = reads.get(place.table, ())
-            more = tuple(c for c in place.columns if c not in known)
-            reads[place.table] = known + more
+        for side in (ref.source, ref.target):
+            known = reads.get(side.table, ())
+            more = tuple(c for c in side.columns if c not in known)
+            reads[side.table] = known + more
     values = [row for ref in asked for row in _rows(ref)]
     return Check(
         module,

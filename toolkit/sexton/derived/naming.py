@@ -17,8 +17,8 @@ def stem(*names: str) -> str:
 
 def reference_name(ref: Reference) -> str:
     """The name of a reference's check."""
-    place = ref.source
-    return ref.name or f"{stem(place.table, *place.columns)}_dangling"
+    side = ref.source
+    return ref.name or f"{stem(side.table, *side.columns)}_dangling"
 
 
 def flag_name(flag: Default) -> str:

@@ -80,8 +80,8 @@ def _cure(
 
 def _explained(ref: Reference, live: str, parent_live: str) -> str:
     counts = [
-        f"Of {place.table} those rows count for which: {' '.join(text.split())}."
-        for place, text in ((ref.source, live), (ref.target, parent_live))
+        f"Of {side.table} those rows count for which: {' '.join(text.split())}."
+        for side, text in ((ref.source, live), (ref.target, parent_live))
         if text
     ]
     living = "live row" if parent_live else "row"

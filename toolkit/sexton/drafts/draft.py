@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sexton.catalog.relations import search_path
 from sexton.database import Connection
 from sexton.derived.naming import stem
-from sexton.drafts.keys import Ids, Key, keys, place, tables, written
+from sexton.drafts.keys import Ids, Key, keys, spell_columns, tables, written
 from sexton.drafts.models import lacking
 from sexton.project import BUILT_IN
 from sexton.text.printable import printable
@@ -74,7 +74,7 @@ def _entry(
     if any("." in name for table in (key.child, key.parent) for name in table):
         return None
     child, parent = (
-        place(table, columns)
+        spell_columns(table, columns)
         for table, columns in zip(names, (key.columns, key.keys), strict=True)
     )
     lines = [f"# {printable(key.state)}"] if key.state else []

@@ -21,17 +21,17 @@ KEYS = """
         )::pg_catalog.bool, true) as enforced,
         array(
             select a.attname::pg_catalog.text
-            from pg_catalog.unnest(k.conkey) with ordinality as u (number, place)
+            from pg_catalog.unnest(k.conkey) with ordinality as u (number, ordinal)
             join pg_catalog.pg_attribute a
               on a.attrelid = k.conrelid and a.attnum = u.number
-            order by u.place
+            order by u.ordinal
         ) as columns,
         array(
             select a.attname::pg_catalog.text
-            from pg_catalog.unnest(k.confkey) with ordinality as u (number, place)
+            from pg_catalog.unnest(k.confkey) with ordinality as u (number, ordinal)
             join pg_catalog.pg_attribute a
               on a.attrelid = k.confrelid and a.attnum = u.number
-            order by u.place
+            order by u.ordinal
         ) as keys
     from pg_catalog.pg_constraint k
     join pg_catalog.pg_class c on c.oid = k.conrelid
@@ -65,11 +65,11 @@ TABLES = """
             ) i
             cross join lateral pg_catalog.generate_series(
                 0, i.indnkeyatts::pg_catalog.int4 - 1
-            ) as u (place)
+            ) as u (ordinal)
             join pg_catalog.pg_attribute a
               on a.attrelid = c.oid
-             and a.attnum = (i.indkey::pg_catalog.int2[])[u.place]
-            order by u.place
+             and a.attnum = (i.indkey::pg_catalog.int2[])[u.ordinal]
+            order by u.ordinal
         ) as id
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -136,7 +136,7 @@ def written(
     return [table[1]] if first == table[0] else list(table)
 
 
-def place(table: Sequence[str], columns: Sequence[str]) -> str:
+def spell_columns(table: Sequence[str], columns: Sequence[str]) -> str:
     spelt = ".".join(map(_spelt, table))
     names = [_spelt(column) for column in columns]
     return f"{spelt}.{names[0]}" if len(names) == 1 else f"{spelt}({', '.join(names)})"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sexton.drafts.keys import Ids, Key, place, written
+from sexton.drafts.keys import Ids, Key, spell_columns, written
 from sexton.errors import UsageError
 from sexton.text.printable import printable
 
@@ -39,8 +39,8 @@ def lacking(
         )
         if key.pairs not in known and key.pairs not in lacking:
             lacking[key.pairs] = key
-            source = place(written(child, ids, path), key.columns)
-            target = place(written(parent, ids, path), key.keys)
+            source = spell_columns(written(child, ids, path), key.columns)
+            target = spell_columns(written(parent, ids, path), key.keys)
             notes.append(
                 f"the models declare a key that the database lacks: {printable(source)} -> "
                 f"{printable(target)}"

@@ -234,7 +234,7 @@ class Server:
         else:
             # In a directory of ours, so that the server's account cannot exchange it.
             # TMPDIR may be as long as DIR; /tmp is not.
-            ours = Path(tempfile.mkdtemp(prefix="sexton-", dir=_short_place()))
+            ours = Path(tempfile.mkdtemp(prefix="sexton-", dir=_short_directory()))
             ours.chmod(0o711 if self._account else 0o700)
             path = ours / "socket"
             path.mkdir(mode=0o700)
@@ -294,7 +294,7 @@ class Server:
         return str(programs / "bin" / name)
 
 
-def _short_place() -> str | None:
+def _short_directory() -> str | None:
     """Where a socket's path is short enough: the temporary directory, else /tmp."""
-    place = Path(tempfile.gettempdir()) / "sexton-12345678" / "socket" / ".s.PGSQL.5432"
-    return None if len(os.fsencode(place)) <= SOCKET_PATH_LIMIT else "/tmp"
+    socket = Path(tempfile.gettempdir()) / "sexton-12345678" / "socket" / ".s.PGSQL.5432"
+    return None if len(os.fsencode(socket)) <= SOCKET_PATH_LIMIT else "/tmp"

@@ -9,7 +9,7 @@ from psycopg import ProgrammingError, conninfo
 from sexton.errors import ConnectionFailed
 
 
-class Place(Protocol):
+class DatabaseAddress(Protocol):
     """What says where a database is."""
 
     @property
@@ -25,18 +25,18 @@ class Place(Protocol):
         """The environment variable that holds the URL."""
 
 
-def address(place: Place) -> str:
+def address(of: DatabaseAddress) -> str:
     """The connection string; raises ConnectionFailed where there is none."""
-    if place.url_env and place.url_env not in os.environ:
+    if of.url_env and of.url_env not in os.environ:
         raise ConnectionFailed(
-            f"the environment has no variable {place.url_env}",
+            f"the environment has no variable {of.url_env}",
             hint="set it where the work is done",
         )
-    url = os.environ[place.url_env] if place.url_env else place.url
+    url = os.environ[of.url_env] if of.url_env else of.url
     # SQLAlchemy's spelling names a driver, which libpq does not know.
     url = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", url)
     try:
-        return conninfo.make_conninfo(url, service=place.service or None)
+        return conninfo.make_conninfo(url, service=of.service or None)
     except ProgrammingError:  # what it says may hold a password
         raise ConnectionFailed(
             "the target's address is no connection string",
@@ -44,12 +44,12 @@ def address(place: Place) -> str:
         ) from None
 
 
-def server(place: Place) -> str:
+def server(of: DatabaseAddress) -> str:
     """What to count connections by: the host and port, else the service or variable."""
-    if place.service or (place.url_env and place.url_env not in os.environ):
-        return place.service or place.url_env
+    if of.service or (of.url_env and of.url_env not in os.environ):
+        return of.service or of.url_env
     try:
-        known = conninfo.conninfo_to_dict(address(place))
+        known = conninfo.conninfo_to_dict(address(of))
     except ConnectionFailed:
         return "nowhere"  # each of these is told as unreachable, and the others go on
     return f"{known.get('host') or 'local'}:{known.get('port') or 5432}"

@@ -164,7 +164,7 @@ def conditions(match: str) -> list[tuple[str, str]]:
     return found
 
 
-def chosen(
+def select_targets(
     targets: Sequence[Target], match: str = "", shard: tuple[int, int] = (1, 1)
 ) -> list[Target]:
     """The targets that match, and belong to shard `i` of `n`; raises UsageError for none.
@@ -182,10 +182,10 @@ def chosen(
             hint="sexton fleet status lists them all",
         )
     number, of = shard
-    return [target for target in matched if place(target.name, of) == number - 1]
+    return [target for target in matched if shard_of(target.name, of) == number - 1]
 
 
-def place(name: str, of: int) -> int:
+def shard_of(name: str, of: int) -> int:
     """The shard of a name, from 0."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % of
 

@@ -22,14 +22,14 @@ Work = Callable[[Target], Record]
 
 
 class Queue:
-    """Targets that wait, by their server; each server has so many places."""
+    """Targets that wait, by their server; each server has so many slots."""
 
     def __init__(self, targets: Sequence[Target], per_server: int) -> None:
         self._waiting: dict[str, deque[Target]] = {}
         for target in targets:
             self._waiting.setdefault(server(target), deque()).append(target)
         self._free = dict.fromkeys(self._waiting, per_server)
-        self._ready = deque(self._waiting)  # servers with a place and a target, once each
+        self._ready = deque(self._waiting)  # with a free slot and a target, once each
 
     def __len__(self) -> int:
         """How many wait."""
@@ -40,21 +40,21 @@ class Queue:
         return (target for waiting in self._waiting.values() for target in waiting)
 
     def take(self) -> tuple[Target, str] | None:
-        """The next target whose server has a place, and the server; or None."""
+        """The next target whose server has a free slot, and the server; or None."""
         if not self._ready:
             return None
-        place = self._ready.popleft()
-        target = self._waiting[place].popleft()
-        self._free[place] -= 1
-        if self._free[place] and self._waiting[place]:
-            self._ready.append(place)
-        return target, place
+        host = self._ready.popleft()
+        target = self._waiting[host].popleft()
+        self._free[host] -= 1
+        if self._free[host] and self._waiting[host]:
+            self._ready.append(host)
+        return target, host
 
-    def leave(self, place: str) -> None:
-        """Give a place on a server back."""
-        self._free[place] += 1
-        if self._free[place] == 1 and self._waiting[place]:
-            self._ready.append(place)
+    def leave(self, host: str) -> None:
+        """Give a slot on a server back."""
+        self._free[host] += 1
+        if self._free[host] == 1 and self._waiting[host]:
+            self._ready.append(host)
 
 
 @dataclass
@@ -67,9 +67,9 @@ class Flight:
     queue: Queue
     started: dict[Future[Record], tuple[Target, str, float]] = field(default_factory=dict)
 
-    def take(self, room: int) -> None:
-        """Start targets while there is room, overall and on their server."""
-        while len(self.started) < room and (taken := self.queue.take()):
+    def take(self, parallel: int) -> None:
+        """Start targets up to `parallel` overall, and what is allowed on their server."""
+        while len(self.started) < parallel and (taken := self.queue.take()):
             future = self.executor.submit(self.work, taken[0])
             self.started[future] = (*taken, time.monotonic())
 
@@ -81,13 +81,13 @@ class Flight:
             future.cancel()
             ended.add(future)
         for future in ended:
-            target, place, begun = self.started.pop(future)
-            self.queue.leave(place)
-            yield _record(target, place, begun, future)
+            target, host, begun = self.started.pop(future)
+            self.queue.leave(host)
+            yield _record(target, host, begun, future)
 
 
-def _record(target: Target, place: str, begun: float, future: Future[Record]) -> Record:
-    base = {"target": target.name, "labels": target.labels, "server": place}
+def _record(target: Target, host: str, begun: float, future: Future[Record]) -> Record:
+    base = {"target": target.name, "labels": target.labels, "server": host}
     if not future.done() or future.cancelled():
         took = durations.duration(time.monotonic() - begun)
         return incomplete(base, f"no answer after {took}; it may be at work still")
@@ -138,10 +138,10 @@ def run_fleet(
         watch(f"wave {wave.name}: {len(again):,} targets")
         flight = Flight(executor, work, limit, Queue(again, per_server))
         failures = 0
-        room = min(wave.parallel, parallel or wave.parallel)
+        at_once = min(wave.parallel, parallel or wave.parallel)
         while True:
             if failures <= wave.max_failures:
-                flight.take(room)
+                flight.take(at_once)
             if not flight.started:
                 break
             for record in flight.landed():

@@ -9,7 +9,7 @@ from alembic.operations import MigrateOperation, Operations
 
 from sexton.ddl.session import own_session
 from sexton.guard.change import planned
-from sexton.guard.spec import GuardSpec, place
+from sexton.guard.spec import GuardSpec, table_and_columns
 
 
 @Operations.register_operation("add_guard")
@@ -71,7 +71,12 @@ class DropGuard(MigrateOperation):
 
 
 def _spec(child: str, parent: str, live: str, parent_live: str) -> GuardSpec:
-    return GuardSpec(*place(child), *place(parent), live=live, parent_live=parent_live)
+    return GuardSpec(
+        *table_and_columns(child),
+        *table_and_columns(parent),
+        live=live,
+        parent_live=parent_live,
+    )
 
 
 @Operations.implementation_for(AddGuard)

@@ -10,7 +10,7 @@ from sexton.errors import UsageError
 from sexton.guard.binding import assemble
 from sexton.guard.definition import Guard
 from sexton.guard.predicate import Mark, looking
-from sexton.guard.spec import GuardSpec, place
+from sexton.guard.spec import GuardSpec, table_and_columns
 from sexton.guard.table import named, names
 from sexton.project import current
 
@@ -20,14 +20,14 @@ FOUND = """
            m.nspname::text as parent_schema, p.relname::text as parent,
            c.oid::int8 as child_oid, p.oid::int8 as parent_oid,
            (
-               select pg_catalog.array_agg(a.attname::text order by u.place)
-               from pg_catalog.unnest(k.conkey) with ordinality as u (number, place)
+               select pg_catalog.array_agg(a.attname::text order by u.ordinal)
+               from pg_catalog.unnest(k.conkey) with ordinality as u (number, ordinal)
                join pg_catalog.pg_attribute a
                  on a.attrelid = k.conrelid and a.attnum = u.number
            ) as columns,
            (
-               select pg_catalog.array_agg(a.attname::text order by u.place)
-               from pg_catalog.unnest(k.confkey) with ordinality as u (number, place)
+               select pg_catalog.array_agg(a.attname::text order by u.ordinal)
+               from pg_catalog.unnest(k.confkey) with ordinality as u (number, ordinal)
                join pg_catalog.pg_attribute a
                  on a.attrelid = k.confrelid and a.attnum = u.number
            ) as parent_columns
@@ -53,11 +53,11 @@ KEPT = """
             where t.tgrelid = %s::int8::oid and t.tgname = %s::text::name
         ) as trigger,
         (
-            select pg_catalog.array_agg(a.attname::text order by u.place)
+            select pg_catalog.array_agg(a.attname::text order by u.ordinal)
             from pg_catalog.pg_trigger t
             cross join lateral pg_catalog.unnest(
                 pg_catalog.string_to_array(t.tgattr::text, ' '::text)::int2[]
-            ) with ordinality as u (number, place)
+            ) with ordinality as u (number, ordinal)
             join pg_catalog.pg_attribute a
               on a.attrelid = t.tgrelid and a.attnum = u.number
             where t.tgrelid = %s::int8::oid and t.tgname = %s::text::name
@@ -92,7 +92,7 @@ def select(
                 hint=f"say which: sexton guard {verb} CHILD.COLUMN PARENT.COLUMN",
             )
         return chosen
-    asked = [place(reference) for reference in references]
+    asked = [table_and_columns(reference) for reference in references]
     by_child = [[one for one in known if _is_of(one, *child)] for child in asked]
     if all(by_child) and not conditions:
         return [one for found in by_child for one in found]
@@ -143,8 +143,8 @@ def undeclared(connection: Connection, declared: Sequence[GuardSpec]) -> list[Gu
 
 def _kept(connection: Connection, table: int, check: str, trigger: str) -> Mark | None:
     """What a CHECK and a trigger say of a marker; None where it is always true."""
-    places = (table, check, table, trigger, table, trigger)
-    [row] = rows(connection, KEPT, *places)
+    names = (table, check, table, trigger, table, trigger)
+    [row] = rows(connection, KEPT, *names)
     spelt = _MARK.search(row["spelt"] or "")
     when = _WHEN.search(row["trigger"] or "")
     if spelt is None and when is None:

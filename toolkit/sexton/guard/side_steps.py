@@ -216,20 +216,21 @@ def _marking(side: Side) -> str:
             {safe}
             exit when not exists ({wrong});
             for batch in
-                select place.part, pg_catalog.array_agg(place.at) as places
+                select numbered.part, pg_catalog.array_agg(numbered.at) as ctids
                 from (
                     select tableoid as part, ctid as at,
                            pg_catalog.row_number() over (
                                partition by tableoid order by ctid
                            ) / {BATCH} as number
                     from {table} where {side.wrong}
-                ) as place
-                group by place.part, place.number order by place.part, place.number
+                ) as numbered
+                group by numbered.part, numbered.number
+                order by numbered.part, numbered.number
             loop
                 {safe}
                 select pg_catalog.array_agg(free.at) into locked from (
                     select ctid as at from {table}
-                    where ctid = any (batch.places) and tableoid = batch.part
+                    where ctid = any (batch.ctids) and tableoid = batch.part
                       and {side.wrong}
                     for no key update skip locked
                 ) as free;

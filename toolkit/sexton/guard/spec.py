@@ -69,7 +69,7 @@ def columns_of(table: str, columns: tuple[str, ...]) -> str:
     return f"{table}({', '.join(columns)})"
 
 
-def place(reference: str) -> tuple[str, tuple[str, ...]]:
+def table_and_columns(reference: str) -> tuple[str, tuple[str, ...]]:
     """The table and columns of `[schema.]table.column` or `[schema.]table(a, b)`."""
     if match := re.fullmatch(r"\s*(.+?)\s*\((.+)\)\s*", reference):
         return match[1], tuple(column.strip() for column in match[2].split(","))

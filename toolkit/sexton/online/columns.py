@@ -12,7 +12,7 @@ from sexton.catalog.relations import literal, quoted
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
-from sexton.online.places import Table, array, column_where, said
+from sexton.online.tables import Table, array, column_where, said
 
 LOCK = "access exclusive"
 NOT_NULL = """

@@ -9,7 +9,7 @@ from sexton.catalog.relations import literal, quoted
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
-from sexton.online.places import Table, array, columns_of, partitioned, said
+from sexton.online.tables import Table, array, columns_of, partitioned, said
 
 
 @dataclass(frozen=True)

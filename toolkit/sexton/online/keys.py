@@ -8,7 +8,7 @@ from sexton.database import rows
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
-from sexton.online.places import Table, array, columns_of, names, partitioned, said
+from sexton.online.tables import Table, array, columns_of, names, partitioned, said
 
 ACTIONS = {
     "NO ACTION": "a",

@@ -13,7 +13,7 @@ from sqlalchemy import Column
 from sexton.ddl.session import Driver, own_session
 from sexton.ddl.steps import Step
 from sexton.online import columns, indexes, keys
-from sexton.online.places import Table
+from sexton.online.tables import Table
 
 Build = Callable[[Driver | None], list[Step]]
 Reverse = Callable[[], "Online"]

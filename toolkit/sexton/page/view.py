@@ -93,15 +93,15 @@ def sections(
     documents: Sequence[Document], explained: Mapping[str, Explained]
 ) -> list[Section]:
     """A section for each database that the documents tell of, the worst first."""
-    places: dict[tuple[str, ...], list[Document]] = {}
+    databases: dict[tuple[str, ...], list[Document]] = {}
     for document in sorted(documents, key=lambda d: str(d["run"]["started_at"])):
-        places.setdefault(_place(document), []).append(document)
-    made = [_section(runs, explained) for runs in places.values()]
+        databases.setdefault(_database(document), []).append(document)
+    made = [_section(runs, explained) for runs in databases.values()]
     order = ("incomplete", "findings", "clean")
     return sorted(made, key=lambda s: (order.index(s.status), -len(s.wrong), s.title))
 
 
-def _place(document: Document) -> tuple[str, ...]:
+def _database(document: Document) -> tuple[str, ...]:
     run = document["run"]
     names = ("project", "label", "host", "port", "database")
     return tuple(str(run.get(name) or "") for name in names)

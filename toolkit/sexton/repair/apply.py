@@ -137,11 +137,11 @@ def _require_its_own(connection: Connection, job: "_Job", earlier: dict[str, Any
 # from writing them out anew for each column that is read from them.
 PLANNED = """(
     select
-        %(first)s::pg_catalog.int8 - 1::pg_catalog.int8 + a.place as step,
+        %(first)s::pg_catalog.int8 - 1::pg_catalog.int8 + a.ordinal as step,
         a.action operator(pg_catalog.->>) 'why'::pg_catalog.text as why,
         a.action operator(pg_catalog.->) 'key'::pg_catalog.text as key, c.before, c.after
     from pg_catalog.jsonb_array_elements(%(actions)s::pg_catalog.jsonb)
-        with ordinality as a (action, place)
+        with ordinality as a (action, ordinal)
     cross join lateral (
         select
             pg_catalog.jsonb_object_agg(
@@ -268,16 +268,16 @@ class _Job:
 
 
 def _same_batch(groups: list[ActionGroup], known: Mapping[str, Check]) -> set[int]:
-    """The places of groups that must commit with the end of the one before them."""
+    """The indexes of groups that must commit with the end of the one before them."""
     together: set[int] = set()
-    for place, group in enumerate(groups):
+    for index, group in enumerate(groups):
         followers = [
             later
-            for later in range(place + 1, len(groups))
+            for later in range(index + 1, len(groups))
             if groups[later].check in known[group.check].followed_by
         ]
         if followers:
-            together.update(range(place + 1, max(followers) + 1))
+            together.update(range(index + 1, max(followers) + 1))
     return together
 
 

@@ -25,15 +25,15 @@ CASCADING_KEYS = """
         k.confupdtype = any (array['c', 'n', 'd']::pg_catalog."char"[]) as at_update,
         array(
             select a.attname::pg_catalog.text
-            from pg_catalog.unnest(k.conkey) with ordinality u (n, place)
+            from pg_catalog.unnest(k.conkey) with ordinality u (n, ordinal)
             join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.n
-            order by u.place
+            order by u.ordinal
         ) as columns,
         array(
             select a.attname::pg_catalog.text
-            from pg_catalog.unnest(k.confkey) with ordinality u (n, place)
+            from pg_catalog.unnest(k.confkey) with ordinality u (n, ordinal)
             join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.n
-            order by u.place
+            order by u.ordinal
         ) as target
     from pg_catalog.pg_constraint k
     join pg_catalog.pg_class c on c.oid = k.conrelid

@@ -116,16 +116,16 @@ def _typed(shape: Shape, source: str) -> str:
         ("a", shape.after, "d.after"),
     ):
         listed += [
-            f"{read(shape.table, name, json)} as {letter}{place}"
-            for place, name in enumerate(names)
+            f"{read(shape.table, name, json)} as {letter}{index}"
+            for index, name in enumerate(names)
         ]
     return f"select {', '.join(listed)} from {source} d"
 
 
 def _keyed(shape: Shape) -> str:
     return " and ".join(
-        f"t.{column(name)} operator(pg_catalog.=) d.k{place}"
-        for place, name in enumerate(shape.key)
+        f"t.{column(name)} operator(pg_catalog.=) d.k{index}"
+        for index, name in enumerate(shape.key)
     )
 
 
@@ -137,7 +137,7 @@ def _same(shape: Shape) -> str:
     if not shape.before:
         return _keyed(shape)
     now = ", ".join(f"t.{column(name)}" for name in shape.before)
-    then = ", ".join(f"d.b{place}" for place in range(len(shape.before)))
+    then = ", ".join(f"d.b{index}" for index in range(len(shape.before)))
     as_it_was = (
         f"row({now})::pg_catalog.record operator(pg_catalog.*=) "
         f"row({then})::pg_catalog.record"
@@ -148,14 +148,14 @@ def _same(shape: Shape) -> str:
 def _statement(shape: Shape, source: str) -> str:
     """The data-modifying statement for a block, with its journal."""
     table = shape.table
-    news = [f"d.a{place}" for place in range(len(shape.after))]
+    news = [f"d.a{index}" for index in range(len(shape.after))]
     none, nothing = "null::pg_catalog.jsonb", "null::pg_catalog.text[]"
     inserted = ""
     if shape.kind == "update":
         sets = ", ".join(
             f"{column(name)} = {new}" for name, new in zip(shape.after, news, strict=True)
         )
-        before = {name: f"d.b{place}" for place, name in enumerate(shape.before)}
+        before = {name: f"d.b{index}" for index, name in enumerate(shape.before)}
         after = {name: f"t.{column(name)}" for name in shape.before}
         done = f"""
             update {table.sql} t set {sets} from d where {_same(shape)}

@@ -51,8 +51,8 @@ def send(
         credentials = f"{parts.username}:{parts.password or ''}"
         token = base64.b64encode(urllib.parse.unquote(credentials).encode()).decode()
         headers["Authorization"] = f"Basic {token}"
-        place = parts.netloc.rpartition("@")[2]
-        url = urllib.parse.urlunsplit(parts._replace(netloc=place))
+        netloc = parts.netloc.rpartition("@")[2]
+        url = urllib.parse.urlunsplit(parts._replace(netloc=netloc))
     request = urllib.request.Request(url, body, headers, method=method)
     why = ""
     for attempt in range(ATTEMPTS):

@@ -35,7 +35,7 @@ def _url(url: str) -> str:
     elif "@" in rest and mistyped:
         # Unescaped, a password with a slash in it makes the authority end too early.
         rest = "***@" + rest.rpartition("@")[2]
-    place, mark, query = _partition(rest)
+    address, mark, query = _partition(rest)
     all_of_it = scheme.lower() in ("http", "https")
 
     def value(found: re.Match[str]) -> str:
@@ -46,7 +46,7 @@ def _url(url: str) -> str:
             return f"{before}***"
         return found[0]
 
-    return f"{scheme}://{place}" + _QUERY.sub(value, mark + query)
+    return f"{scheme}://{address}" + _QUERY.sub(value, mark + query)
 
 
 def _partition(rest: str) -> tuple[str, str, str]:

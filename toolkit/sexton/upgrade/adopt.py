@@ -22,7 +22,7 @@ from sexton.errors import Refused
 from sexton.journal.schema_changes import recorded
 from sexton.project import current
 from sexton.upgrade.drift import drift, held
-from sexton.upgrade.place import ADOPTED
+from sexton.upgrade.right_database import ADOPTED
 from sexton.upgrade.route import known
 
 
@@ -73,8 +73,8 @@ def _recognise(connection: Connection, document: dict[str, Any]) -> None:
     reached = len(known())
     ahead: list[Fact] = []
     for subject in phases.values():
-        place, reason = _reached(connection, subject, document)
-        reached = min(reached, place)
+        ordinal, reason = _reached(connection, subject, document)
+        reached = min(reached, ordinal)
         if reason is not None:
             ahead.append(reason)
     if reached == 0 and not document["problems"]:
@@ -97,7 +97,7 @@ def _reached(
     phases: list[tuple[Fact, bool]],
     document: dict[str, Any],
 ) -> tuple[int, Fact | None]:
-    """The place that one subject has reached, and the fact that says so."""
+    """The ordinal that one subject has reached, and the fact that says so."""
     everything = len(known())
     holding = [fact for fact, holds in phases if holds]
     last = phases[-1][0]

@@ -63,15 +63,15 @@ def drift(connection: Connection, *, until: str | None = None) -> list[str]:
     numbers = [known.number for known in revisions.load(current().migrations)]
     if at not in numbers:
         return []
-    places = [numbers.index(number) + 1 for number in (at, until) if number in numbers]
-    return drift_at(connection, *places)
+    ordinals = [numbers.index(number) + 1 for number in (at, until) if number in numbers]
+    return drift_at(connection, *ordinals)
 
 
-def drift_at(connection: Connection, *places: int) -> list[str]:
-    """The same, for what is promised at all of these places, counted from 1."""
+def drift_at(connection: Connection, *ordinals: int) -> list[str]:
+    """The same, for what is promised at all of these revisions, counted from 1."""
     broken: dict[str, list[str]] = {}
     for fact, holds in held(connection):
-        if all(map(fact.is_in_force, places)) and not holds:
+        if all(map(fact.is_in_force, ordinals)) and not holds:
             broken.setdefault(fact.table, []).append(fact.broken)
     return [f"{table}: {'; '.join(broken[table])}" for table in sorted(broken)]
 

@@ -74,7 +74,7 @@ def find_route(
     not ours. Reads only.
     """
     numbers = [revision.number for revision in known()]
-    goal = _place(numbers, target, direction)
+    goal = _count(numbers, target, direction)
     with own_session(connection):
         start = _start(connection, numbers)
         if direction == "up" and start > goal:
@@ -100,7 +100,7 @@ def find_route(
         )
 
 
-def _place(numbers: list[str], target: str, direction: str) -> int:
+def _count(numbers: list[str], target: str, direction: str) -> int:
     """How many revisions the database has at the target."""
     if target == BASE and direction == "down":
         return 0
@@ -138,8 +138,8 @@ def current_revision(connection: Connection) -> str | None:
     return at
 
 
-def _number(numbers: list[str], place: int) -> str | None:
-    return numbers[place - 1] if place else None
+def _number(numbers: list[str], count: int) -> str | None:
+    return numbers[count - 1] if count else None
 
 
 def _moves(direction: str, start: int, goal: int) -> list[Move]:
@@ -188,15 +188,15 @@ def _with_guard(
     goes, if it is there, once the plain key is back.
     """
     found = known()
-    places = {revision.guard: n for n, revision in enumerate(found, 1) if revision.guard}
-    before = places.get("before", len(found) + 1)
+    guards = {revision.guard: n for n, revision in enumerate(found, 1) if revision.guard}
+    before = guards.get("before", len(found) + 1)
     if direction == "up":
         if not guarded:
             return moves
-        if goal < places.get("possible", 0):
+        if goal < guards.get("possible", 0):
             raise UsageError(
                 f"a guard needs tombstones, and {_name(goal)} has none",
-                hint=f"sexton upgrade {_name(places['possible'])} --guard",
+                hint=f"sexton upgrade {_name(guards['possible'])} --guard",
             )
         index = max(0, min(before - 1, goal) - start)
     else:
@@ -208,8 +208,8 @@ def _with_guard(
     return [*moves[:index], move, *moves[index:]]
 
 
-def _name(place: int) -> str | None:
-    return known()[place - 1].number if place else None
+def _name(count: int) -> str | None:
+    return known()[count - 1].number if count else None
 
 
 def guard_is_there(connection: Connection) -> bool:

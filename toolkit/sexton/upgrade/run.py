@@ -25,8 +25,8 @@ from sexton.journal.schema_changes import recorded
 from sexton.project import current
 from sexton.server_errors import to_sexton_error
 from sexton.upgrade.drift import verify
-from sexton.upgrade.place import require_place
 from sexton.upgrade.preflight import require_clear
+from sexton.upgrade.right_database import require_right_database
 from sexton.upgrade.route import (
     BASE,
     GUARD,
@@ -83,7 +83,7 @@ def upgrade(
     pooler or without the right, SchemaDrift.
     """
     route = find_route(connection, "up", target, guarded=guarded)
-    require_place(connection, route, create=create, force=force)
+    require_right_database(connection, route, create=create, force=force)
     return walk(connection, address, route, options or Options())
 
 
@@ -100,7 +100,7 @@ def downgrade(
     With `force`, also what was there before the database was adopted.
     """
     route = find_route(connection, "down", target)
-    require_place(connection, route, force=force)
+    require_right_database(connection, route, force=force)
     return walk(connection, address, route, options or Options())
 
 

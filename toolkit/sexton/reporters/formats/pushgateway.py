@@ -32,9 +32,9 @@ def deliver(text: str, url: str) -> None:
     from sexton.reporters.notify import send, tell
 
     group = text.partition("\n")[0].removeprefix("# group ")
-    place = f"{url.rstrip('/')}{JOB}/database/{group}"
+    target = f"{url.rstrip('/')}{JOB}/database/{group}"
     kind = "text/plain; version=0.0.4"
-    tell(send(place, text.encode(), kind=kind, method="PUT"))
+    tell(send(target, text.encode(), kind=kind, method="PUT"))
 
 
 FORMAT = Format(render, deliver=deliver, check=check)

@@ -22,7 +22,7 @@ LEVELS = {Severity.INFO: "note", Severity.WARNING: "warning", Severity.ERROR: "e
 def render(report: "Report", _: str = "") -> str:
     """All rules stand there even when clean, so that resolved alerts close."""
     checks = [outcome.check for outcome in report.outcomes]
-    places = {check.name: place for place, check in enumerate(checks)}
+    indexes = {check.name: index for index, check in enumerate(checks)}
     document = {
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -50,7 +50,7 @@ def render(report: "Report", _: str = "") -> str:
                     }
                 ],
                 "results": [
-                    _result(report, outcome, finding, places[outcome.check.name])
+                    _result(report, outcome, finding, indexes[outcome.check.name])
                     for outcome in report.outcomes
                     for finding in outcome.findings
                 ],
@@ -80,13 +80,13 @@ def _notification(outcome: "Outcome") -> dict[str, Any]:
 
 
 def _result(
-    report: "Report", outcome: "Outcome", finding: "Finding", place: int
+    report: "Report", outcome: "Outcome", finding: "Finding", index: int
 ) -> dict[str, Any]:
     where = ", ".join(f"{name}={value}" for name, value in finding.key.items())
     row = f"{finding.table}({where})"
     result = {
         "ruleId": outcome.check.name,
-        "ruleIndex": place,
+        "ruleIndex": index,
         "level": LEVELS[outcome.check.severity],
         "message": {"text": finding.message},
         "locations": [

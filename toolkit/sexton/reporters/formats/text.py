@@ -65,7 +65,7 @@ def audit(report: "Report", view: View | None = None) -> str:
         (o for o in report.outcomes if o.status in ("fail", "incomplete")),
         key=lambda o: (o.status == "incomplete", o.check.severity.rank, o.check.name),
     )
-    before = [] if view.quiet else [_place(report)]
+    before = [] if view.quiet else [_location(report)]
     before += _quiet_ones(report, view)
     after = [] if view.quiet and not shown else _summary(report)
     if report.comparison and not view.quiet:
@@ -110,7 +110,7 @@ def advice(check: "Check") -> str | None:
     return f"to decide: {check.manual_action}" if check.manual_action else None
 
 
-def _place(report: "Report") -> str:
+def _location(report: "Report") -> str:
     run = report.run
     where = f" at {printable(run.host)}" if run.host else ""
     where += f":{run.port}" if run.host and run.port else ""

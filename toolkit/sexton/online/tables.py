@@ -78,9 +78,9 @@ def columns_of(relation: str, numbers: str) -> str:
     return f"""
         array(
             select a.attname::text
-            from unnest({numbers}) with ordinality as n (number, place)
+            from unnest({numbers}) with ordinality as n (number, ordinal)
             left join pg_attribute a on a.attrelid = {relation} and a.attnum = n.number
-            order by n.place
+            order by n.ordinal
         )
     """  # noqa: S608 - names of the catalogs
 

@@ -1,4 +1,4 @@
-"""Place: whether this is the database that is meant, before anything is changed in it."""
+"""Whether this is the database that is meant, before anything is changed in it."""
 
 from sexton.catalog.relations import resolve
 from sexton.database import Connection, rows
@@ -35,7 +35,7 @@ def where(connection: Connection) -> str:
     return printable(f"the database {info.dbname}{host}, as {info.user}")
 
 
-def require_place(
+def require_right_database(
     connection: Connection, route: Route, *, create: bool = False, force: bool = False
 ) -> None:
     """Raise Refused where this is likely the wrong database, or the wrong time.

@@ -31,7 +31,7 @@ from sexton.audit.auditor import run_checks
 from sexton.audit.facts import read_facts
 from sexton.audit.outcome import Options
 from sexton.audit.references import QUERIES, Strategy
-from sexton.audit.units import plan_alone
+from sexton.audit.units import plan_one
 from sexton.check import Check
 from sexton.database import Connection, connect, rows, scalar, snapshot
 from sexton.embedded import Server
@@ -182,7 +182,7 @@ def server_times(url: str) -> dict[str, dict[str, float | str]]:
                 facts = read_facts(connection, [check])
             known = facts.references[name]
             by: dict[str, float | str] = {
-                "chosen": plan_alone(check, facts, recheck=True).strategies[0]
+                "chosen": plan_one(check, facts, recheck=True).strategies[0]
             }
             for strategy in QUERIES:
                 if strategy == "anti-join" or known.index:
@@ -280,7 +280,7 @@ def by_hand(url: str, *, rows: bool = False) -> str:
         facts = read_facts(connection, list(all_checks().values()))
     statements = []
     for check in all_checks().values():
-        if plan_alone(check, facts, recheck=True).skipped:
+        if plan_one(check, facts, recheck=True).skipped:
             continue
         absent = [name for name in check.fallbacks if name not in facts.tables]
         stand_ins = ", ".join(f"{name} as ({check.fallbacks[name]})" for name in absent)

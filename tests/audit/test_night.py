@@ -125,7 +125,7 @@ def test_what_an_earlier_night_found_is_told_until_it_is_cured(giant, nights):
 def test_no_snapshot_is_held_longer_than_a_piece(giant, nights, monkeypatch):
     _, url = giant
     ages = []
-    look = night.walk.Walker._look
+    fetch_piece = night.walk.Walker._fetch_piece
 
     def watching(self, member, cut, piece):
         with connect(url, name="watching") as other:
@@ -135,9 +135,9 @@ def test_no_snapshot_is_held_longer_than_a_piece(giant, nights, monkeypatch):
                 (member.info.backend_pid,),
             ).fetchone()
             ages.append(row["age"].total_seconds())
-        return look(self, member, cut, piece)
+        return fetch_piece(self, member, cut, piece)
 
-    monkeypatch.setattr(night.walk.Walker, "_look", watching)
+    monkeypatch.setattr(night.walk.Walker, "_fetch_piece", watching)
     nights(FLAGGED, pieces=20)
     assert len(ages) > 10
     assert sorted(ages)[len(ages) // 2] < 0.5

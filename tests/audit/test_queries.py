@@ -170,6 +170,6 @@ def test_a_statement_joins_no_more_tables_than_it_can_plan_at_once(connection):
         )
     connection.execute("create table parent (key uuid primary key)")
     facts = read_facts(connection, checks)
-    planned = units.plan(checks, facts, together={check.name for check in checks})
+    planned = units.plan(checks, facts, joinable={check.name for check in checks})
     assert [len(unit.checks) for unit in planned] == [units.JOINED - 1, 3]
     assert all(len(unit.tables) <= units.JOINED for unit in planned)

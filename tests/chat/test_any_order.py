@@ -90,21 +90,21 @@ class Rules:
         names = self.rank[config.provider], self.rank[config.model]
         return *names, -config.updated, -config.id.int
 
-    def elect(self, heir, leaving=()):
+    def elect(self, heir, excluding=()):
         if heir == "none":
             return None
         if heir in ("usable", "first"):
             candidates = [
                 config
                 for config in self.live()
-                if config.id not in leaving and (heir == "first" or self.usable(config))
+                if config.id not in excluding and (heir == "first" or self.usable(config))
             ]
             return min(candidates, key=self.order, default=None)
         config = self.configs.get(uuid.UUID(heir))
         if config is None:
             raise No("Missing", NOT_FOUND)
         self.require_usable(config)
-        if config.id in leaving:
+        if config.id in excluding:
             raise No("Refused")
         return config
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sexton.audit.facts import read_facts
-from sexton.audit.units import plan_alone
+from sexton.audit.units import plan_one
 from sexton.check import Severity
 from sexton.database import connect, snapshot
 from sexton.project import all_checks
@@ -97,7 +97,7 @@ def test_its_rows_have_its_key_and_all_that_its_message_names(check, upstream, e
     if "sexton.alembic_version" in check.reads:
         upstream = empty
     with snapshot(upstream):
-        unit = plan_alone(check, read_facts(upstream, [check]), recheck=True)
+        unit = plan_one(check, read_facts(upstream, [check]), recheck=True)
         cursor = upstream.execute(unit.queries[0])
         returned = {column.name for column in cursor.description or ()}
     named = {name for _, name, _, _ in string.Formatter().parse(check.message) if name}

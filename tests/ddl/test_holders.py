@@ -18,7 +18,7 @@ def test_a_gid_is_quoted_in_the_hint(connection):
     connection.execute("begin; update chat_providers set enabled = enabled")
     connection.execute("prepare transaction 'x''; alter role intruder superuser; --'")
     try:
-        holders = LockSampler(connection, ["chat_providers"], "access exclusive").look()
+        holders = LockSampler(connection, ["chat_providers"], "access exclusive").sample()
         assert [holder.gid for holder in holders] == [gid]
         said = str(advice(connection, holders))
         assert said.startswith("commit prepared 'x''; alter role intruder superuser; --' ")

@@ -166,8 +166,8 @@ def test_a_prepared_transaction_is_seen_and_named(url, other):
     other.execute("update chat_providers set enabled = enabled")
     other.execute("prepare transaction 'left behind'")
     try:
-        watch = LockSampler(other, ["chat_providers"], "access exclusive")
-        [holder] = [h for h in watch.look() if h.gid]
+        sampler = LockSampler(other, ["chat_providers"], "access exclusive")
+        [holder] = [h for h in sampler.sample() if h.gid]
         assert (holder.gid, holder.pid) == ("left behind", None)
         working = Working(url, max_stall=0.1, deadline=0.7)
         with pytest.raises(Busy, match="prepared transaction 'left behind'") as raised:
@@ -282,10 +282,10 @@ def test_a_role_without_statistics_still_sees_that_somebody_is_there(url, other)
         ):
             plain.execute("set role plain_role")
             other.execute("select from chat_providers")
-            watch = LockSampler(plain, ["chat_providers"], "access exclusive")
-            assert [holder.pid for holder in watch.look()] == [other.info.backend_pid]
+            sampler = LockSampler(plain, ["chat_providers"], "access exclusive")
+            assert [holder.pid for holder in sampler.sample()] == [other.info.backend_pid]
             time.sleep(0.05)
-            [holder] = watch.look()
+            [holder] = sampler.sample()
             assert holder.since is None
             assert holder.age >= 0.05
     finally:

@@ -143,7 +143,7 @@ def test_half_a_picture_is_no_plan(connection):
             "grant select on chat_model_configs, chat_providers to sexton_blind"
         )
         connection.execute("set role sexton_blind")
-        with pytest.raises(Incomplete, match="chat_without_model could not look"):
+        with pytest.raises(Incomplete, match="chat_without_model could not be run"):
             planned(connection)
         connection.execute("reset role")
     finally:

@@ -126,7 +126,7 @@ def _run(context: Any, connection: Connection, configured: dict[str, Any]) -> No
             _configure_and_run(context, connection, configured, Options(), Record())
             return
         if schema and steps_only(script):
-            stack.enter_context(_settled(driver))
+            stack.enter_context(_secured(driver))
         options = context.config.attributes.get("options") or _x_options(context)
         record = context.config.attributes.get("record") or Record()
         require_direct(driver)
@@ -144,7 +144,7 @@ def steps_only(script: ScriptDirectory) -> bool:
 
 
 @contextlib.contextmanager
-def _settled(driver: Driver) -> Iterator[None]:
+def _secured(driver: Driver) -> Iterator[None]:
     session = own_session(driver)
     with _autocommit(driver):
         session.__enter__()

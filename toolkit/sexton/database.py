@@ -100,7 +100,7 @@ def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
         said = redact(str(error), address)
         raise to_connection_error(said, _where(address)) from None
     try:
-        _settle(connection)
+        _prepare_session(connection)
     except BaseException:
         connection.close()
         raise
@@ -108,7 +108,7 @@ def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
     return connection
 
 
-def _settle(connection: Connection) -> None:
+def _prepare_session(connection: Connection) -> None:
     """Note where names are looked up, and let nobody end a session that waits for others.
 
     The path is noted before anything of ours changes it; `relations` asks for it.

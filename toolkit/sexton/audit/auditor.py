@@ -19,7 +19,7 @@ from sexton.audit.limits import (
     SETTINGS,
     Limits,
     hide,
-    settle,
+    set_limits,
 )
 from sexton.audit.lookups import looked_up
 from sexton.audit.night import Night
@@ -53,7 +53,7 @@ def audit(
             auditor.examiner.take(connection, unit)
             if connection.closed:
                 raise psycopg.OperationalError(LOST)
-    return auditor.told()
+    return auditor.all_outcomes()
 
 
 def run_checks(
@@ -107,8 +107,8 @@ class Auditor:
         self.options = options
         self.connect = connect
         self.watch = watch
-        self.looked = time.monotonic()
-        self.limits = Limits(options, self.looked if began is None else began)
+        self.began = time.monotonic()
+        self.limits = Limits(options, self.began if began is None else began)
         self.cursor = cursor
         self.later: list[Cut] = []  # large scans, which have snapshots of their own
         self.examiner = Examiner(options, self.limits, watch)
@@ -116,12 +116,12 @@ class Auditor:
     def run(self, connection: Connection) -> tuple[Run, list[Outcome]]:
         """Look at everything, look again where that is due, and say what was found."""
         run = _begun(connection, self.options)
-        alone = self.options.jobs == 1 or self.connect is None
-        may_export = not alone and team.can_export(connection)
+        single = self.options.jobs == 1 or self.connect is None
+        may_export = not single and team.can_export(connection)
         started = False
         try:
             with snapshot(connection):
-                self._settle(connection, run)
+                self._set_limits(connection, run)
                 facts = read_tables(connection, self.selected)
                 self.require(connection, facts)
                 exported = team.export(connection) if may_export else None
@@ -133,13 +133,13 @@ class Auditor:
                 hide(connection)
                 self.examiner.facts = read_references(connection, facts, self.selected)
                 started = True
-                self._look(connection, exported, run)
+                self._examine(connection, exported, run)
             if self.later and not (self.limits.stopped or connection.closed):
                 self._go_on(connection, run)
             if self.options.confirm_after and not (
                 self.limits.collided or connection.closed
             ):
-                self._look_again(connection, run)
+                self._confirm(connection, run)
         except KeyboardInterrupt:
             self.limits.stop(INTERRUPTED)
         except psycopg.Error as error:
@@ -147,7 +147,8 @@ class Auditor:
             if not (started or self.limits.collided):
                 raise
             self.limits.stop(why)
-        return replace(run, finished_at=datetime.datetime.now(datetime.UTC)), self.told()
+        run = replace(run, finished_at=datetime.datetime.now(datetime.UTC))
+        return run, self.all_outcomes()
 
     def require(self, connection: Connection, facts: Facts) -> None:
         """Insist on the project's tables, where the project's checks are to look.
@@ -160,9 +161,9 @@ class Auditor:
         if not hidden and any(check.name in project.checks for check in self.selected):
             project.require(connection)
 
-    def told(self) -> list[Outcome]:
+    def all_outcomes(self) -> list[Outcome]:
         """The outcome of every check; of those not looked at, why."""
-        told = []
+        found = []
         why = self.limits.stopped or LOST
         for check in self.selected:
             outcome = self.examiner.outcomes.get(check.name)
@@ -170,24 +171,24 @@ class Auditor:
                 outcome = Outcome(check, "incomplete", f"not looked at: {why}")
             elif check.name in self.examiner.unconfirmed and self.options.confirm_after:
                 outcome = confirm.unconfirmed(outcome, why)
-            told.append(outcome)
-        return told
+            found.append(outcome)
+        return found
 
-    def _settle(self, connection: Connection, run: Run) -> None:
-        settle(connection, application_name=f"sexton audit {run.id}")
+    def _set_limits(self, connection: Connection, run: Run) -> None:
+        set_limits(connection, application_name=f"sexton audit {run.id}")
 
-    def _look(self, connection: Connection, exported: str | None, run: Run) -> None:
+    def _examine(self, connection: Connection, exported: str | None, run: Run) -> None:
         jobs = self.options.jobs
 
         def prepare(member: Connection) -> None:
-            self._settle(member, run)
+            self._set_limits(member, run)
             hide(member)
 
-        together = () if exported else current().checks.keys()
+        joinable = () if exported else current().checks.keys()
         units = plan(
             *(self.selected, self.examiner.facts),
             recheck=self.options.recheck,
-            together=together,
+            joinable=joinable,
             lookups=looked_up(connection, self.selected, self.examiner.facts),
         )
         units = self.examiner.cut(connection, units)
@@ -206,33 +207,33 @@ class Auditor:
             if not (self.limits.stopped or connection.closed):
                 self.examiner.take(connection, unit)
 
-    def _look_again(self, connection: Connection, run: Run) -> None:
+    def _confirm(self, connection: Connection, run: Run) -> None:
         """Look twice at what was found, a while later, on a new snapshot."""
         if not self.examiner.unconfirmed:
             return
-        since = time.monotonic() - self.looked
+        since = time.monotonic() - self.began
         wait = self.options.confirm_after - since
         time.sleep(max(0, min(wait, self.limits.left)))
         with snapshot(connection):
-            self._settle(connection, run)
+            self._set_limits(connection, run)
             hide(connection)
-            self.examiner.look_again(connection)
+            self.examiner.confirm(connection)
 
     def _go_on(self, connection: Connection, run: Run) -> None:
         """Go on with the large scans, each piece on a short snapshot of its own."""
         assert self.cursor is not None
 
         @contextlib.contextmanager
-        def briefly(member: Connection) -> Iterator[None]:
+        def piece_snapshot(member: Connection) -> Iterator[None]:
             with snapshot(member):
-                self._settle(member, run)
+                self._set_limits(member, run)
                 hide(member)
                 yield
 
         for check in (check for cut in self.later for check in cut.unit.checks):
             self.watch(check.name)
         walker, facts = self.examiner.walker, self.examiner.facts
-        night = Night(walker, self.cursor, facts, self.options, briefly)
+        night = Night(walker, self.cursor, facts, self.options, piece_snapshot)
         for outcome in night.walk(connection, self.connect, self.later):
             self.examiner.keep(outcome)
 

@@ -49,7 +49,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A baseline beside an audit: which entries hold no longer."""
+    """A baseline compared with an audit: which entries hold no longer."""
 
     file: str
     stale: Sequence[Entry]
@@ -85,7 +85,7 @@ class Baseline:
 
     def compare(self, outcomes: Sequence[Outcome], checks: Iterable[str]) -> Comparison:
         """Which entries were looked for and not found, or name no check; which expired."""
-        looked = {
+        ran = {
             outcome.check.name: set(outcome.matched)
             for outcome in outcomes
             if outcome.status in ("pass", "fail") and outcome.count_is == "exact"
@@ -99,7 +99,7 @@ class Baseline:
                 if not self._expired(entry)
                 and (
                     entry.check not in names
-                    or (entry.check in looked and entry.identity not in looked[entry.check])
+                    or (entry.check in ran and entry.identity not in ran[entry.check])
                 )
             ],
             expired=[entry for entry in self.entries if self._expired(entry)],
@@ -140,7 +140,7 @@ def _entry(known: dict[str, Any]) -> Entry:
 
 
 @dataclass(frozen=True)
-class Written:
+class BaselineDiff:
     """What writing a baseline did to its entries."""
 
     kept: int
@@ -157,7 +157,7 @@ def write(
     reason: str | None = None,
     owner: str | None = None,
     expires: datetime.date | None = None,
-) -> Written:
+) -> BaselineDiff:
     """Write what an audit found as the baseline: what is cured goes, what is new comes.
 
     `outcomes` must show all their findings. Entries of checks that could not look stay.
@@ -179,8 +179,8 @@ def write(
     kept = []
     if before:
         gone = before.compare(outcomes, [o.check.name for o in outcomes])
-        leaving = {(entry.check, entry.identity) for entry in (*gone.stale, *gone.expired)}
-        kept = [e for e in before.entries if (e.check, e.identity) not in leaving]
+        dropped = {(entry.check, entry.identity) for entry in (*gone.stale, *gone.expired)}
+        kept = [e for e in before.entries if (e.check, e.identity) not in dropped]
         if added and not allow_additions:
             raise Refused(
                 f"{len(added):,} findings are not in {file}, and it would grow; it stays "
@@ -194,4 +194,6 @@ def write(
     }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     replace_file(file, text)
-    return Written(len(kept), len(added), len(before.entries if before else ()) - len(kept))
+    return BaselineDiff(
+        len(kept), len(added), len(before.entries if before else ()) - len(kept)
+    )

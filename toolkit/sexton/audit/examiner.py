@@ -11,11 +11,11 @@ from psycopg import errors
 
 from sexton.audit import confirm, ranges, walk
 from sexton.audit.facts import Facts
-from sexton.audit.limits import TOGETHER, Limits
+from sexton.audit.limits import SHARED_STATEMENT, Limits
 from sexton.audit.outcome import Options, Outcome, outcome_of
 from sexton.audit.queries import BadCheck, Found, fetch, find_again, has_no_parents
 from sexton.audit.ranges import cut_large
-from sexton.audit.units import Unit, plan_alone
+from sexton.audit.units import Unit, plan_one
 from sexton.check import Check
 from sexton.database import Connection
 
@@ -87,7 +87,7 @@ class Examiner:
             if others and not (late or self.limits.over or connection.closed):
                 # One of them is at fault: the others must not suffer for it.
                 for check in unit.checks:
-                    alone = plan_alone(check, self.facts, recheck=True)
+                    alone = plan_one(check, self.facts, recheck=True)
                     [alone] = self.cut(connection, [alone]) if unit.cut else [alone]
                     if alone.cut:
                         self.walker.help(connection, alone.cut)
@@ -121,7 +121,7 @@ class Examiner:
                 raise unit.cut.error or errors.QueryCanceled
             return walk.result(connection, unit.cut, self.facts, limit)
         joined = len(unit.checks) > 1 and not unit.hits
-        at_most = min(TOGETHER, self.limits.left / 4) if joined else math.inf
+        at_most = min(SHARED_STATEMENT, self.limits.left / 4) if joined else math.inf
         self.limits.grant(connection, at_most)
         with connection.transaction():
             found = fetch(connection, unit, limit, self.options.known)
@@ -146,7 +146,7 @@ class Examiner:
             return f"the check contradicts itself: {error}"
         return self.limits.why(error)
 
-    def look_again(self, connection: Connection) -> None:
+    def confirm(self, connection: Connection) -> None:
         """On a new snapshot, keep those findings that are findings still."""
         for name, rows in list(self.unconfirmed.items()):
             first = self.outcomes[name]

@@ -14,7 +14,7 @@ from sexton.errors import Unexpected
 from sexton.server_errors import to_sexton_error
 
 LOCK_TIMEOUT = "1s"  # an audit must not queue behind an incident, either
-TOGETHER = 5.0  # seconds for the statement that small tables' checks share
+SHARED_STATEMENT = 5.0  # seconds for the statement that small tables' checks share
 
 INTERRUPTED = "interrupted"
 LOST = "the connection was lost"
@@ -35,7 +35,7 @@ SETTINGS = {
 }
 
 
-def settle(connection: Connection, **more: str) -> None:
+def set_limits(connection: Connection, **more: str) -> None:
     """Set the limits of a transaction that looks at others' data."""
     wanted = SETTINGS | more
     rows(

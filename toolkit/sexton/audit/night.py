@@ -27,19 +27,19 @@ IDENTITY = """
 
 @dataclass
 class Night:
-    """One run's share of the large scans; `briefly` opens a snapshot for one piece."""
+    """One run's share of the large scans; `piece_snapshot` opens one."""
 
     walker: walk.Walker
     cursor: Cursor
     facts: Facts
     options: Options
-    briefly: Callable[[Connection], AbstractContextManager[None]]
+    piece_snapshot: Callable[[Connection], AbstractContextManager[None]]
 
     def walk(
         self, connection: Connection, connect: team.Connect | None, cuts: Sequence[Cut]
     ) -> Iterator[Outcome]:
         """Take pieces until the budget is spent; say what the pass has found so far."""
-        with self.briefly(connection):
+        with self.piece_snapshot(connection):
             [database] = rows(connection, IDENTITY)
         self.cursor.begin(database)
         for cut in cuts:
@@ -50,17 +50,17 @@ class Night:
                     *(member, cut),
                     enough=lambda: self.cursor.spent,
                     landed=lambda _: self.cursor.note(cut),
-                    around=self.briefly,
+                    around=self.piece_snapshot,
                 )
 
             jobs = self.options.jobs if connect else 1
-            team.together(connection, connect, jobs, self.walker.limits, work)
+            team.on_each(connection, connect, jobs, self.walker.limits, work)
             yield from self._outcomes(connection, cut, before)
 
     def _outcomes(
         self, connection: Connection, cut: Cut, before: Sequence[dict[str, Any]]
     ) -> Iterator[Outcome]:
-        with self.briefly(connection):
+        with self.piece_snapshot(connection):
             found, refused = walk.result(connection, cut, self.facts, LIMIT)
             still: dict[str, list[dict[str, Any]]] = {}
             for check in cut.unit.checks:

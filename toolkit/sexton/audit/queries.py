@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 
 from sexton.audit import references
 from sexton.audit.facts import Facts
-from sexton.audit.units import Unit, plan_alone
+from sexton.audit.units import Unit, plan_one
 from sexton.catalog.identifiers import identifier
 from sexton.catalog.relations import literal, quoted
 from sexton.check import Check
@@ -82,7 +82,7 @@ def find_again(
 ) -> set[str]:
     """The identities of those rows that are findings still."""
     if not (check.reference or check.where):
-        unit = plan_alone(check, facts, recheck=True)
+        unit = plan_one(check, facts, recheck=True)
         known = [row["_identity"] for row in found]
         again = fetch(connection, unit, len(found), {check.name: known})
         return {row["_identity"] for row in again[check.name].rows}

@@ -45,8 +45,8 @@ def share(
 ) -> None:
     """Let several connections take the units, all on the leader's snapshot.
 
-    `prepare` settles the transaction of each but the leader. An error of one leaves here
-    when all have ended.
+    `prepare` sets the limits of the transaction of each but the leader. An error of one
+    leaves here when all have ended.
     """
     waiting: queue.SimpleQueue[Unit] = queue.SimpleQueue()
     for unit in units:
@@ -67,10 +67,10 @@ def share(
             prepare(connection)
             take_all(connection)
 
-    together(leader, connect, min(limits.options.jobs, len(units)), limits, work)
+    on_each(leader, connect, min(limits.options.jobs, len(units)), limits, work)
 
 
-def together(
+def on_each(
     leader: Connection,
     connect: Connect | None,
     jobs: int,

@@ -1,4 +1,4 @@
-"""Units: which statement answers which checks, alone or together.
+"""Units: which statement answers which checks, separate or shared.
 
 Checks that read the same large table from end to end share one scan of it; checks of
 small tables share one statement, for there the way to the server is what costs.
@@ -58,12 +58,12 @@ def plan(
     facts: Facts,
     *,
     recheck: bool = False,
-    together: Collection[str] = (),
+    joinable: Collection[str] = (),
     lookups: Collection[str] = (),
 ) -> list[Unit]:
     """Units for the checks: scans of a large table are shared, and come first.
 
-    Those named in `together`, whose tables are small, share one statement; those in
+    Those named in `joinable`, whose tables are small, share one statement; those in
     `lookups` are answered by an index, and share no scan.
     """
     units: list[Unit] = []
@@ -71,13 +71,13 @@ def plan(
     tables: dict[str, str] = {}
     scans: dict[str, list[Check]] = {}
     for check in selected:
-        unit = plan_alone(check, facts, recheck=recheck)
+        unit = plan_one(check, facts, recheck=recheck)
         if check.name in lookups:
             units.append(replace(unit, strategies=("look-up",)))
         elif _scans(unit, check) and facts.tables[check.table].pages >= LARGE:
             scans.setdefault(check.table, []).append(check)
         elif (
-            check.name in together
+            check.name in joinable
             and _is_small(unit, check, facts)
             # Two checks may have different queries in the place of an absent table.
             and all(tables.get(name, q) == q for name, q in unit.tables.items())
@@ -90,7 +90,7 @@ def plan(
     return [*first, *_joined(small), *units]
 
 
-def plan_alone(check: Check, facts: Facts, *, recheck: bool) -> Unit:
+def plan_one(check: Check, facts: Facts, *, recheck: bool) -> Unit:
     """The unit of one check; `recheck` looks although a key enforces the reference."""
     if absent := facts.absent(check):
         return Unit((check,), skipped=absent)
@@ -131,15 +131,15 @@ def _joined(units: Sequence[Unit]) -> Iterator[Unit]:
     tables: dict[str, str] = {}
     for unit in units:
         if part and len(tables | unit.tables) > JOINED:
-            yield _together(part, tables)
+            yield _joint(part, tables)
             part, tables = [], {}
         part.append(unit)
         tables |= unit.tables
     if part:
-        yield _together(part, tables)
+        yield _joint(part, tables)
 
 
-def _together(units: Sequence[Unit], tables: dict[str, str]) -> Unit:
+def _joint(units: Sequence[Unit], tables: dict[str, str]) -> Unit:
     return Unit(
         tuple(check for unit in units for check in unit.checks),
         tuple(strategy for unit in units for strategy in unit.strategies),
@@ -151,11 +151,11 @@ def _together(units: Sequence[Unit], tables: dict[str, str]) -> Unit:
 def _share(checks: list[Check], facts: Facts) -> list[Unit]:
     """One scan for the checks that can join the same parent, or none; others alone."""
     parent: Reference | None = None
-    together, alone = [], []
+    shared, separate = [], []
     for check in checks:
         ref = check.joins or check.reference
         if ref is None:
-            together.append(check)
+            shared.append(check)
             continue
         known = facts.references[check.name]
         # A join must not double rows, nor may two checks mean different parents.
@@ -163,13 +163,13 @@ def _share(checks: list[Check], facts: Facts) -> list[Unit]:
         joins = joins and not (known.collation or any(p.schema for p in known.pairs))
         if joins and parent in (None, ref):
             parent = ref
-            together.append(check)
+            shared.append(check)
         else:
-            alone.append(check)
-    if len(together) < 2:
-        together, alone = [], checks
-    units = [plan_alone(check, facts, recheck=True) for check in alone]
-    return [_shared(together, parent, facts), *units] if together else units
+            separate.append(check)
+    if len(shared) < 2:
+        shared, separate = [], checks
+    units = [plan_one(check, facts, recheck=True) for check in separate]
+    return [_shared(shared, parent, facts), *units] if shared else units
 
 
 def _shared(checks: list[Check], parent: Reference | None, facts: Facts) -> Unit:
@@ -220,7 +220,7 @@ def _condition(check: Check) -> str:
 def examine(connection: Connection, check: Check) -> dict[str, Any]:
     """How the check would look at this database, why so, and which index would help."""
     facts = read_facts(connection, [check])
-    unit = plan_alone(check, facts, recheck=False)
+    unit = plan_one(check, facts, recheck=False)
     said: dict[str, Any] = {
         "scope": facts.scope(check),
         "skipped": unit.skipped,

@@ -57,7 +57,7 @@ class Walker:
             while not (self.limits.over or cut.error or enough()):
                 with around(connection):
                     piece = cut.take(connection)
-                    done = piece and self._look(connection, cut, piece)
+                    done = piece and self._fetch_piece(connection, cut, piece)
                 if piece is None:
                     break
                 if done:
@@ -66,7 +66,7 @@ class Walker:
             cut.error = error
         return cut.leave()
 
-    def _look(self, connection: Connection, cut: Cut, piece: Piece) -> bool:
+    def _fetch_piece(self, connection: Connection, cut: Cut, piece: Piece) -> bool:
         began = time.perf_counter()
         try:
             found = self.fetch(connection, piece_of(cut, piece))

@@ -113,7 +113,7 @@ class RestoreProvider:
             "c.id = any (%(ids)s)",
             {"ids": ids},
             usable=self.heir != FIRST,
-            leaving=False,
+            excluding=False,
         )
         heir = None if stands.default else elect(tx, self.heir, stands)
         own = {"provider": provider["provider"], "restored": stands.ids}

@@ -59,12 +59,12 @@ def standing(
     parameters: Row | None = None,
     *,
     usable: bool = True,
-    leaving: bool = True,
+    excluding: bool = True,
     enabling: str | None = None,
 ) -> Standing:
     """What an operation touches, the default, and who would win an election after it.
 
-    `touched` is SQL over the config `c`. If they are `leaving`, they cannot win; tombstones
+    `touched` is SQL over the config `c`. With `excluding`, they cannot win; tombstones
     among them count as alive, written just now. The provider `enabling` counts as enabled.
     """
     found = tx.rows(
@@ -79,7 +79,7 @@ def standing(
         ),
         winner as (
             select c.id from candidates c
-            where not (c.touched and %(leaving)s)
+            where not (c.touched and %(excluding)s)
               and (
                   not %(usable)s or c.enabled
                   and (c.provider_enabled or c.provider = %(enabling)s)
@@ -94,7 +94,7 @@ def standing(
         order by c.provider, c.model, c.updated_at desc, c.id desc
         """,  # noqa: S608 - conditions of ours
         **(parameters or {}),
-        leaving=leaving,
+        excluding=excluding,
         usable=usable,
         enabling=enabling,
     )

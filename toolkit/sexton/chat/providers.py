@@ -195,7 +195,7 @@ class SwitchProvider:
             "c.provider = %(provider)s and not c.deleted",
             {"provider": provider["provider"]},
             usable=self.heir != FIRST,
-            leaving=not self.enabled,
+            excluding=not self.enabled,
             enabling=provider["provider"] if self.enabled else None,
         )
         if self.enabled:

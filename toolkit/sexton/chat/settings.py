@@ -162,8 +162,8 @@ def move_override(
     # Another key is another row: so that it can be taken back by its key.
     gone = tx.delete(table, where, why, parameters, id="this.key")
     insist(gone, [setting["key"]], table)
-    moved = {"user_id": setting["user_id"], "key": key, "value": value}
-    tx.insert(table, moved, why, id="this.key")
+    copy = {"user_id": setting["user_id"], "key": key, "value": value}
+    tx.insert(table, copy, why, id="this.key")
 
 
 def swap(text: str, old: uuid.UUID, new: uuid.UUID) -> str:

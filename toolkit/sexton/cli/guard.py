@@ -130,8 +130,8 @@ def _change(
 
     if plan and sql:
         raise UsageError("--plan and --sql do not go together")
-    looking = plan or sql
-    with database(url, name=f"sexton guard {verb}", read_only=looking) as connection:
+    read_only = plan or sql
+    with database(url, name=f"sexton guard {verb}", read_only=read_only) as connection:
         say_location(connection, style)
         specs = select(connection, references, conditions, verb)
         if plan:

@@ -53,7 +53,7 @@ def init(url: str | None, models: str | None, name: str | None, out: Path) -> No
         if out.exists():
             raise refusal
         replace_file(out, made.text)
-        many = "1 reference" if made.references == 1 else f"{made.references} references"
-        click.echo(f"wrote {out}: {many}; next: sexton checks, then sexton audit", err=True)
+        read = "1 reference" if made.references == 1 else f"{made.references} references"
+        click.echo(f"wrote {out}: {read}; next: sexton checks, then sexton audit", err=True)
     for note in made.notes:
         click.echo(note, err=True)

@@ -203,17 +203,17 @@ def _move(
     if plan and sql:
         raise UsageError("--plan and --sql do not go together")
     name = f"sexton {way}grade" + " --plan" * plan
-    looking = plan or sql
+    read_only = plan or sql
     with (
         address_of(url) as address,
-        database(address, name=name, read_only=looking) as connection,
+        database(address, name=name, read_only=read_only) as connection,
     ):
         say_location(connection, style)
         if newer := current().newer(connection):
             raise WrongSchema(newer, hint="use a Sexton that knows that release")
         route = find_route(connection, way, revision, guarded=guarded)
         require_right_database(connection, route, create=create, force=force)
-        if looking:
+        if read_only:
             again = f"sexton {way}grade{'' if revision == 'head' else f' {revision}'}"
             again += " --guard" * guarded + " --create" * create + " --force" * force
             say = _plan if plan else _sql

@@ -9,7 +9,7 @@ from sexton.catalog.relations import Relation
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import AUTOVACUUM_LOCK
 
-SHIELD_OVER_DEADLOCK_TIMEOUT = 2.0  # autovacuum yields to the deadlock check, no sooner
+OVER_DEADLOCK_TIMEOUT = 2.0  # autovacuum yields to the deadlock check, no sooner
 STATEMENT = 5.0  # for each statement under the lock
 
 # The lock was not had, or lost to somebody: rolled back, it may be asked for again.
@@ -37,8 +37,8 @@ def acquire(driver: Driver, tables: Sequence[Relation], mode: str, timeout: floa
                 "from pg_catalog.pg_settings where name = 'deadlock_timeout'"
             ).fetchone()
         assert row is not None
-        shield = row[0] + SHIELD_OVER_DEADLOCK_TIMEOUT
-        set_local(driver, {**limits, "lock_timeout": shield, "statement_timeout": 0})
+        first = row[0] + OVER_DEADLOCK_TIMEOUT
+        set_local(driver, {**limits, "lock_timeout": first, "statement_timeout": 0})
         _lock(driver, tables, AUTOVACUUM_LOCK)
         limits = {}
     # lock_timeout counts anew for each table; statement_timeout counts them together.

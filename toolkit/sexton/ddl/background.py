@@ -18,11 +18,11 @@ from psycopg.rows import dict_row
 
 from sexton.ddl.holders import Holder, advice, terminate_idle
 from sexton.ddl.options import TELL_EVERY, Options
-from sexton.ddl.session import Driver, settle
+from sexton.ddl.session import Driver, secure_session
 from sexton.errors import Busy
 from sexton.text.durations import duration
 
-LOOK_EVERY = 0.2
+POLL_INTERVAL = 0.2
 
 PROGRESS = """
     select
@@ -74,7 +74,7 @@ def connect(driver: Driver, name: str = "") -> Driver:
         "select current_user::pg_catalog.text as role"
     )
     made.execute("select pg_catalog.set_config('role'::text, %s, false)", (row["role"],))
-    settle(made)
+    secure_session(made)
     return made
 
 
@@ -103,26 +103,26 @@ def _run(driver: Driver, worker: Driver, statement: str, options: Options) -> No
             failed.append(error)
 
     pid = worker.info.backend_pid
-    started = told = time.monotonic()
+    started = last_said = time.monotonic()
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     late = False
-    last, waits = "it was waiting for nobody in particular", list[Holder]()
+    last, blockers = "it was waiting for nobody in particular", list[Holder]()
     try:
         while thread.is_alive():
-            thread.join(LOOK_EVERY)
+            thread.join(POLL_INTERVAL)
             now = time.monotonic()
             if not thread.is_alive():
                 break
             if options.terminate_idle_older_than is not None:
-                terminate_idle(driver, _waits(driver, pid), options)
-            if now - told >= TELL_EVERY:
-                told = now
-                last, waits = _progress(driver, pid, options)
+                terminate_idle(driver, _holders(driver, pid), options)
+            if now - last_said >= TELL_EVERY:
+                last_said = now
+                last, blockers = _progress(driver, pid, options)
                 left = duration(max(0.0, started + options.deadline - now))
                 options.say(f"{_first_words(statement)}: {last}; {left} left")
             if not late and now - started > options.deadline:
-                last, waits = _progress(driver, pid, options)
+                last, blockers = _progress(driver, pid, options)
                 late = True
                 worker.cancel()
     finally:
@@ -135,7 +135,7 @@ def _run(driver: Driver, worker: Driver, statement: str, options: Options) -> No
         raise Busy(
             f"{_first_words(statement)} did not end within "
             f"{duration(options.deadline)}: {last}",
-            hint=advice(driver, waits)
+            hint=advice(driver, blockers)
             or "run the same command again: it clears up what is half built; "
             "or give it longer: --deadline",
         )
@@ -150,7 +150,7 @@ def _first_words(statement: str) -> str:
     return "validate" if "validate" in words else " ".join(words[:2])
 
 
-def _waits(driver: Driver, pid: int) -> list[Holder]:
+def _holders(driver: Driver, pid: int) -> list[Holder]:
     found = driver.cursor(row_factory=dict_row).execute(WAITS, {"pid": pid}).fetchall()
     return [Holder(**row, modes=("what it waits for",)) for row in found]
 
@@ -163,7 +163,7 @@ def _progress(driver: Driver, pid: int, options: Options) -> tuple[str, list[Hol
         for unit in ("blocks", "tuples", "lockers"):
             if row[f"{unit}_total"]:
                 said += f", {row[f'{unit}_done']} of {row[f'{unit}_total']} {unit}"
-    waits = _waits(driver, pid)
-    for holder in waits[:3]:
+    blockers = _holders(driver, pid)
+    for holder in blockers[:3]:
         said += f"; waits for {holder.summary(options.show_queries)}"
-    return said, waits
+    return said, blockers

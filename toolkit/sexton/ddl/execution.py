@@ -103,12 +103,12 @@ def _do(
         if step.tables:
             with outside():
                 wait.wait()
-        asked = time.monotonic()
+        began = time.monotonic()
         try:
             with inside():
                 return _change(driver, step, options, at, wait)
         except NOT_ACQUIRED as error:
-            wait.missed(error, time.monotonic() - asked)
+            wait.not_acquired(error, time.monotonic() - began)
             if not step.tables:
                 raise
 

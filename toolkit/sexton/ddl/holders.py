@@ -141,10 +141,10 @@ MODE_NAMES = {
 
 @dataclass
 class LockSampler:
-    """Who holds a step's tables, looked at again and again.
+    """Who holds a step's tables, sampled again and again.
 
     A role without pg_read_all_stats does not see when others began; it knows them only
-    for as long as it has been looking.
+    for as long as it has been sampling.
     """
 
     driver: Driver
@@ -154,7 +154,7 @@ class LockSampler:
     _seen: dict[Any, float] = field(default_factory=dict)
     _oids: list[int] | None = None
 
-    def look(self) -> list[Holder]:
+    def sample(self) -> list[Holder]:
         """Who is in the way now, the oldest first."""
         if self._oids is None:
             found = resolve(self.driver, self.tables)

@@ -37,7 +37,7 @@ _SET = """
 """
 
 
-def settle(driver: Driver) -> None:
+def secure_session(driver: Driver) -> None:
     """Make a connection of our own safe for as long as it lives."""
     with own_session(driver) as keep:
         keep()

@@ -51,13 +51,13 @@ def upgrade_lock(
     """Hold the upgrade lock; raise Busy where another keeps it until the deadline."""
     key = lock_key(schema)
     with contextlib.closing(connect(driver, NAME)) as own:
-        started, told = time.monotonic(), 0.0
+        started, last_said = time.monotonic(), 0.0
         while not _try(own, key):
             now = time.monotonic()
             if now - started > options.deadline:
                 raise _busy(own, key, now - started)
-            if now - told > TELL_EVERY:
-                told = now
+            if now - last_said > TELL_EVERY:
+                last_said = now
                 left = duration(max(0.0, started + options.deadline - now))
                 options.say(
                     f"waiting for another upgrade: {_who(own, key)[0]}; {left} left"

@@ -1,4 +1,4 @@
-"""Locks without a queue: look first, wait outside, then ask briefly and all at once.
+"""Locks without a queue: sample first, wait outside, then ask briefly and all at once.
 
 Whoever waits for ACCESS EXCLUSIVE makes everybody behind it wait as well. So nothing is
 asked for while a holder of the tables is older than the stall budget: it is waited for
@@ -21,7 +21,7 @@ from sexton.ddl.options import TELL_EVERY, Options
 from sexton.errors import Busy
 from sexton.text.durations import duration
 
-QUICK_LOOKS = 3  # that saw nobody are worth one try, which stalls others for SHORTEST
+QUICK_SAMPLES = 3  # that saw nobody are worth one try, which stalls others for SHORTEST
 SAMPLE_WINDOW = (0.5, 1.0)  # how long holders are sampled, at least and at most
 INTERVAL = 0.02
 BACKOFF_FACTOR = 9  # a pause lasts so many times the timeout that has just run out
@@ -32,7 +32,7 @@ class LockWait:
     """How the wait for one lock goes: what has been tried, and until when."""
 
     options: Options
-    watch: LockSampler
+    sampler: LockSampler
     title: str = ""
     started: float = field(default_factory=time.monotonic)
     tries: int = 0
@@ -40,7 +40,7 @@ class LockWait:
     timeout: float = 0.0
     last_error: psycopg.Error | None = None
     blockers: list[Holder] = field(default_factory=list)
-    _told: float = 0.0
+    _last_said: float = 0.0
 
     @property
     def left(self) -> float:
@@ -56,31 +56,31 @@ class LockWait:
             pause = BACKOFF_FACTOR * self.timeout * random.uniform(1.0, 1.3)
             time.sleep(max(0.0, min(pause, self.left)))
             # A try that failed says that the usual transaction is longer than thought.
-            self.watch.ages.clear()
-        elif not any(self._look_again() for _ in range(QUICK_LOOKS)):
+            self.sampler.ages.clear()
+        elif not any(self._sample() for _ in range(QUICK_SAMPLES)):
             self.timeout = SHORTEST
             return self.timeout
         low, high = SAMPLE_WINDOW
         enough = time.monotonic() + min(high, max(low, self.options.max_stall))
         while True:
-            old = self._old(self.watch.look())
+            old = self._old(self.sampler.sample())
             if not old and time.monotonic() >= enough:
                 break
             if self.left <= 0:
                 self.give_up(old or self.blockers)
             if old:
                 self._tell(old)
-                terminate_idle(self.watch.driver, old, self.options)
+                terminate_idle(self.sampler.driver, old, self.options)
             time.sleep(INTERVAL if not old else INTERVAL * 2)
         if self.left <= 0:
-            self.give_up(self.watch.look())
-        self.timeout = self.watch.timeout(self.options.max_stall)
+            self.give_up(self.sampler.sample())
+        self.timeout = self.sampler.timeout(self.options.max_stall)
         return self.timeout
 
-    def _look_again(self) -> list[Holder]:
-        if self.watch.ages:
+    def _sample(self) -> list[Holder]:
+        if self.sampler.ages:
             time.sleep(INTERVAL / 2)
-        return [holder for holder in self.watch.look() if not holder.autovacuum]
+        return [holder for holder in self.sampler.sample() if not holder.autovacuum]
 
     def _old(self, holders: list[Holder]) -> list[Holder]:
         return [
@@ -91,9 +91,9 @@ class LockWait:
 
     def _tell(self, old: list[Holder]) -> None:
         now = time.monotonic()
-        if now - self._told < TELL_EVERY:
+        if now - self._last_said < TELL_EVERY:
             return
-        self._told = now
+        self._last_said = now
         self.blockers = old
         say = self.options.say
         left = f"{duration(max(0.0, self.left))} left"
@@ -106,10 +106,10 @@ class LockWait:
             if any(holder.idle_in_transaction for holder in old):
                 helps = "; --terminate-idle-older-than 5min would end the idle"
         elif any(holder.hidden for holder in old):
-            helps = f"; {advice(self.watch.driver, old)}"
+            helps = f"; {advice(self.sampler.driver, old)}"
         say(f"  to {self.title or 'go on'}: {left}{helps}")
 
-    def missed(self, error: psycopg.Error, took: float) -> None:
+    def not_acquired(self, error: psycopg.Error, took: float) -> None:
         """Note a try that failed, after `took` seconds in the queue or under the lock."""
         self.tries += 1
         self.longest_try = max(self.longest_try, took)
@@ -118,9 +118,9 @@ class LockWait:
     def give_up(self, holders: list[Holder]) -> None:
         """Raise Busy, and say who was in the way."""
         show = self.options.show_queries
-        tables = ", ".join(self.watch.tables)
+        tables = ", ".join(self.sampler.tables)
         waited = duration(time.monotonic() - self.started)
-        lines = [f"no {self.watch.mode} lock on {tables} within {waited}"]
+        lines = [f"no {self.sampler.mode} lock on {tables} within {waited}"]
         lines += [f"  held by {holder.summary(show)}" for holder in holders]
         if not holders and self.last_error is not None:
             lines.append(f"  the server said: {self.last_error.diag.message_primary}")
@@ -134,9 +134,9 @@ class LockWait:
         raise Busy("\n".join(lines), hint=self._hint(holders))
 
     def _hint(self, holders: list[Holder]) -> str:
-        if found := advice(self.watch.driver, holders):
+        if found := advice(self.sampler.driver, holders):
             return found
-        budget, usual = self.options.max_stall, self.watch.median_age
+        budget, usual = self.options.max_stall, self.sampler.median_age
         if budget < usual and not holders:
             return (
                 f"transactions here last {duration(usual)}: --max-stall {1.2 * usual:.1f}s"

@@ -6,7 +6,7 @@ from sexton.derived.defaults import flags
 from sexton.derived.naming import Shown, reference_name, same_row, template
 from sexton.reference import Declarations, Reference
 
-CURES = {
+REPAIRS = {
     "tombstone": "The repair turns the row into a tombstone, as the deletion of its parent "
     "should have: history keeps it. Nothing else is lost.",
     "null": "The repair empties the column that names the row, the last one of several. "
@@ -42,7 +42,7 @@ def check(declared: Declarations, package: str, ref: Reference) -> Check:
         ),
         select=shown.select,
         text=_explained(ref, live, parent_live),
-        repair=_cure(declared, ref, shown, missing),
+        repair=_repair(declared, ref, shown, missing),
         data_loss="the rows themselves, which only the journal keeps"
         if ref.on_orphan == "delete"
         else None,
@@ -53,7 +53,7 @@ def check(declared: Declarations, package: str, ref: Reference) -> Check:
     )
 
 
-def _cure(
+def _repair(
     declared: Declarations, ref: Reference, shown: Shown, missing: str
 ) -> Update | Delete | tuple[()]:
     """What `on_orphan` says."""
@@ -98,6 +98,6 @@ def _explained(ref: Reference, live: str, parent_live: str) -> str:
                     "the row that they name.",
                 ]
             ),
-            CURES[ref.on_orphan],
+            REPAIRS[ref.on_orphan],
         ]
     )

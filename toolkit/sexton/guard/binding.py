@@ -8,7 +8,14 @@ from sexton.catalog.relations import Relation, resolve, search_path
 from sexton.database import Connection, rows
 from sexton.errors import Refused, SextonError, WrongSchema
 from sexton.guard.definition import Guard
-from sexton.guard.predicate import Mark, looking, read, require, require_immutable, simple
+from sexton.guard.predicate import (
+    Mark,
+    in_pg_catalog,
+    read,
+    require,
+    require_immutable,
+    simple,
+)
 from sexton.guard.side import Side
 from sexton.guard.spec import GuardSpec
 from sexton.guard.table import Table, named, names
@@ -42,7 +49,7 @@ def bind(
     `relations` are the tables by their names, where they are known already.
     """
     found = _tables(connection, spec, relations)
-    with looking(connection):
+    with in_pg_catalog(connection):
         return _bound(connection, spec, *found)
 
 

@@ -41,7 +41,7 @@ class Mark:
 
 
 @contextlib.contextmanager
-def looking(connection: Connection) -> Iterator[None]:
+def in_pg_catalog(connection: Connection) -> Iterator[None]:
     """Look in pg_catalog alone, in a transaction or a part of one."""
     # Rolled back, or the path would stay in the caller's transaction.
     with connection.transaction(force_rollback=True):
@@ -116,7 +116,7 @@ def _output(
         from pg_catalog.unnest(null::{table.sql}[]) as {alias} {more}
     """
     try:
-        with looking(connection), connection.cursor(row_factory=tuple_row) as cursor:
+        with in_pg_catalog(connection), connection.cursor(row_factory=tuple_row) as cursor:
             # The extended protocol takes one statement and no second.
             [[[document]]] = cursor.execute(query, binary=True).fetchall()
     except errors.UndefinedColumn as error:

@@ -9,7 +9,7 @@ from sexton.database import Connection, rows
 from sexton.errors import UsageError
 from sexton.guard.binding import assemble
 from sexton.guard.definition import Guard
-from sexton.guard.predicate import Mark, looking
+from sexton.guard.predicate import Mark, in_pg_catalog
 from sexton.guard.spec import GuardSpec, table_and_columns
 from sexton.guard.table import named, names
 from sexton.project import current
@@ -116,7 +116,7 @@ def undeclared(connection: Connection, declared: Sequence[GuardSpec]) -> list[Gu
     What their tables' owners wrote into a CHECK is compared as text and never parsed.
     """
     found = []
-    with looking(connection):
+    with in_pg_catalog(connection):
         for row in rows(connection, FOUND):
             child = named(f"{row['schema']}.{row['child']}")
             parent = named(f"{row['parent_schema']}.{row['parent']}")

@@ -77,7 +77,7 @@ def side_steps(side: Side) -> list[Step]:
 
 def _trigger(side: Side) -> Step:
     table, trigger = side.table.sql, quoted(side.trigger)
-    function = f"{side.table.beside(side.trigger)}()"
+    function = f"{side.table.in_same_schema(side.trigger)}()"
     return step(
         title=f"add the column {side.marker} to {side.table.name}, "
         "and the trigger that keeps it",
@@ -145,7 +145,7 @@ def drop_function(side: Side) -> str:
         f"""
         begin
             if not exists ({side.strangers}) then
-                drop function if exists {side.table.beside(side.trigger)}();
+                drop function if exists {side.table.in_same_schema(side.trigger)}();
             end if;
         end
         """
@@ -154,7 +154,7 @@ def drop_function(side: Side) -> str:
 
 def _give_to_owner(side: Side) -> str:
     """Make the table's owner the function's: whoever owns it may change what it does."""
-    function = side.table.beside(side.trigger).replace("%", "%%")
+    function = side.table.in_same_schema(side.trigger).replace("%", "%%")
     command = f"alter function {function}() owner to %I"
     return block(
         f"""

@@ -9,7 +9,7 @@ from sexton.database import Connection, scalar
 from sexton.errors import SextonError
 from sexton.guard.binding import bind, loosely, unread
 from sexton.guard.definition import Guard
-from sexton.guard.predicate import looking
+from sexton.guard.predicate import in_pg_catalog
 from sexton.guard.spec import GuardSpec, columns_of
 from sexton.project import current
 
@@ -30,7 +30,7 @@ def status(connection: Connection, *guards: GuardSpec | Guard) -> dict[str, Any]
 
 
 def _status(connection: Connection, guard: Guard) -> dict[str, Any]:
-    with looking(connection):
+    with in_pg_catalog(connection):
         there = {part: true(connection, query) for part, query in guard.parts.items()}
         anything = true(connection, guard.anything)
         valid: Any = f"select k.conname::text {guard.keys} and k.convalidated order by 1"
@@ -60,7 +60,7 @@ def enforced_by(
         guard = bind(connection, spec, relations)
     except SextonError:
         return None
-    with looking(connection):
+    with in_pg_catalog(connection):
         query: Any = guard.enforced
         found = scalar(connection, query)
     return None if found is None else str(found)
@@ -69,7 +69,7 @@ def enforced_by(
 def anything(connection: Connection, *given: GuardSpec | Guard) -> bool:
     """Whether anything is there that `remove` would take away."""
     guards = [unread(connection, one) for one in given]
-    with looking(connection):
+    with in_pg_catalog(connection):
         return any(true(connection, guard.anything) for guard in guards)
 
 

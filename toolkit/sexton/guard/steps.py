@@ -42,7 +42,7 @@ def _index(guard: Guard) -> Step:
         sql=[
             # What a failed build left behind is invalid, and in the way.
             "drop index concurrently if exists "
-            + parent.table.beside(guard.names.target_index),
+            + parent.table.in_same_schema(guard.names.target_index),
             f"create unique index concurrently {quoted(guard.names.target_index)} "
             f"on {parent.table.sql} ({listed(parent.key)})",
         ],

@@ -25,9 +25,9 @@ class Table:
     @property
     def sql(self) -> str:
         """Its name in SQL."""
-        return self.beside(self.name)
+        return self.in_same_schema(self.name)
 
-    def beside(self, name: str) -> str:
+    def in_same_schema(self, name: str) -> str:
         """The name in SQL of something in the table's schema."""
         return f"{quoted(self.schema)}.{quoted(name)}" if self.schema else quoted(name)
 

@@ -198,7 +198,7 @@ class _Job:
     def batches(self, size: Size, after: int) -> Iterator[list[Block]]:
         """The plan's rows. What must follow a repair stays in one batch with its end."""
         lines = self.plan.action_lines()
-        together = _same_batch(self.plan.groups, self.known)
+        same_batch = _same_batch(self.plan.groups, self.known)
         batch: list[Block] = []
         step, remaining = 0, size()
         for number, group in enumerate(self.plan.groups):
@@ -206,10 +206,10 @@ class _Job:
             skipped = min(max(after - step, 0), group.rows)
             step += sum(1 for _ in itertools.islice(lines, skipped))
             while step < end:
-                if remaining <= 0 and number not in together:
+                if remaining <= 0 and number not in same_batch:
                     yield batch
                     batch, remaining = [], size()
-                wanted = batches.LARGEST_BATCH if number in together else remaining
+                wanted = batches.LARGEST_BATCH if number in same_batch else remaining
                 taken = list(itertools.islice(lines, min(end - step, wanted)))
                 batch.append(self._block(group, step + 1, taken))
                 step += len(taken)
@@ -233,14 +233,14 @@ class _Job:
     def make(self, writer: Writer, batch: list[Block], done: int) -> None:
         """Make a batch, or raise Refused naming the rows that moved."""
         for block in batch:
-            if missed := writer.make(block):
+            if stale := writer.make(block):
                 kept = "nothing was changed"
                 if done:
                     kept = (
                         f"{done:,} of {self.total:,} rows were changed before, in run "
                         f"{writer.run} (to take them back: sexton undo {writer.run})"
                     )
-                raise _stale(block, missed, kept)
+                raise _stale(block, stale, kept)
 
     def close(self, run: int) -> ApplyResult:
         """Verify the cure."""
@@ -263,13 +263,13 @@ class _Job:
                     check, oid = str(block.shape.check), block.shape.table.relation.oid
                     if first.setdefault(oid, check) != check:
                         continue
-                    if missed := changes.find_stale(self.connection, block):
-                        raise _stale(block, missed, kept)
+                    if stale := changes.find_stale(self.connection, block):
+                        raise _stale(block, stale, kept)
 
 
 def _same_batch(groups: list[ActionGroup], known: Mapping[str, Check]) -> set[int]:
     """The indexes of groups that must commit with the end of the one before them."""
-    together: set[int] = set()
+    same_batch: set[int] = set()
     for index, group in enumerate(groups):
         followers = [
             later
@@ -277,16 +277,16 @@ def _same_batch(groups: list[ActionGroup], known: Mapping[str, Check]) -> set[in
             if groups[later].check in known[group.check].followed_by
         ]
         if followers:
-            together.update(range(index + 1, max(followers) + 1))
-    return together
+            same_batch.update(range(index + 1, max(followers) + 1))
+    return same_batch
 
 
-def _stale(block: Block, missed: list[int], kept: str) -> Refused:
+def _stale(block: Block, stale: list[int], kept: str) -> Refused:
     actions = json.loads(block.parameters["actions"])
-    keys = [actions[step - block.first]["key"] for step in missed[:NAMED]]
+    keys = [actions[step - block.first]["key"] for step in stale[:NAMED]]
     table = printable(block.shape.table.relation.name)
     names = ", ".join(f"{table} {_name(key)}" for key in keys)
-    more = f" and {len(missed) - NAMED:,} more" if len(missed) > NAMED else ""
+    more = f" and {len(stale) - NAMED:,} more" if len(stale) > NAMED else ""
     return Refused(
         f"moved since the plan was made: {names}{more}; {kept}",
         hint="make a new plan and look at it again: sexton repair",

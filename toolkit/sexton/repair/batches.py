@@ -39,7 +39,7 @@ WRITING = {
 Progress = Callable[[int, int], None]
 Size = Callable[[], int]
 Result = TypeVar("Result", covariant=True)
-Made = TypeVar("Made")
+Returned = TypeVar("Returned")
 
 
 class Job(Protocol[Result]):
@@ -124,13 +124,13 @@ def _end(connection: Connection, job: Job[Result], run: int) -> Result:
 def _transact(
     connection: Connection,
     job: Job[Any],
-    work: Callable[[], Made],
+    work: Callable[[], Returned],
     run: int | None,
     done: int,
-) -> Made:
+) -> Returned:
     """One transaction of a job; an error says what was committed before it."""
 
-    def settled() -> Made:
+    def prepared() -> Returned:
         current().before_write(connection)
         with settings(connection, WRITING):
             _require_ordinary(connection)
@@ -138,7 +138,7 @@ def _transact(
 
     inside = _inside(connection)
     try:
-        return transact(connection, settled)
+        return transact(connection, prepared)
     except psycopg.Error as error:
         if isinstance(error, BUSY_STATES):
             who = "" if inside else holders(connection, job.oids)

@@ -73,7 +73,7 @@ class Writer:
             made = cursor.execute(query, given).rowcount
         if made == block.count:
             return []
-        missed = rows(
+        stale = rows(
             self.connection,
             """
             select s.step
@@ -90,7 +90,7 @@ class Writer:
             block.first + block.count - 1,
             self.run,
         )
-        return [row["step"] for row in missed]
+        return [row["step"] for row in stale]
 
 
 def find_stale(connection: Connection, block: Block) -> list[int]:

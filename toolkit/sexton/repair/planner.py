@@ -68,11 +68,11 @@ def plan_repair(
         )
         actions: list[Action] = []
         for check in chosen:
-            with _looking(check):
+            with _failing_as_incomplete(check):
                 actions += _actions(simulation, check, options)
         skipped: list[Skip] = []
         for check in chosen:
-            with _looking(check):
+            with _failing_as_incomplete(check):
                 skipped += _skips(simulation, check, options)
         limits = safety.of_plan(connection, tables, actions, chosen, options)
         made_at = datetime.datetime.now(datetime.UTC)
@@ -143,8 +143,8 @@ def identity(connection: Connection) -> dict[str, Any]:
     return {**found, "system_identifier": identifier}
 
 
-class _looking:
-    """Turns a check's failure to look into Incomplete."""
+class _failing_as_incomplete:
+    """Turns a check's failure to run into Incomplete."""
 
     def __init__(self, check: Check) -> None:
         self.check = check
@@ -155,7 +155,7 @@ class _looking:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, psycopg.errors.QueryCanceled | psycopg.ProgrammingError):
             raise Incomplete(
-                f"{self.check.name} could not look: {to_sexton_error(error).message}",
+                f"{self.check.name} could not be run: {to_sexton_error(error).message}",
                 hint="plan without it: sexton repair CHECK...",
             ) from None
 

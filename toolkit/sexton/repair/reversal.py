@@ -16,7 +16,7 @@ from sexton.repair.changes import Block, Shape, Writer
 from sexton.repair.plan import Kind
 from sexton.text.printable import printable
 
-MOVED = "it is not as the run left it"
+CHANGED_SINCE = "it is not as the run left it"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ JOURNALLED = """(
 # Neighbours of one shape among a part of the journal, the last one first; `written` are
 # the columns that the run changed.
 SHAPES = """
-    select min(step) as low, max(step) as high, count(*) as many,
+    select min(step) as low, max(step) as high, count(*) as count,
         "check", schema, "table", key, before, after, written
     from (
         select *, row_number() over (order by step) - row_number() over (
@@ -172,7 +172,7 @@ class Reversal:
             "high": found["high"],
         }
         first = last - found["high"] + 1
-        return Block(shape, first, found["many"], JOURNALLED, given)
+        return Block(shape, first, found["count"], JOURNALLED, given)
 
     def make(self, writer: Writer, batch: list[Block], done: int) -> None:
         """Restore the rows that are as expected, and remember why others are not."""
@@ -184,18 +184,18 @@ class Reversal:
                 continue
             try:
                 with writer.connection.transaction():
-                    missed = writer.make(block)
+                    stale = writer.make(block)
             except (psycopg.IntegrityError, psycopg.DataError):
                 # One of them is in the way of another row: find out which, one by one.
-                missed = []
-                for alone in _single(block):
+                stale = []
+                for single in _single(block):
                     try:
                         with writer.connection.transaction():
-                            missed += writer.make(alone)
+                            stale += writer.make(single)
                     except (psycopg.IntegrityError, psycopg.DataError) as error:
                         said = printable(str(error.diag.message_primary))
-                        self.reasons[alone.first] = said
-            self.reasons |= dict.fromkeys(missed, MOVED)
+                        self.reasons[single.first] = said
+            self.reasons |= dict.fromkeys(stale, CHANGED_SINCE)
 
     def close(self, run: int) -> UndoResult:
         """Count what was restored, and list what was not."""
@@ -218,7 +218,7 @@ class Reversal:
             {
                 "table": row["table"],
                 "key": row["key"],
-                "reason": self.reasons.get(last - row["step"] + 1, MOVED),
+                "reason": self.reasons.get(last - row["step"] + 1, CHANGED_SINCE),
             }
             for row in left
         ]
@@ -237,5 +237,5 @@ def _single(block: Block) -> Iterator[Block]:
     """The block's rows, each in a block of its own."""
     for step in range(block.first, block.first + block.count):
         journalled = block.parameters["last"] - step + 1
-        alone = {**block.parameters, "low": journalled, "high": journalled}
-        yield replace(block, first=step, count=1, parameters=alone)
+        one = {**block.parameters, "low": journalled, "high": journalled}
+        yield replace(block, first=step, count=1, parameters=one)

@@ -78,9 +78,9 @@ def lost_by(connection: Connection, run: Mapping[str, Any]) -> list[str]:
     )
     said = [str(sentence) for sentence in run["lost"]]
     for row in withheld:
-        many = "1 row" if row["rows"] == 1 else f"{row['rows']:,} rows"
+        size = "1 row" if row["rows"] == 1 else f"{row['rows']:,} rows"
         said.append(
-            f"{row['name']} of {many} of {row['table']} is a secret, and not in the journal"
+            f"{row['name']} of {size} of {row['table']} is a secret, and not in the journal"
         )
     return said
 

@@ -75,13 +75,13 @@ def _ask(
     overlay: dict[str, str],
 ) -> Answer:
     answer = Answer(move, step)
-    with contextlib.suppress(*ABSENT), _looking(connection):
+    with contextlib.suppress(*ABSENT), _savepoint(connection):
         answer.done = is_done(connection, step, overlay)
     for kind, sentences in (("warn", answer.warnings), ("refuse", answer.refused)):
         if answer.done and kind == "refuse":
             continue
         try:
-            with _looking(connection):
+            with _savepoint(connection):
                 sentences += objections(connection, step, options, kind, overlay)
         except ABSENT:
             if NOT_YET not in answer.warnings:
@@ -101,7 +101,7 @@ def _left(connection: Connection, step: Step, overlay: dict[str, str]) -> dict[s
 
 
 @contextlib.contextmanager
-def _looking(connection: Connection) -> Iterator[None]:
+def _savepoint(connection: Connection) -> Iterator[None]:
     """Keep a question that fails from ending the transaction, if there is one."""
     idle = connection.info.transaction_status == TransactionStatus.IDLE
     with nullcontext() if connection.autocommit and idle else connection.transaction():

@@ -61,7 +61,7 @@ def _step(connection: Connection, answer: Answer, options: Options) -> dict[str,
     if step.lock and not answer.done:
         document["blockers"] = [
             holder.document(options.show_queries)
-            for holder in LockSampler(connection, step.tables, step.lock).look()
+            for holder in LockSampler(connection, step.tables, step.lock).sample()
             if not holder.autovacuum and (holder.age > options.max_stall or holder.hidden)
         ]
         if any(blocker["hidden"] for blocker in document["blockers"]):

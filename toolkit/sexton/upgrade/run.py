@@ -18,7 +18,7 @@ from sexton.ddl import execution
 from sexton.ddl.engine import engine
 from sexton.ddl.options import Options
 from sexton.ddl.revisions import tables
-from sexton.ddl.session import settle
+from sexton.ddl.session import secure_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Busy, Incomplete, Refused, SextonError, WrongServer
 from sexton.journal.schema_changes import recorded
@@ -169,7 +169,7 @@ def _by_alembic(
 def _by_ourselves(address: str, route: Route, move: Move, options: Options) -> list[str]:
     """Make a guard's or a heal's steps, which change no revision."""
     with closing(connect(address, name=f"sexton {move.name}")) as working:
-        settle(working)
+        secure_session(working)
         require_direct(working)
         at = execution.At((move.start,) if move.start else ())
         with upgrade_lock(working, options):

@@ -207,8 +207,8 @@ def _server_time(
             if strategy != "anti-join":
                 for setting in references.INDEX_ONLY:
                     connection.execute("select set_config(%s, 'off', true)", (setting,))
-            [told] = scalar(connection, explain)
-            times.append(told["Execution Time"] + told["Planning Time"])
+            [row] = scalar(connection, explain)
+            times.append(row["Execution Time"] + row["Planning Time"])
     return float(statistics.median(times))
 
 
@@ -283,8 +283,8 @@ def by_hand(url: str, *, rows: bool = False) -> str:
         if plan_one(check, facts, recheck=True).skipped:
             continue
         absent = [name for name in check.fallbacks if name not in facts.tables]
-        stand_ins = ", ".join(f"{name} as ({check.fallbacks[name]})" for name in absent)
-        prefix = f"with {stand_ins} " if stand_ins and not check.reference else ""
+        fallbacks = ", ".join(f"{name} as ({check.fallbacks[name]})" for name in absent)
+        prefix = f"with {fallbacks} " if fallbacks and not check.reference else ""
         count = f"select count(*) from ({prefix}{check.rows}) found"
         statements.append(f"select '{check.name}', ({count});")
         if rows:
@@ -357,7 +357,7 @@ DANGLE = """
     update chats set last_model_config_id = gen_random_uuid()
     where id in (select id from chats order by md5(id::text) limit 500)
 """
-MEND = """
+REPAIR = """
     update chats set last_model_config_id = (select id from chat_model_configs limit 1)
     where not exists (
         select from chat_model_configs c where c.id = last_model_config_id
@@ -388,7 +388,7 @@ def dangling_times(url: str) -> dict[str, float]:
 
     found: dict[str, float] = {}
     with contextlib.closing(connect(url, name="bench")) as connection:
-        for name, sql in (("clean", MEND), ("500 distinct random values", DANGLE)):
+        for name, sql in (("clean", REPAIR), ("500 distinct random values", DANGLE)):
             connection.execute(sql)
             connection.execute("vacuum chats")  # not analyzed: statistics are as before
             found[f"{name}, cold"] = looked(cold=True)
@@ -442,8 +442,8 @@ def writers(url: str, audits: int = 20) -> dict[str, int]:
 
 def _version(url: str) -> str:
     with contextlib.closing(connect(url, name="bench")) as connection:
-        [told] = rows(connection, "show server_version")
-    return str(told["server_version"])
+        [row] = rows(connection, "show server_version")
+    return str(row["server_version"])
 
 
 def page(

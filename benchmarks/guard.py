@@ -186,7 +186,7 @@ class Traffic:
         for thread in self._threads:
             thread.join()
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """99th percentile and maximum, in milliseconds."""
         ordered = sorted(self.waits)
         return f"{ordered[len(ordered) * 99 // 100] * 1e3:.0f} | {ordered[-1] * 1e3:.0f}"
@@ -228,7 +228,7 @@ def large(server: Server, rows: int) -> None:
         print("|---|---|---|---|---|---|", flush=True)
         with Traffic(url, ids) as quiet:
             time.sleep(20)
-        print(f"| no DDL | 20.0 | – | – | {quiet.told()} |", flush=True)
+        print(f"| no DDL | 20.0 | – | – | {quiet.summary()} |", flush=True)
         for name, work in (
             ("guard add", lambda: guard.add(connection, LIVE_MODELS)),
             ("stored generated column", lambda: generate(connection)),
@@ -240,7 +240,7 @@ def large(server: Server, rows: int) -> None:
                 seconds = timed(work)
             written = (wal(connection) - before) / 2**20
             rewritten = "yes" if storage(connection) != stored else "no"
-            cells = f"{seconds:.1f} | {written:,.0f} | {rewritten} | {traffic.told()}"
+            cells = f"{seconds:.1f} | {written:,.0f} | {rewritten} | {traffic.summary()}"
             print(f"| {name} | {cells} |", flush=True)
             guard.remove(connection, LIVE_MODELS)
 

@@ -205,7 +205,7 @@ def client(url: str, name: str, failures: list[BaseException]) -> None:
 
 
 def round_trip(connection: Connection, name: str) -> None:
-    """Four acts on one model."""
+    """Four operations on one model."""
     made = transact(
         connection,
         lambda: models.create_model(
@@ -221,9 +221,11 @@ def round_trip(connection: Connection, name: str) -> None:
 
 def bench_clients(url: str, connection: Connection) -> None:
     """Eight clients at once beside the same work by one after the other."""
-    acts = CLIENTS * ROUNDS * 4
+    operations = CLIENTS * ROUNDS * 4
     failures: list[BaseException] = []
-    print(f"\n{acts} acts (create, rename, promote, delete), each its own transaction")
+    print(
+        f"\n{operations} operations (create, rename, promote, delete), a transaction each"
+    )
     for title, together in (("one after the other", False), ("8 clients at once", True)):
         connection.execute(WORLD)
         threads = [
@@ -238,7 +240,9 @@ def bench_clients(url: str, connection: Connection) -> None:
         for thread in threads:
             thread.join()
         taken = time.perf_counter() - start
-        print(f"{title:>22}: {acts / taken:>6.0f} acts/s, {len(failures)} failed")
+        print(
+            f"{title:>22}: {operations / taken:>6.0f} operations/s, {len(failures)} failed"
+        )
 
 
 def main() -> None:

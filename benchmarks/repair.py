@@ -1,6 +1,6 @@
-"""Repairs a second with guards and journal, beside hand-written SQL without either.
+"""Repairs a second with safety limits and journal, beside hand-written SQL without either.
 
-ORPHANS live configs lose their provider. The rivals mend the same rows: one UPDATE for
+ORPHANS live configs lose their provider. The rivals repair the same rows: one UPDATE for
 all of them, and one UPDATE for each. Every figure is the median of RUNS runs, each on a
 fresh copy of the same database.
 """
@@ -65,8 +65,12 @@ def main() -> None:
                         undos.append(_timed(_undo, connection))
                     longest.append(max(statements))
     _say("sexton repair --out (plan and save)", plans)
-    _say("sexton apply (journal, guards, proof)", ours, goal="at least 30,000 rows/s")
-    _say("one UPDATE by hand, no journal, no guards", by_hand)
+    _say(
+        "sexton apply (journal, safety limits, verification)",
+        ours,
+        goal="at least 30,000 rows/s",
+    )
+    _say("one UPDATE by hand, no journal, no safety limits", by_hand)
     _say("one UPDATE a row, committed each, no journal", by_row)
     ratio = statistics.median(u / o for u, o in zip(undos, ours, strict=True))
     _say("sexton undo", undos, goal=f"under 2 times apply: {ratio:.2f}")

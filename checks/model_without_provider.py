@@ -7,7 +7,7 @@ model, members do not, and a turn that uses it fails.
 The repair turns the config into a tombstone, as deleting its provider would have:
 history keeps it, nobody can choose it any more. Nothing else is lost. To keep it in use
 instead, create the provider again before repairing. A config whose provider is merely
-misspelt is left alone; `provider_name_unknown` mends it.
+misspelt is left alone; `provider_name_unknown` repairs it.
 """
 
 from sexton.check import Check, Reference, Severity, Update
@@ -36,6 +36,6 @@ check = Check(
         order="this.is_default",
     ),
     after=("message_without_model", "provider_name_unknown", "tombstone_half_set"),
-    manual_action="the name is misspelt; to mend it: sexton repair provider_name_unknown",
+    manual_action="the name is misspelt; to repair it: sexton repair provider_name_unknown",
     followed_by=("default_missing",),
 )

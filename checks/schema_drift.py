@@ -55,5 +55,5 @@ check = Check(
         ", ".join(f"({_text(r.number)}, {n})" for n, r in enumerate(KNOWN, 1)),
     ).replace("{FACTS}", _values()),
     manual_action="sexton upgrade does again what is missing of a revision, where it can; "
-    "put back the rest by hand",
+    "restore the rest by hand",
 )

@@ -25,7 +25,7 @@ PLAN = Path("incident-plan.json")
 
 
 def main() -> int:
-    """Repair, look, and take back if need be; return the exit code."""
+    """Repair, audit, and undo if need be; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--yes", action="store_true")
     parser.add_argument("--actor")
@@ -60,7 +60,7 @@ def main() -> int:
             )
             if made.run is not None and usable != 1:
                 undone = undo_run(connection, made.run, actor=arguments.actor)
-                print(f"no usable default came of it: taken back in run {undone.run}")
+                print(f"no usable default came of it: undone in run {undone.run}")
                 return 1
     except SextonError as error:
         print(f"{error.message}\n  next: {error.hint}", file=sys.stderr)

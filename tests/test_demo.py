@@ -24,10 +24,10 @@ def test_the_story_ends_well(sexton, monkeypatch, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_the_preview_is_the_deed(sexton):
-    told = sexton("demo", database=False).stdout
-    preview, deed = (
-        told.split(f"$ sexton provider delete openai{flag}\n")[1].split("\n\n")[0]
+def test_the_preview_is_what_is_done(sexton):
+    lines = sexton("demo", database=False).stdout
+    preview, execution = (
+        lines.split(f"$ sexton provider delete openai{flag}\n")[1].split("\n\n")[0]
         for flag in (" --dry-run", "")
     )
     assert (
@@ -35,7 +35,7 @@ def test_the_preview_is_the_deed(sexton):
         .replace("delete ", "deleted ", 1)
         .replace("become", "became")
         .replace("go with", "went with")
-        == deed
+        == execution
     )
 
 

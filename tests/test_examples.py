@@ -62,7 +62,7 @@ def test_the_units_are_valid_and_the_service_runs(url, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "sexton" / "sexton.prom").exists()
     if verify := shutil.which("systemd-analyze"):
-        told = subprocess.run(
+        result = subprocess.run(
             [verify, "verify", "--man=no", *map(str, sorted(folder.iterdir()))],
             capture_output=True,
             text=True,
@@ -70,7 +70,7 @@ def test_the_units_are_valid_and_the_service_runs(url, tmp_path):
         # The one thing it may miss is the program, which lies elsewhere here.
         problems = [
             line
-            for line in told.stderr.splitlines()
+            for line in result.stderr.splitlines()
             if "sexton-audit" in line and "is not executable" not in line
         ]
         assert not problems
@@ -80,8 +80,8 @@ def test_the_ci_job_is_a_workflow_and_its_commands_run(url, tmp_path):
     file = EXAMPLES / "ci" / "github.yml"
     check = [sys.executable, "-m", "check_jsonschema"]
     schema = ["--builtin-schema", "vendor.github-workflows"]
-    told = subprocess.run([*check, *schema, str(file)], capture_output=True, text=True)
-    assert told.returncode == 0, told.stdout
+    result = subprocess.run([*check, *schema, str(file)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
     [job] = yaml.safe_load(file.read_text())["jobs"].values()
     commands = [step["run"] for step in job["steps"] if "sexton " in step.get("run", "")]
     assert len(commands) == 2

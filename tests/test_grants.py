@@ -208,7 +208,7 @@ def test_a_repairer_does_the_whole_life_cycle(with_journal, granted, monkeypatch
         assert result.code == 0, (line, result.stderr)
 
 
-def test_a_repairer_repairs_and_takes_back(with_journal, granted, tmp_path):
+def test_a_repairer_repairs_and_undoes(with_journal, granted, tmp_path):
     repairer, _ = granted(with_journal(damage), "repairer")
     plan = str(tmp_path / "plan.json")
     assert repairer("repair", "--out", plan, "--max-fraction", "1").code == 1

@@ -1,4 +1,4 @@
-"""What holds for the house as a whole."""
+"""What holds for the code as a whole."""
 
 import ast
 import graphlib
@@ -77,7 +77,7 @@ def file_arrows():
 
 
 def folder(name):
-    """The folder of a file right below `sexton`; a file that lies there stands for itself."""
+    """The folder below `sexton` that a file is in; a file right there is its own."""
     return ".".join(name.split(".")[:2])
 
 

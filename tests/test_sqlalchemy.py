@@ -37,4 +37,6 @@ def test_the_tables_are_what_the_revisions_make(session):
         session.connection(), opts={"compare_type": True, "compare_server_default": True}
     )
     differences = compare_metadata(context, metadata)
-    assert not differences, "toolkit/tables.py and the revisions differ: mend one of them"
+    assert not differences, (
+        "toolkit/tables.py and the revisions differ: correct one of them"
+    )

@@ -82,7 +82,7 @@ def test_the_command_does_so_too(standby, capfd):
     assert err == ""
 
 
-def beside_the_place(err):
+def beside_the_location(err):
     """What was said on stderr but for where it is connected."""
     return [line for line in err.splitlines() if "sexton: connected to " not in line]
 
@@ -90,7 +90,7 @@ def beside_the_place(err):
 def test_a_repair_is_planned_there_and_not_made(standby, tmp_path, capfd):
     code = run(["repair", "model_without_provider", "--url", standby])
     out, err = capfd.readouterr()
-    assert (code, beside_the_place(err)) == (1, [])
+    assert (code, beside_the_location(err)) == (1, [])
     assert "deleted: false -> true" in out
     code = run(["repair", "model_without_provider", "--apply", "--url", standby])
     out, err = capfd.readouterr()
@@ -111,7 +111,7 @@ def test_a_repair_is_planned_there_and_not_made(standby, tmp_path, capfd):
 )
 def test_what_only_looks_works_there(standby, command, capfd):
     assert run([*command, "--url", standby]) == 0
-    assert beside_the_place(capfd.readouterr().err) == []
+    assert beside_the_location(capfd.readouterr().err) == []
 
 
 def test_what_writes_is_refused_there(standby, capfd):

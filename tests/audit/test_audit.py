@@ -126,9 +126,9 @@ def test_what_commits_during_the_audit_is_not_seen(url, free):
 
 
 def test_an_audit_changes_nothing(free):
-    offence = own("writes", "select 1 as n from pg_notify('a', 'b')", ("n",))
+    violation = own("writes", "select 1 as n from pg_notify('a', 'b')", ("n",))
     sequence = own("draws", "select nextval('public.chat_messages_id_seq') as n", ("n",))
-    outcomes = run(free, offence, sequence, "default_missing")
+    outcomes = run(free, violation, sequence, "default_missing")
     assert outcomes["draws"].status == "incomplete"
     assert "read-only" in str(outcomes["draws"].reason)
     assert outcomes["default_missing"].status == "pass"
@@ -441,7 +441,7 @@ def test_samples_are_the_first_by_key(free):
 
 @pytest.fixture
 def broken(free):
-    """Sample data with an offence of most kinds in it."""
+    """Sample data with a violation of most kinds in it."""
     free.execute("delete from chat_model_configs")
     free.execute("delete from chat_providers")
     free.execute(
@@ -464,7 +464,7 @@ def broken(free):
     return free
 
 
-def told(outcomes):
+def by_check(outcomes):
     return {
         name: (
             o.status,
@@ -480,7 +480,7 @@ def test_a_shared_scan_finds_what_each_check_finds_alone(broken, monkeypatch):
     alone = run(broken, *all_checks(), **options)
     monkeypatch.setattr(units, "LARGE", 0)
     shared = run(broken, *all_checks(), **options)
-    assert told(shared) == told(alone)
+    assert by_check(shared) == by_check(alone)
     together = {name for name, o in shared.items() if o.strategy == "shared scan"}
     assert {
         "message_without_model",
@@ -493,7 +493,7 @@ def test_a_shared_scan_finds_what_each_check_finds_alone(broken, monkeypatch):
 @pytest.mark.parametrize("strategy", references.QUERIES)
 def test_fingerprints_do_not_depend_on_the_strategy(broken, monkeypatch, strategy):
     options = {"sample": 1000, "confirm_after": 0}
-    expected = told(run(broken, "chat_without_model", **options))
+    expected = by_check(run(broken, "chat_without_model", **options))
     choose = references.choose
 
     def chosen(check, known):
@@ -502,7 +502,7 @@ def test_fingerprints_do_not_depend_on_the_strategy(broken, monkeypatch, strateg
     monkeypatch.setattr(references, "choose", chosen)
     outcomes = run(broken, "chat_without_model", **options)
     assert outcomes["chat_without_model"].strategy == strategy
-    assert told(outcomes) == expected
+    assert by_check(outcomes) == expected
 
 
 def test_one_bad_check_does_not_spoil_the_scan_it_shares(broken, monkeypatch):

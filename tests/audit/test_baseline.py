@@ -1,4 +1,4 @@
-"""The baseline knows findings by identity; it shrinks by itself and grows only if told."""
+"""The baseline knows findings by identity; it shrinks by itself and grows where allowed."""
 
 import datetime
 import json
@@ -101,10 +101,10 @@ def test_an_entry_counts_until_the_day_it_expires(connection, orphans, file):
 
 
 def test_the_first_one_takes_all(connection, orphans, file):
-    told = write(
+    diff = write(
         file, None, audited(connection), allow_additions=False, reason="r", owner="o"
     )
-    assert (told.added, told.removed, told.kept) == (3, 0, 0)
+    assert (diff.added, diff.removed, diff.kept) == (3, 0, 0)
     entries = load(file).entries
     assert {e.key["id"] for e in entries} == set(orphans)
     assert {(e.reason, e.owner) for e in entries} == {("r", "o")}
@@ -118,8 +118,8 @@ def test_it_never_grows_silently(connection, orphans, file):
     with pytest.raises(Refused, match="2 findings are not in"):
         write(file, known, outcomes, allow_additions=False)
     assert file.read_text() == before
-    told = write(file, known, outcomes, allow_additions=True)
-    assert (told.added, told.removed, told.kept) == (2, 0, 1)
+    diff = write(file, known, outcomes, allow_additions=True)
+    assert (diff.added, diff.removed, diff.kept) == (2, 0, 1)
 
 
 def test_it_shrinks_by_itself_and_keeps_what_people_wrote(connection, orphans, file):
@@ -131,8 +131,8 @@ def test_it_shrinks_by_itself_and_keeps_what_people_wrote(connection, orphans, f
     )
     connection.execute("delete from chat_model_configs where id = %s", [orphans[1]])
     known = load(file)
-    told = write(file, known, audited(connection, known.known()), allow_additions=False)
-    assert (told.added, told.removed, told.kept) == (0, 2, 2)
+    diff = write(file, known, audited(connection, known.known()), allow_additions=False)
+    assert (diff.added, diff.removed, diff.kept) == (0, 2, 2)
     kept = {e.key["id"]: e for e in load(file).entries}
     assert kept[orphans[0]].reason == "known since May"
 

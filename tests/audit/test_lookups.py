@@ -6,7 +6,7 @@ from sexton.audit.auditor import run_checks
 from sexton.audit.units import examine
 from sexton.database import connect, snapshot
 from tests.support import giants
-from tests.support.giants import CHECKS, LATE, told
+from tests.support.giants import CHECKS, LATE, by_check
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_few_dead_parents_are_asked_and_not_all_children(giant):
     after = look(giant, *CHECKS)
     assert after["child_after_death"].strategy == "look-up"
     assert after["child_flagged"].strategy in ("scan", "shared scan")
-    assert told(list(after.values())) == told(list(before.values()))
+    assert by_check(list(after.values())) == by_check(list(before.values()))
 
 
 def test_where_most_parents_are_dead_the_scan_is_shared_all_the_same(giant):

@@ -11,7 +11,7 @@ from sexton.audit.auditor import run_checks
 from sexton.database import connect
 from sexton.errors import Refused, UsageError
 from tests.support import giants
-from tests.support.giants import CHECKS, FLAGGED, ORPHANS, told
+from tests.support.giants import CHECKS, FLAGGED, ORPHANS, by_check
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_nights_find_together_what_one_run_finds(giant, nights, jobs):
     _, whole = run_checks(connection, CHECKS, giants.options())
     number, found = until_whole(nights, jobs=jobs)
     assert number > 2
-    assert told(list(found.values())) == told(whole)
+    assert by_check(list(found.values())) == by_check(whole)
     assert all(outcome.count_is == "exact" for outcome in found.values())
 
 

@@ -7,7 +7,7 @@ from sexton.audit.auditor import run_checks
 from sexton.audit.walk import Covered
 from sexton.database import connect, settings
 from tests.support import giants
-from tests.support.giants import CHECKS, FLAGGED, ORPHANS, check, told
+from tests.support.giants import CHECKS, FLAGGED, ORPHANS, by_check, check
 
 
 def run(connection, *checks, url=None, watch=lambda _: None, **more):
@@ -34,11 +34,11 @@ def pieces(watched):
 @pytest.mark.parametrize("checks", [CHECKS, [ORPHANS], [FLAGGED]], ids=len)
 def test_pieces_find_what_one_statement_finds(giant, monkeypatch, jobs, checks):
     connection, url = giant
-    whole = told(run(connection, *checks))
+    whole = by_check(run(connection, *checks))
     watched = []
     giants.call_small_large(monkeypatch)
     cut = run(connection, *checks, url=url, jobs=jobs, watch=watched.append)
-    assert told(cut) == whole
+    assert by_check(cut) == whole
     assert len(pieces(watched)) > 2
     assert pieces(watched)[-1] == 1.0
     assert whole["child_flagged" if FLAGGED in checks else "child_without_parent"][1] > 0
@@ -46,11 +46,11 @@ def test_pieces_find_what_one_statement_finds(giant, monkeypatch, jobs, checks):
 
 def test_pieces_find_the_same_by_key_where_pages_have_no_numbers(giant, monkeypatch):
     connection, _ = giant
-    whole = told(run(connection, *CHECKS))
+    whole = by_check(run(connection, *CHECKS))
     giants.call_small_large(monkeypatch)
     monkeypatch.setattr(ranges, "TID_RANGES", 990000)
     watched = []
-    assert told(run(connection, *CHECKS, watch=watched.append)) == whole
+    assert by_check(run(connection, *CHECKS, watch=watched.append)) == whole
     assert len(pieces(watched)) > 2
 
 
@@ -60,9 +60,9 @@ def test_samples_are_the_first_by_key_in_the_databases_order(giant, monkeypatch)
     connection.execute("update child set flag = true where id::int % 7 = 0")
     connection.execute("vacuum full child")
     connection.execute("analyze child")
-    whole = told(run(connection, FLAGGED, sample=20))
+    whole = by_check(run(connection, FLAGGED, sample=20))
     giants.call_small_large(monkeypatch)
-    assert told(run(connection, FLAGGED, sample=20)) == whole
+    assert by_check(run(connection, FLAGGED, sample=20)) == whole
 
 
 def test_a_piece_that_takes_too_long_is_halved_and_nothing_is_missed(giant, monkeypatch):
@@ -107,10 +107,10 @@ def test_partitions_are_cut_one_by_one(database, monkeypatch):
         analyze
         """,
     )
-    whole = told(run(connection, ORPHANS))
+    whole = by_check(run(connection, ORPHANS))
     giants.call_small_large(monkeypatch)
     watched = []
-    assert told(run(connection, ORPHANS, watch=watched.append)) == whole
+    assert by_check(run(connection, ORPHANS, watch=watched.append)) == whole
     assert whole["child_without_parent"][1] == 8
     assert len(pieces(watched)) > 2
     connection.close()

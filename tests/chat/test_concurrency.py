@@ -181,7 +181,7 @@ class Stage:
         results = [outcome(self.pair[0], guard(work)) for work in works]
         return results, self.state()
 
-    def beside(self, world, works, schedule=lockstep, *args):
+    def concurrently(self, world, works, schedule=lockstep, *args):
         """The outcome of both, interleaved: the first has the first turn."""
         self.reset(world)
         actors = [
@@ -205,7 +205,7 @@ class Stage:
             made.append(([results[order.index(i)] for i in (0, 1)], state))
         return made
 
-    def alone(self, world, name, work):
+    def serially(self, world, name, work):
         """The outcome of one piece of work with nobody beside it."""
         key = world, (name,)
         if key not in self.serial_outcomes:
@@ -272,15 +272,17 @@ CASES = [
 def test_ours_beside_ours_ends_as_a_serial_order(stage, world, first):
     for second in MINE if world == "several" else MOVERS:
         names, works = (first, second), (MINE[first], MINE[second])
-        found = stage.beside(world, works)
+        found = stage.concurrently(world, works)
         assert found in stage.orders(world, names, works), f"{first} beside {second}"
         check_default(stage)
 
 
-def check_beside_theirs(stage, world, mine, theirs, order, schedule=lockstep, *args):
+def check_with_theirs(stage, world, mine, theirs, order, schedule=lockstep, *args):
     """Ours ends as in a serial order; theirs too, or fails on its own account."""
     works = {"ours": MINE[mine], "theirs": THEIRS[theirs]}
-    results, state = stage.beside(world, [works[who] for who in order], schedule, *args)
+    results, state = stage.concurrently(
+        world, [works[who] for who in order], schedule, *args
+    )
     found = dict(zip(order, results, strict=True))
     where = f"{mine} beside the server's {theirs}, {order[0]} first"
     check_default(stage)
@@ -294,7 +296,7 @@ def check_beside_theirs(stage, world, mine, theirs, order, schedule=lockstep, *a
     if (found["ours"], found["theirs"], state) in serial:
         return
     if found["theirs"] != "done":
-        alone = stage.alone(world, f"our {mine}", works["ours"])
+        alone = stage.serially(world, f"our {mine}", works["ours"])
         assert ([found["ours"]], state) == alone, f"{where}: {found['theirs']}"
     else:
         assert theirs in STALE, f"{where}: {found}, {state}"
@@ -303,11 +305,11 @@ def check_beside_theirs(stage, world, mine, theirs, order, schedule=lockstep, *a
 @pytest.mark.parametrize("mine", MINE)
 def test_ours_beside_the_servers_never_fails_for_it(stage, mine):
     for theirs in THEIRS:
-        check_beside_theirs(stage, "several", mine, theirs, ("ours", "theirs"))
-        check_beside_theirs(stage, "several", mine, theirs, ("theirs", "ours"))
+        check_with_theirs(stage, "several", mine, theirs, ("ours", "theirs"))
+        check_with_theirs(stage, "several", mine, theirs, ("theirs", "ours"))
 
 
-# The known races (2.25 to 2.30), ours on one side, broken off after every statement.
+# The known races (2.25 to 2.30), ours on one side, interrupted after every statement.
 RACES = [
     ("several", "delete openai", "delete anthropic"),  # 2.25
     ("several", "delete anthropic", "delete openai"),
@@ -327,17 +329,17 @@ RACES = [
 
 
 @pytest.mark.parametrize(("world", "mine", "theirs"), RACES)
-def test_known_races_broken_off_after_each_statement_of_the_server(
+def test_known_races_interrupted_after_each_statement_of_the_server(
     stage, world, mine, theirs
 ):
     for after in range(8):
-        check_beside_theirs(stage, world, mine, theirs, ("theirs", "ours"), preempt, after)
+        check_with_theirs(stage, world, mine, theirs, ("theirs", "ours"), preempt, after)
 
 
 @pytest.mark.parametrize(("world", "mine", "theirs"), RACES)
-def test_known_races_broken_off_after_each_of_our_statements(stage, world, mine, theirs):
+def test_known_races_interrupted_after_each_of_our_statements(stage, world, mine, theirs):
     for after in range(0, 42, 6):
-        check_beside_theirs(stage, world, mine, theirs, ("ours", "theirs"), preempt, after)
+        check_with_theirs(stage, world, mine, theirs, ("ours", "theirs"), preempt, after)
 
 
 def test_a_crowd_of_both_kinds_leaves_one_default(stage):
@@ -384,15 +386,15 @@ def live_defaults(connection):
     return found["n"]
 
 
-def beside_itself(stage, world, first, second, schedule=lockstep, *args):
-    return stage.beside(world, (THEIRS[first], THEIRS[second]), schedule, *args)
+def with_itself(stage, world, first, second, schedule=lockstep, *args):
+    return stage.concurrently(world, (THEIRS[first], THEIRS[second]), schedule, *args)
 
 
 def test_the_restated_server_has_the_race_that_loses_the_default(stage):
     # 2.28: else the tests above would prove nothing.
     found = set()
     for after in range(8):
-        results, _ = beside_itself(
+        results, _ = with_itself(
             stage, "lone", "delete openai", "create under anthropic", preempt, after
         )
         if results == ["done", "done"]:
@@ -409,6 +411,6 @@ def test_the_restated_server_deadlocks_and_answers_false_conflicts(stage):
         ("lone", "delete the default", "delete openai"),
     ):
         for after in range(8):
-            results, _ = beside_itself(stage, world, first, second, preempt, after)
+            results, _ = with_itself(stage, world, first, second, preempt, after)
             found.update(result[0] for result in results if result != "done")
     assert {"DeadlockDetected", "SextonError", "UniqueViolation"} <= found

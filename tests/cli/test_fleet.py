@@ -62,8 +62,8 @@ def test_a_malformed_address_is_one_unreachable_target(fleet, database, tmp_path
     result = fleet("status", "--inventory", inventory(tmp_path, urls), "--format", "json")
     assert result.code == 3
     assert "pa55word" not in result.stdout + result.stderr
-    told = {r["target"]: r["status"] for r in documented(result)["targets"]}
-    assert told == {"bad": "unreachable", "good": "clean"}
+    statuses = {r["target"]: r["status"] for r in documented(result)["targets"]}
+    assert statuses == {"bad": "unreachable", "good": "clean"}
 
 
 def test_an_upgrade_goes_by_waves_and_resumes(fleet, database, tmp_path):
@@ -77,9 +77,9 @@ def test_an_upgrade_goes_by_waves_and_resumes(fleet, database, tmp_path):
     file = inventory(tmp_path, broken, more)
     result = fleet("upgrade", "--inventory", file, "--format", "json", *state)
     assert result.code == 3
-    told = {r["target"]: r for r in documented(result)["targets"]}
-    assert "not begun" in told["a"]["reason"]
-    assert "not begun" in told["b"]["reason"]
+    statuses = {r["target"]: r for r in documented(result)["targets"]}
+    assert "not begun" in statuses["a"]["reason"]
+    assert "not begun" in statuses["b"]["reason"]
 
     file = inventory(tmp_path, urls, more)
     result = fleet("upgrade", "--inventory", file, "--format", "json", *state)

@@ -68,8 +68,8 @@ def taken(connection: Connection, step: Step) -> dict[str, str]:
         def execute(self, *arguments: Any, **options: Any) -> Any:
             done = super().execute(*arguments, **options)
             if connection.info.transaction_status == TransactionStatus.INTRANS:
-                looking = psycopg.Cursor(connection, row_factory=dict_row)
-                held.extend(looking.execute(f"{HELD} and l.pid = pg_backend_pid()"))
+                cursor = psycopg.Cursor(connection, row_factory=dict_row)
+                held.extend(cursor.execute(f"{HELD} and l.pid = pg_backend_pid()"))
             return done
 
     connection.cursor_factory = Traced

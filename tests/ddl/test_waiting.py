@@ -62,7 +62,7 @@ class Readers:
 
 
 class Working(threading.Thread):
-    """An upgrade in the background; `said` is what it told while it waited."""
+    """An upgrade in the background; `said` is what it said while it waited."""
 
     def __init__(
         self, url: str, move: Any = upgrade, target: str = "head", **options: Any
@@ -73,13 +73,13 @@ class Working(threading.Thread):
         self.error: Exception | None = None
         self.made: list[str] = []
         self.ended = 0.0
-        self.told = threading.Event()
+        self.announced = threading.Event()
         self.options = Options(say=self._say, **options)
         self.start()
 
     def _say(self, line: str) -> None:
         self.said.append(line)
-        self.told.set()
+        self.announced.set()
 
     def run(self) -> None:
         with contextlib.closing(connect(self.url, name="tests")) as connection:
@@ -102,7 +102,7 @@ def test_an_idle_reader_is_waited_for_outside_the_queue(url, other, table):
     with Readers(url) as readers, other.transaction():
         other.execute(f"select * from {table}")
         working = Working(url, max_stall=0.2)
-        assert working.told.wait(20)
+        assert working.announced.wait(20)
         assert f"access share on {table}" in working.said[0]
         assert f"pid {other.info.backend_pid}, postgres (application)" in working.said[0]
         queued = "select count(*) from pg_locks where not granted and locktype = 'relation'"
@@ -331,7 +331,7 @@ def test_a_downgrade_is_refused_under_the_lock_too(url, other):
             (model,),
         )
         working = Working(url, downgrade, "0001", max_stall=0.1)
-        assert working.told.wait(20)
+        assert working.announced.wait(20)
     with pytest.raises(Refused, match="would come back to life"):
         working.result()
     assert scalar(other, "select count(*) from chat_model_configs where deleted") == 1

@@ -254,9 +254,9 @@ def test_checks_and_explain_speak_of_declared_ones(run):
     listed = run("checks", "--format", "json", database=False).json["checks"]
     assert [check["check"] for check in listed] == sorted(FOUND)
     for name in FOUND:
-        told = run("explain", name)
-        assert told.code == 0, told.stderr
-        assert len(told.stdout.split("\n\n")) > 3
+        result = run("explain", name)
+        assert result.code == 0, result.stderr
+        assert len(result.stdout.split("\n\n")) > 3
 
 
 def test_nothing_of_the_product_is_left(run, file, monkeypatch):

@@ -117,7 +117,7 @@ def test_nothing_of_others_is_touched(directory, scene):
     assert listing(directory.parent) == before
 
 
-def test_a_broken_off_start_leaves_no_half_made_data(directory, monkeypatch):
+def test_an_interrupted_start_leaves_no_half_made_data(directory, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 

@@ -78,11 +78,11 @@ def test_the_soak_looks_again_and_stops_what_comes_after():
         (Wave(name="canary", soak="10ms"), targets("clean-1")),
         (Wave(name="rest"), targets("clean-2")),
     ]
-    told = []
-    records = go(waves, fleets.by_name, soaked=broken, watch=told.append)
+    said = []
+    records = go(waves, fleets.by_name, soaked=broken, watch=said.append)
     assert looked == ["clean-1"]
     assert statuses(records) == {"clean-1": "clean", "clean-2": "incomplete"}
-    assert "clean-1 after the soak: drift" in told
+    assert "clean-1 after the soak: drift" in said
 
 
 def test_a_server_has_never_more_than_its_share():

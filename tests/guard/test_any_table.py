@@ -283,7 +283,7 @@ def test_rows_of_before_are_marked_by_the_thousand_and_their_triggers_fire(empty
     assert scalar(empty, "select count(*) from log") == 2500
 
 
-def test_what_a_part_lacks_is_said_and_mended(empty):
+def test_what_a_part_lacks_is_said_and_repaired(empty):
     make(empty, BOTH)
     change.add(empty, BOTH.spec)
     guard = status(empty, BOTH.spec)["guards"][0]

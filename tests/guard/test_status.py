@@ -11,7 +11,7 @@ from tests.support.tools import Cli, add_model, add_provider
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_seen_and_mended(guarded, damage):
+def test_damage_is_seen_and_repaired(guarded, damage):
     tombstone(guarded, "openai")
     assert guard.drift(guarded) == []
     for statement in DAMAGE[damage].split(";\n"):

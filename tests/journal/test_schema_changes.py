@@ -1,4 +1,4 @@
-"""The journal knows of each change of the schema, and which command takes it back."""
+"""The journal knows of each change of the schema, and which command reverts it."""
 
 import contextlib
 import os

@@ -162,7 +162,7 @@ def test_another_upgrade_between_any_two_looks_confuses_nobody(database):
     assert statement > 4
 
 
-def test_an_upgrade_that_cannot_have_its_turn_says_6(database):
+def test_an_upgrade_that_cannot_have_its_lock_says_6(database):
     url = database("0003")
     with contextlib.closing(connect(url, name="tests")) as connection:
         with connection.transaction():

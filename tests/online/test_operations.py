@@ -254,7 +254,7 @@ def test_not_null_resumes_wherever_it_was_left(shop):
             connection.execute(alter[0])
 
 
-def test_each_knows_its_way_back():
+def test_each_knows_its_reverse():
     key = key_of("k", (Table("a"), Table("b")), (["x"], ["y"]), ondelete="set null")
     index = _create_index(Index("i", Table("a"), ("x",)))
     for there in (_create_key(key), index):

@@ -1,4 +1,4 @@
-"""Applying a plan, the guards before it, the journal of it, and the way back."""
+"""Applying a plan, the safety limits before it, the journal of it, and its undo."""
 
 import contextlib
 import datetime
@@ -244,7 +244,7 @@ def test_a_repair_inside_the_callers_transaction_goes_with_it(connection):
     assert apply_plan(connection, plan).rows == 3
 
 
-# -- guards ----------------------------------------------------------------------------
+# -- safety limits ----------------------------------------------------------------------
 
 
 def refusal(connection, plan):
@@ -364,7 +364,7 @@ def test_a_plan_is_made_once(connection):
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_large_plan_goes_on_where_it_was_broken_off(connection, path):
+def test_a_large_plan_goes_on_where_it_was_interrupted(connection, path):
     heir = orphans(connection, 45)
     saved(connection, path, options=ALLOW)
 
@@ -404,7 +404,7 @@ def test_no_batch_ends_without_a_default(connection, other):
     assert set(seen) == {1}
 
 
-# -- the journal and the way back ------------------------------------------------------
+# -- the journal and undo ---------------------------------------------------------------
 
 
 def test_the_journal_says_who_did_what_to_which_row(connection):
@@ -495,7 +495,7 @@ def test_an_undo_of_nothing_is_refused(connection):
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_large_undo_goes_on_where_it_was_broken_off(connection):
+def test_a_large_undo_goes_on_where_it_was_interrupted(connection):
     orphans(connection, 45)
     before = whole(connection)
     apply_plan(connection, planned(connection, options=ALLOW))

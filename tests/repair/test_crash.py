@@ -239,7 +239,7 @@ def kill_at_random(
 
 
 def check_agreement(connection: Connection, plan_id: str, total: int) -> tuple[int, int]:
-    """Insist that the journal and the rows agree; return the steps made and put back."""
+    """Insist that the journal and the rows agree; return the steps made and restored."""
     if scalar(connection, "select to_regclass('sexton.changes')") is None:
         assert not scalar(
             connection, "select count(*) from chat_model_configs where deleted"
@@ -250,7 +250,7 @@ def check_agreement(connection: Connection, plan_id: str, total: int) -> tuple[i
         "select * from sexton.runs where plan = %s order by run",
         plan_id,
     )
-    assert len(runs) <= 1, "a plan has one run, however often it was broken off"
+    assert len(runs) <= 1, "a plan has one run, however often it was interrupted"
     if not runs:
         made = back = 0
         run = undo = None
@@ -346,8 +346,8 @@ def test_killed_anywhere_and_run_again_it_completes(scene, record_property):
     for number, (size, command, victim, stage) in zip(
         range(KILLS), schedule(chance), strict=False
     ):
-        told = f"kill {number} of seed {SEED}: {victim} in {command}, {size}, {stage}"
-        sys.stderr.write(f"{told}\n")  # pytest shows it where the test fails
+        label = f"kill {number} of seed {SEED}: {victim} in {command}, {size}, {stage}"
+        sys.stderr.write(f"{label}\n")  # pytest shows it where the test fails
         path = make_plan(scene, size)
         plan = read_plan(path)
         total = len(plan.actions)
@@ -373,7 +373,7 @@ def test_killed_anywhere_and_run_again_it_completes(scene, record_property):
 def complete(
     scene: Scene, size: str, path: Path, command: str, argument: str, total: int
 ) -> None:
-    """Run again what was broken off; end where everything began."""
+    """Run again what was interrupted; end where everything began."""
     plan = read_plan(path)
     with scene.connected(size) as connection:
         closed = undone(connection, plan.id)
@@ -390,7 +390,7 @@ def complete(
 
 
 def undone(connection: Connection, plan_id: str) -> bool:
-    """Whether the plan's run was taken back to the end before the kill came."""
+    """Whether the plan's run was undone to the end before the kill came."""
     return bool(
         scalar(
             connection,

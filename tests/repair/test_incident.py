@@ -47,7 +47,7 @@ def test_it_says_what_it_would_do_and_does_it(script, connection):
     assert script().returncode == 0
 
 
-def test_it_takes_back_what_did_not_help(script, connection):
+def test_it_undoes_what_did_not_help(script, connection):
     add_model(connection, "openai", is_default=True)
     connection.execute(
         "insert into chat_providers (provider, enabled) values ('anthropic', false)"
@@ -55,7 +55,7 @@ def test_it_takes_back_what_did_not_help(script, connection):
     before = whole(connection)
     result = script("--yes")
     assert (result.returncode, result.stderr) == (1, "")
-    assert "taken back in run 2" in result.stdout
+    assert "undone in run 2" in result.stdout
     assert whole(connection) == before
 
 

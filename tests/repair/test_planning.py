@@ -197,7 +197,7 @@ def test_no_plan_can_hold_a_secret(connection):
 # -- the single repairs --------------------------------------------------------------
 
 
-def test_misspelt_providers_are_mended_only_when_asked(connection):
+def test_misspelt_providers_are_repaired_only_when_asked(connection):
     add_provider(connection, "openai")
     misspelt = add_model(connection, " OpenAI", is_default=True)
     unknown = add_model(connection, "nobody", deleted=True, deleted_at="now")
@@ -211,7 +211,7 @@ def test_misspelt_providers_are_mended_only_when_asked(connection):
     assert [skip.key for skip in plan.skipped] == [{"id": str(unknown)}]
 
 
-def test_names_are_mended_before_orphans_are_buried(connection):
+def test_names_are_repaired_before_orphans_are_buried(connection):
     add_provider(connection, "openai")
     misspelt = add_model(connection, "OpenAI", is_default=True)
     names = ("model_without_provider", "provider_name_unknown")

@@ -1,4 +1,4 @@
-"""The way back restores exactly, or says what it cannot."""
+"""An undo restores exactly, or says what it cannot."""
 
 import pytest
 
@@ -76,10 +76,10 @@ def test_an_undo_says_which_secrets_do_not_come_back(connection, sexton):
     )
     add_model(connection, "openai")
     assert sexton("provider", "delete", "openai", "--yes").code == 0
-    told = sexton("undo", "1")
-    assert told.code == 1
-    assert "warning: api_key of 1 row of chat_providers" in told.stderr
-    assert "not restored: base_url of 1 row of chat_providers" in told.stdout
+    result = sexton("undo", "1")
+    assert result.code == 1
+    assert "warning: api_key of 1 row of chat_providers" in result.stderr
+    assert "not restored: base_url of 1 row of chat_providers" in result.stdout
     [found] = rows(connection, "select id, api_key, base_url from chat_providers")
     assert found == {"id": provider, "api_key": "", "base_url": ""}
     assert "S3CRET" not in str(rows(connection, "select * from sexton.changes"))

@@ -265,10 +265,10 @@ def test_sarif_says_what_is_new(changed):
 
 
 def test_prometheus_counts_what_became_of_findings(changed):
-    told = samples(prometheus.render(changed))
+    found = samples(prometheus.render(changed))
     name = "chat_without_model"
-    assert told["sexton_audit_changes", name, "resolved"] == 3
-    assert told["sexton_audit_changes", name, "new"] == 1
+    assert found["sexton_audit_changes", name, "resolved"] == 3
+    assert found["sexton_audit_changes", name, "new"] == 1
 
 
 # -- SARIF -----------------------------------------------------------------------------
@@ -296,10 +296,10 @@ def test_sarif_says_what_was_not_looked_at(report, incomplete):
         return only
 
     assert invocation(report)["executionSuccessful"]
-    told = invocation(incomplete)
-    assert not told["executionSuccessful"]
-    assert told["exitCode"] == 3
-    assert [n["level"] for n in told["toolExecutionNotifications"]] == ["note", "error"]
+    found = invocation(incomplete)
+    assert not found["executionSuccessful"]
+    assert found["exitCode"] == 3
+    assert [n["level"] for n in found["toolExecutionNotifications"]] == ["note", "error"]
 
 
 # -- Prometheus ------------------------------------------------------------------------
@@ -334,19 +334,19 @@ def test_prometheus_says_which_database(report):
 
 def test_prometheus_takes_no_other_databases_success(incomplete, report):
     other = prometheus.render(replace(report, run=replace(RUN, database="other")))
-    told = samples(prometheus.render(incomplete, other))
-    assert ("sexton_audit_last_success_timestamp_seconds",) not in told
+    found = samples(prometheus.render(incomplete, other))
+    assert ("sexton_audit_last_success_timestamp_seconds",) not in found
 
 
 def test_prometheus_counts_findings_by_state(report):
-    told = samples(prometheus.render(report))
+    found = samples(prometheus.render(report))
     name = "chat_without_model"
-    assert told["sexton_audit_findings", name, "error", "new"] == 7
-    assert told["sexton_audit_findings", name, "error", "known"] == 1
-    assert told["sexton_audit_check_status", name, "fail"] == 1
-    assert told["sexton_audit_check_status", name, "pass"] == 0
-    assert told["sexton_audit_check_duration_seconds", name] == 0.0015
-    assert ("sexton_audit_findings", "override_dangling", "new", "warning") not in told
+    assert found["sexton_audit_findings", name, "error", "new"] == 7
+    assert found["sexton_audit_findings", name, "error", "known"] == 1
+    assert found["sexton_audit_check_status", name, "fail"] == 1
+    assert found["sexton_audit_check_status", name, "pass"] == 0
+    assert found["sexton_audit_check_duration_seconds", name] == 0.0015
+    assert ("sexton_audit_findings", "override_dangling", "new", "warning") not in found
 
 
 def test_prometheus_keeps_the_time_of_the_last_success(report, incomplete):
@@ -357,10 +357,10 @@ def test_prometheus_keeps_the_time_of_the_last_success(report, incomplete):
         Run(*("run-2", THEN, "d", "18.6", None, ""), THEN + datetime.timedelta(days=1)),
         incomplete.outcomes,
     )
-    told = samples(prometheus.render(later, good))
-    assert told[success] == END.timestamp()
-    assert told[("sexton_audit_last_run_timestamp_seconds",)] > told[success]
-    assert told[("sexton_audit_incomplete",)] == 1
+    found = samples(prometheus.render(later, good))
+    assert found[success] == END.timestamp()
+    assert found[("sexton_audit_last_run_timestamp_seconds",)] > found[success]
+    assert found[("sexton_audit_incomplete",)] == 1
 
 
 @pytest.mark.parametrize("before", ["", "junk {", "sexton_audit_findings 1\n"])

@@ -33,32 +33,32 @@ def audited(status="clean", *failed):
 
 
 def test_it_is_told_once_and_believed():
-    with endpoint(200) as (url, told):
+    with endpoint(200) as (url, received):
         assert send(url, b"{}") is None
-    assert told == [("/hook", b"{}")]
+    assert received == [("/hook", b"{}")]
 
 
 def test_what_time_can_cure_is_tried_again():
     pauses = []
-    with endpoint(503, 429, 204) as (url, told):
+    with endpoint(503, 429, 204) as (url, received):
         assert send(url, b"{}", sleep=pauses.append) is None
-    assert (len(told), pauses) == (3, [1.0, 2.0])
+    assert (len(received), pauses) == (3, [1.0, 2.0])
 
 
 def test_a_refusal_is_not_tried_again_and_a_redirect_not_followed():
-    with endpoint(404) as (url, told):
-        assert send(url, b"{}") == "127.0.0.1 was not told: it answered 404"
-    assert len(told) == 1
-    with endpoint(302) as (url, told):
+    with endpoint(404) as (url, received):
+        assert send(url, b"{}") == "127.0.0.1 was not notified: it answered 404"
+    assert len(received) == 1
+    with endpoint(302) as (url, received):
         assert "answered 302" in send(url, b"{}")
-    assert [path for path, _ in told] == ["/hook"]
+    assert [path for path, _ in received] == ["/hook"]
 
 
 def test_a_dead_endpoint_ends_after_a_few_tries_and_shows_no_credentials():
     pauses = []
     said = send("http://u:pa55@127.0.0.1:9/x?token=pa55", b"{}", sleep=pauses.append)
     assert len(pauses) == notify.ATTEMPTS - 1
-    assert said.startswith("127.0.0.1 was not told: ")
+    assert said.startswith("127.0.0.1 was not notified: ")
     assert "pa55" not in said
 
 
@@ -101,18 +101,18 @@ def test_an_audit_tells_an_endpoint_of_what_changed_and_of_nothing_else(
     sexton, connection, tmp_path
 ):
     run = tmp_path / "run.json"
-    with endpoint(200) as (url, told):
+    with endpoint(200) as (url, received):
         assert sexton("audit", "--notify", url, "-o", f"json:{run}").code == 0
-        assert told == []
+        assert received == []
         add_provider(connection, "azure")
         add_model(connection, "nobody", is_default=True)
         since = ("--since", str(run), "--notify", url)
         assert sexton("audit", *since).code == 1
-        assert len(told) == 1
-        assert json.loads(told[0][1])["before"] == "clean"
+        assert len(received) == 1
+        assert json.loads(received[0][1])["before"] == "clean"
         assert sexton("audit", "-o", f"json:{run}").code == 1
         assert sexton("audit", *since).code == 1
-    assert len(told) == 1, "nothing changed since"
+    assert len(received) == 1, "nothing changed since"
 
 
 def test_a_dead_endpoint_changes_no_exit_code_and_is_told_about(sexton, connection):
@@ -121,13 +121,13 @@ def test_a_dead_endpoint_changes_no_exit_code_and_is_told_about(sexton, connecti
     add_model(connection, "nobody", is_default=True)
     result = sexton("audit", "--notify", "http://127.0.0.1:9/?token=pa55")
     assert result.code == 1
-    assert "127.0.0.1 was not told" in result.stderr
+    assert "127.0.0.1 was not notified" in result.stderr
     assert "pa55" not in result.stderr
 
 
 def test_credentials_of_a_url_go_into_a_header_and_nowhere_else():
-    with endpoint(200) as (url, told):
+    with endpoint(200) as (url, received):
         where = url.replace("http://", "http://user:p%40ss@")
         assert send(where, b"{}") is None
-        assert told.headers["Authorization"] == "Basic dXNlcjpwQHNz"
-    assert told == [("/hook", b"{}")]
+        assert received.headers["Authorization"] == "Basic dXNlcjpwQHNz"
+    assert received == [("/hook", b"{}")]

@@ -5,10 +5,10 @@ from tests.support.tools import add_model, add_provider
 
 
 def test_metrics_are_pushed_under_their_database(sexton):
-    with endpoint(200) as (url, told):
+    with endpoint(200) as (url, received):
         result = sexton("audit", "--label", "eu/1", "-o", f"pushgateway:{url}")
     assert result.code == 0
-    [(path, body)] = told
+    [(path, body)] = received
     assert path == "/hook/metrics/job/sexton/database/eu%2F1"
     assert b"sexton_audit_findings{" in body
 
@@ -19,7 +19,7 @@ def test_a_dead_gateway_changes_neither_exit_code_nor_report(sexton, connection)
     result = sexton("audit", "-o", "pushgateway:http://u:pa55@127.0.0.1:9/")
     assert result.code == 1
     assert "orphaned_default" in result.stdout
-    assert "127.0.0.1 was not told" in result.stderr
+    assert "127.0.0.1 was not notified" in result.stderr
     assert "pa55" not in result.stderr
 
 

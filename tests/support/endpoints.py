@@ -1,4 +1,4 @@
-"""An HTTP endpoint on this machine that notes what it was told."""
+"""An HTTP endpoint on this machine that notes what it received."""
 
 import contextlib
 import http.server
@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 
-class Told(list[tuple[str, bytes]]):
+class Received(list[tuple[str, bytes]]):
     """The paths and bodies, in order, and the last headers."""
 
     headers: Any = None
@@ -14,15 +14,15 @@ class Told(list[tuple[str, bytes]]):
 
 @contextlib.contextmanager
 def endpoint(*codes):
-    """A server that answers with these codes, the last one for good; what it was told."""
-    told = Told()
+    """A server that answers with these codes, the last one for good; what it received."""
+    received = Received()
     answers = list(codes)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             length = int(self.headers["Content-Length"])
-            told.headers = self.headers
-            told.append((self.path, self.rfile.read(length)))
+            received.headers = self.headers
+            received.append((self.path, self.rfile.read(length)))
             code = answers.pop(0) if len(answers) > 1 else answers[0]
             self.send_response(code)
             if code == 302:
@@ -38,7 +38,7 @@ def endpoint(*codes):
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/hook", told
+        yield f"http://127.0.0.1:{server.server_port}/hook", received
     finally:
         server.shutdown()
         thread.join()

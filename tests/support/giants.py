@@ -70,7 +70,7 @@ def options(**more: Any) -> Options:
     return Options(**{"confirm_after": 0, "recheck": True, "sample": 10_000, **more})
 
 
-def told(outcomes: list[Outcome]) -> dict[str, Any]:
+def by_check(outcomes: list[Outcome]) -> dict[str, Any]:
     """What outcomes say, without how they were come by."""
     return {
         o.check.name: (o.status, o.count, [f.key["id"] for f in o.findings])

@@ -1,7 +1,7 @@
 """Traps: what somebody with CREATE can put in the way of a statement, and hears of it.
 
 Each trap belongs to a role without rights. Run by a superuser it says so twice: in a
-warning, and in a file, which no rollback takes back.
+warning, and in a file, which no rollback undoes.
 """
 
 from collections.abc import Iterable

@@ -155,7 +155,7 @@ def everything(connection):
     return found
 
 
-def told(connection, run):
+def reported(connection, run):
     """How rows changed according to the journal: the first before and the last after."""
     found = {}
     for row in rows(
@@ -185,10 +185,10 @@ def differences(before, after):
     }
 
 
-def assert_told(connection, before, result):
+def assert_reported(connection, before, result):
     """The journal's run tells how the rows differ: each of them, and no other."""
     after = everything(connection)
-    happened, said = differences(before, after), told(connection, last_run(connection))
+    happened, said = differences(before, after), reported(connection, last_run(connection))
     silent = {place for place in happened if place not in said}
     # A user's key is lost for good with its provider: the journal holds no keys.
     keys = {place for place in silent if place[0] == "user_chat_provider_keys"}
@@ -208,7 +208,7 @@ def check(scene, command, isolation, surprise):
     result = sexton(*COMMANDS[command].split())
     assert result.code in (0, 1, 3, 5, 6), result.stderr
     if result.code in (0, 1) and last_run(connection) > run:
-        assert_told(connection, before, result)
+        assert_reported(connection, before, result)
     else:
         assert result.code not in (0,), "done, and no run in the journal"
         assert differences(before, everything(connection)) == {}
@@ -262,7 +262,7 @@ def test_beside_a_writer_who_was_first(scene, command, isolation):
     assert result.code in (0, 5, 6), result.stderr
     before = results[0]
     if result.code == 0:
-        assert_told(connection, before, result)
+        assert_reported(connection, before, result)
     else:
         assert differences(before, everything(connection)) == {}
     lost = rows(
@@ -284,7 +284,7 @@ def test_undo_restores_exactly_or_says_what_it_cannot(scene, command, isolation)
     if result.code == 0:
         assert differences(before, everything(connection)) == {}
     elif result.code == 1:
-        assert_told(connection, made, result)
+        assert_reported(connection, made, result)
     else:
         assert result.code == 5
         assert differences(made, everything(connection)) == {}

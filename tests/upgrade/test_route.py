@@ -1,4 +1,4 @@
-"""A walk that was broken off one way is finished, or turned, the other way."""
+"""A walk that was interrupted one way is finished, or reversed, the other way."""
 
 import contextlib
 import threading
@@ -33,7 +33,7 @@ def populated(connection):
     return connection
 
 
-def broken_off(connection, url, target):
+def interrupted(connection, url, target):
     """A way down that ends at its deadline, because somebody sits in a transaction."""
     with (
         contextlib.closing(connect(url, name="idle")) as idle,
@@ -44,10 +44,10 @@ def broken_off(connection, url, target):
             downgrade(connection, url, target, Options(deadline=1.5))
 
 
-def test_an_upgrade_heals_what_a_broken_off_downgrade_left(populated, url, capfd):
+def test_an_upgrade_heals_what_an_interrupted_downgrade_left(populated, url, capfd):
     before = table(populated, "chat_model_configs")
     assert downgrade(populated, url, "0003") == ["0004"]
-    broken_off(populated, url, "0002")
+    interrupted(populated, url, "0002")
     # As at the end of such a build: the new index stands, the old one is half dropped.
     populated.execute(
         "update chat_model_configs set is_default = false where deleted;"
@@ -74,13 +74,13 @@ def test_an_index_that_is_gone_or_invalid_is_built_again_at_head(populated, url)
         assert upgrade(populated, url) == []
 
 
-def test_a_key_that_a_broken_off_downgrade_put_back_goes_again(populated, url):
+def test_a_key_that_an_interrupted_downgrade_restored_goes_again(populated, url):
     populated.execute(KEY)
     assert upgrade(populated, url) == ["0004 again"]
     assert drift(populated) == []
 
 
-def test_half_of_an_upgrade_is_turned_on_the_way_down(database, capfd):
+def test_half_of_an_upgrade_is_reversed_on_the_way_down(database, capfd):
     url = database("0002")
     with contextlib.closing(connect(url, name="tests")) as connection:
         add_provider(connection, "openai")
@@ -123,7 +123,7 @@ def test_a_downgrade_asks_everything_before_its_first_step(populated, url, capfd
     assert after == before
 
 
-def test_a_plan_of_a_downgrade_does_not_refuse_what_it_will_have_mended(
+def test_a_plan_of_a_downgrade_does_not_refuse_what_it_will_have_repaired(
     populated, url, capfd
 ):
     planned = Cli(url, capfd)("downgrade", "0002", "--plan")

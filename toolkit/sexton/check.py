@@ -93,7 +93,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Check:
-    """A rule about the data, told in one of three ways.
+    """A rule about the data, in one of three ways.
 
     * `reference`: the rows of `table` whose reference leads nowhere;
     * `where` alone: the rows of `table`, by the alias `this`, for which it is true; with

@@ -1,4 +1,4 @@
-"""Connections: where the database is, what it is told, and how often to try again.
+"""Connections: where the database is, which session it gets, and how often to try again.
 
 The address follows libpq's rules: a URL or key=value string, else `DATABASE_URL`, else the
 PG* variables, the service file and `.pgpass`. `embedded:DIR` runs a server in DIR.
@@ -31,7 +31,7 @@ EMBEDDED = "embedded:"
 CONNECT_SECONDS = 10  # a dead host must not hold a cron job for minutes
 # Advisory locks: "sexton" as a number, twice. A project has its own beside them.
 UPGRADE = 0x736578746F6E02  # whoever changes the schema
-REPAIR = 0x736578746F6E03  # whoever makes a plan's changes, or takes a run back
+REPAIR = 0x736578746F6E03  # whoever makes a plan's changes, or undoes a run
 LOCK_TIMEOUT = "2s"  # of one attempt: who queues for a lock makes others queue behind
 ATTEMPTS = 5  # of a transaction that lost: together some ten seconds of patience
 
@@ -233,10 +233,10 @@ def set_local(connection: Connection, parameter: LiteralString, value: str) -> N
 
 @contextlib.contextmanager
 def settings(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None]:
-    """Set parameters inside a transaction, and put them back at the block's end.
+    """Set parameters inside a transaction, and restore them at the block's end.
 
     A caller's own transaction thus leaves as it came. On an error they stay as they are:
-    the rollback, of the transaction or to a savepoint, puts them back.
+    the rollback, of the transaction or to a savepoint, restores them.
     """
     before = rows(
         connection,

@@ -34,7 +34,7 @@ MISSING = (  # which may be the database's fault, or ours
     errors.InvalidSchemaName,
 )
 GRANTS = "sexton grants auditor (deployer, repairer) prints the rights that are needed"
-ENCODING = "the value must be mended first: UTF-8 cannot say what the server has there"
+ENCODING = "the value must be repaired first: UTF-8 cannot say what the server has there"
 # By SQLSTATE, or its first two characters; a message is written only where it helps.
 STATES: dict[str, tuple[type[SextonError], str, str | None]] = {
     "53300": (Busy, "too many connections: ", "try again, or with fewer --jobs"),

@@ -1,1 +1,1 @@
-"""Audit: running checks on one snapshot, and what is known and told of the findings."""
+"""Audit: running checks on one snapshot, and what is known and reported of the findings."""

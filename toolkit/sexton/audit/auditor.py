@@ -114,7 +114,7 @@ class Auditor:
         self.examiner = Examiner(options, self.limits, watch)
 
     def run(self, connection: Connection) -> tuple[Run, list[Outcome]]:
-        """Look at everything, look again where that is due, and say what was found."""
+        """Look at everything, confirm where that is due, and say what was found."""
         run = _begun(connection, self.options)
         single = self.options.jobs == 1 or self.connect is None
         may_export = not single and team.can_export(connection)

@@ -45,5 +45,5 @@ def objections(
         "the product's own migrations are recorded here (schema_migrations): its release "
         "v2.33 drops the provider key itself, and fails if the key is gone; upgrade the "
         "product instead. If the key is dropped here all the same, sexton downgrade 0003 "
-        "puts it back before the product's next migration",
+        "restores it before the product's next migration",
     )

@@ -159,7 +159,7 @@ def move_override(
         done = tx.update(table, new_value, where, why, parameters, id="this.key")
         insist(done, [key], table)
         return
-    # Another key is another row: so that it can be taken back by its key.
+    # Another key is another row: so that it can be undone by its key.
     gone = tx.delete(table, where, why, parameters, id="this.key")
     insist(gone, [setting["key"]], table)
     copy = {"user_id": setting["user_id"], "key": key, "value": value}

@@ -189,7 +189,7 @@ def writing(
     the journal keeps. Raises Refused for an id that no user has, for another isolation
     than READ COMMITTED (what is read after a lock must be newer than it), and where the
     database would not do what is written; and what `journal.require_journal` raises.
-    With `restoring`, parameters are put back at the end, for the rest of the transaction.
+    With `restoring`, parameters are restored at the end, for the rest of the transaction.
     """
     require_transaction(connection)
     lock_election(connection)

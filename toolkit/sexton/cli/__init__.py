@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     open_missing()
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:  # once more, while the first was being told
+    except KeyboardInterrupt:  # once more, while the first was being reported
         code = INCOMPLETE
     gc.freeze()
     sys.exit(code)
@@ -168,7 +168,7 @@ def _run(arguments: list[str], out: Stream) -> int:
         if isinstance(error, SystemExit) and "_SEXTON_COMPLETE" in os.environ:
             return int(error.code or 0)  # click has completed the line
         found = _understood(error)
-        message, hint = told(found, arguments)
+        message, hint = message_and_hint(found, arguments)
         return _say(arguments, found.code, message, hint, out, found.status)
 
 
@@ -184,7 +184,7 @@ def _understood(error: BaseException) -> SextonError:
     return Unexpected(f"{type(error).__name__}: {redact(str(error))}")
 
 
-def told(error: SextonError, arguments: list[str]) -> tuple[str, str | None]:
+def message_and_hint(error: SextonError, arguments: list[str]) -> tuple[str, str | None]:
     """Message and hint: a document has upstream's sentence, where it has one, first."""
     if error.upstream is None or not _wants_json(arguments):
         return error.message, error.hint

@@ -93,7 +93,7 @@ def _over_many(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @_over_many
 def audit(checks: tuple[str, ...], fail_on: str, **how: Any) -> int:
-    """Run the checks on every target; the worst is told first.
+    """Run the checks on every target; the worst is reported first.
 
     Who cannot be reached is incomplete, never clean; then the exit code is 3.
 

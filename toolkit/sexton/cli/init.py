@@ -13,7 +13,7 @@ from sexton.errors import UsageError
     "--models",
     metavar="MODULE:NAME",
     help="SQLAlchemy's metadata, or a base that has it: keys that it declares and the "
-    "database lacks are told and declared too.",
+    "database lacks are reported and declared too.",
 )
 @click.option("--project", "name", metavar="NAME", help="[default: the database's name]")
 @click.option(

@@ -221,12 +221,12 @@ def _make(
     )
     document = {**plan.document(), "applied": made.document()}
 
-    def told() -> str:
+    def rendered() -> str:
         return "\n".join(
             filter(None, (repairs.plan(plan), repairs.applied(made, plan.skipped)))
         )
 
-    show(style, document, told)
+    show(style, document, rendered)
     return FINDINGS if plan.skipped else DONE
 
 
@@ -287,8 +287,8 @@ def progress() -> "Progress | None":
     if not sys.stderr.isatty():
         return None
 
-    def told(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         end = "\n" if done >= total else ""
         click.echo(f"\r{done:,} of {total:,} rows{end}", nl=False, err=True)
 
-    return told
+    return report

@@ -140,7 +140,7 @@ def upgrade(revision: str, guard: bool, create: bool, **arguments: Any) -> int:
     """Change the schema up to REVISION (default: head).
 
     Nobody waits for it longer than --max-stall, and killed anywhere it goes on from
-    there; what a downgrade that was broken off left behind is put right. Exit 1 with
+    there; what a downgrade that was interrupted left behind is put right. Exit 1 with
     --plan where there is something to do.
 
     \b

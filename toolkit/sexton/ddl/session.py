@@ -71,7 +71,7 @@ def own_session(driver: Driver) -> Iterator[Any]:
 
 
 def _usable(driver: Driver) -> bool:
-    # In a transaction that failed, the rollback puts the settings back.
+    # In a transaction that failed, the rollback restores the settings.
     status = psycopg.pq.TransactionStatus
     return driver.info.transaction_status in (status.IDLE, status.INTRANS)
 

@@ -52,7 +52,7 @@ class Step:
     `unless`    an option, as `tombstones=disable`, that lifts `refuse`
     `unless_sql`  statements that then come before `sql`
     `scans`     the tables whose rows it reads; `reads`: further tables its queries name
-    `irreversible`  what cannot be taken back, as a sentence
+    `irreversible`  what cannot be reverted, as a sentence
     `hint`      what to type where it is refused
 
     Queries run with pg_catalog alone in sight; the tables of the step are in it by name.

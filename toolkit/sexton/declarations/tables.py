@@ -118,9 +118,9 @@ def _require_id(
     if any(set(key) <= set(id) for key in keys) and set(id) <= set(there["columns"]):
         return
     better = ", ".join(f'"{column}"' for column in keys[0]) if keys else ""
-    told = f"no unique key within ({', '.join(id)})"
+    why = f"no unique key within ({', '.join(id)})"
     raise UsageError(
-        f"{file}: {table} has {told}, so its rows cannot be told apart",
+        f"{file}: {table} has {why}, so its rows cannot be told apart",
         hint=f"write id = [{better}] in one of its entries"
         if keys
         else f"give {table} a primary key",

@@ -51,5 +51,5 @@ def server(of: DatabaseAddress) -> str:
     try:
         known = conninfo.conninfo_to_dict(address(of))
     except ConnectionFailed:
-        return "nowhere"  # each of these is told as unreachable, and the others go on
+        return "nowhere"  # each of these is reported as unreachable, and the others go on
     return f"{known.get('host') or 'local'}:{known.get('port') or 5432}"

@@ -1,4 +1,4 @@
-"""One report over a fleet: the worst first, and what is alike told once."""
+"""One report over a fleet: the worst first, and what is alike said once."""
 
 import datetime
 import json

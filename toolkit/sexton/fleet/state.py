@@ -1,6 +1,6 @@
 """The state of a run, outside every database: one line of JSON for each finished target.
 
-A run that was broken off goes on with `--resume FILE`: what ended well is not done again.
+A run that was interrupted goes on with `--resume FILE`: what ended well is not done again.
 """
 
 import contextlib

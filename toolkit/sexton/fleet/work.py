@@ -88,18 +88,18 @@ def _audit(where: str, wanted: Wanted) -> Record:
         )
     threshold = None if wanted.fail_on == "never" else Severity(wanted.fail_on)
     document = Report(run, outcomes, threshold).document()
-    told = [c for c in document["checks"] if c["status"] in ("fail", "incomplete")]
+    shown = [c for c in document["checks"] if c["status"] in ("fail", "incomplete")]
     return {
         "status": document["summary"]["status"],
         "code": Report(run, outcomes, threshold).code,
         "reason": "; ".join(
-            f"{c['check']}: {c['reason']}" for c in told if c["status"] == "incomplete"
+            f"{c['check']}: {c['reason']}" for c in shown if c["status"] == "incomplete"
         )
         or None,
         "database": document["run"]["database"],
         "revision": document["run"]["revision"],
         "findings": document["summary"]["findings"],
-        "checks": told,
+        "checks": shown,
     }
 
 

@@ -62,7 +62,7 @@ class DropGuard(MigrateOperation):
         live: str = "not deleted",
         parent_live: str = "",
     ) -> None:
-        """Take a guard away; the conditions are for the way back alone."""
+        """Take a guard away; the conditions are for its reverse alone."""
         operations.invoke(cls(_spec(child, parent, live, parent_live)))
 
     def reverse(self) -> MigrateOperation:

@@ -1,4 +1,4 @@
-"""Changes of the schema in the journal: what was done, and the command that takes it back.
+"""Changes of the schema in the journal: what was done, and the command that reverts it.
 
 Such a run has no rows. It is written after its steps, each of which committed by itself;
 where the journal may not be written, the change has happened all the same, and that is
@@ -35,7 +35,7 @@ def recorded(
     changed: Callable[[], Options],
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Write a run of `kind` after the block, also where it was broken off.
+    """Write a run of `kind` after the block, also where it was interrupted.
 
     `tables` are those whose owners may have made the journal. `changed` says, after the
     block, the run's options; none where nothing was changed. `say` is given the sentence

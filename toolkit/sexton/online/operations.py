@@ -20,7 +20,7 @@ Reverse = Callable[[], "Online"]
 
 
 class Online(MigrateOperation):
-    """An operation that is steps, and has a way back where that is known."""
+    """An operation that is steps, and knows its reverse where there is one."""
 
     def __init__(self, build: Build, back: Reverse | None = None) -> None:
         self.build = build

@@ -1,1 +1,1 @@
-"""Repair: a plan that is a promise, its making, and the way back."""
+"""Repair: a plan that is a promise, its execution, and its undo."""

@@ -73,7 +73,7 @@ def apply_plan(
     that moved), one that was undone, one that its checks cannot have made, a safety limit,
     or a constraint; Busy where another repair runs; RepairIncomplete where a check still
     finds a row that was repaired: then nothing is kept of a small plan, and all of a large
-    one, which `undo` takes back.
+    one, which `undo` undoes.
     """
     known = all_checks() if known is None else known
     safety.refuse_standby(connection)
@@ -238,7 +238,7 @@ class _Job:
                 if done:
                     kept = (
                         f"{done:,} of {self.total:,} rows were changed before, in run "
-                        f"{writer.run} (to take them back: sexton undo {writer.run})"
+                        f"{writer.run} (to undo them: sexton undo {writer.run})"
                     )
                 raise _stale(block, stale, kept)
 

@@ -1,4 +1,4 @@
-"""Batches: one runner for whatever changes rows, be it a plan or the way back.
+"""Batches: one runner for whatever changes rows, be it a plan or an undo.
 
 A job of up to SMALL rows is one transaction. A larger one is made in batches that take
 about BATCH_SECONDS each: all or nothing each, one after the other, and counted in the
@@ -73,7 +73,7 @@ class Job(Protocol[Result]):
 def run_job(
     connection: Connection, job: Job[Result], run: int | None, progress: Progress | None
 ) -> Result:
-    """Make a job, or the rest of `run`, which was broken off.
+    """Make a job, or the rest of `run`, which was interrupted.
 
     Raises Busy where a row stays locked, and whatever the job raises; where batches were
     committed before, the message says so.

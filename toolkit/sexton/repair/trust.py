@@ -169,7 +169,7 @@ def writer_limit(
     """The limit that whoever wrote a run could not have made its changes. Reads only.
 
     Who may write the journal and not the tables could otherwise have them written by
-    whoever takes the run back.
+    whoever undoes the run.
     """
     found = rows(
         connection,

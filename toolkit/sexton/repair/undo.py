@@ -45,7 +45,7 @@ def undo_run(
             _require_whole(connection, undone)
         if back := schema_journal.way_back(undone):
             raise Refused(
-                f"run {run} changed the schema and no row: no undo takes it back", hint=back
+                f"run {run} changed the schema and no row: no undo reverts it", hint=back
             )
         if not undone["rows"]:
             raise Refused(f"run {run} changed no row", hint="sexton history")

@@ -68,11 +68,11 @@ def send(
                 break  # asking again will not change its mind
         except (OSError, ValueError) as error:  # refused, timed out, no such host, no HTTP
             why = str(getattr(error, "reason", None) or type(error).__name__)
-    return f"{host} was not told: {why}"
+    return f"{host} was not notified: {why}"
 
 
 def tell(problem: str | None) -> None:
-    """Say on stderr that somebody was not told, where that is so."""
+    """Say on stderr that an endpoint was not notified, where that is so."""
     if problem:
         sys.stderr.write(f"sexton: {printable(problem)}; the result stands all the same\n")
 

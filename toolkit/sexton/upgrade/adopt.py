@@ -139,7 +139,7 @@ def stamp(connection: Connection, document: dict[str, Any]) -> dict[str, Any]:
     ):
         now = adopt(connection)
         if not now["recognised"] or now["revision"] != document["revision"]:
-            raise Refused("the schema is not what it was a moment ago: look again")
+            raise Refused("the schema is not what it was a moment ago: run it again")
         if now["recorded"] is None:
             _record(connection, now["revision"])
             made["to"] = now["revision"]

@@ -81,5 +81,5 @@ def verify(connection: Connection) -> None:
     if found := drift(connection):
         raise SchemaDrift(
             "the schema contradicts its revision:\n  " + "\n  ".join(found),
-            hint="put back what is missing; sexton explain schema_drift says more",
+            hint="restore what is missing; sexton explain schema_drift says more",
         )

@@ -26,7 +26,7 @@ from sexton.upgrade.route import HEAL, Move, Route
 STATEMENT_TIMEOUT = "60s"
 LIMIT = "select pg_catalog.set_config('statement_timeout'::text, %s, false)"
 NOT_YET = "the data cannot be asked yet: an earlier step makes what it reads"
-# What an earlier step of the route may mend, or another upgrade has just mended.
+# What an earlier step of the route may repair, or another upgrade has just repaired.
 ABSENT = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,

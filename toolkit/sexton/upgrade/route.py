@@ -3,7 +3,7 @@
 One route serves upgrade and downgrade, their plan and their script. A move is a revision,
 the guard in its place, or a *heal*: steps of revisions that the database says it has, but
 whose result is not there, or half of the next revision where the way does not lead on to
-it. A walk that was broken off in one direction can so be finished or turned in the other.
+it. A walk that was interrupted one way can so be finished or reversed the other way.
 """
 
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def find_route(
             raise UsageError(
                 f"the database is at {numbers[start - 1]}, which is newer than {target}: "
                 "there is nothing to upgrade",
-                hint="use the release that belongs to it; the way back is a command of its "
+                hint="use the release that belongs to it; a downgrade is a command of its "
                 "own, and loses what sexton downgrade --help says",
             )
         if direction == "down" and goal > start:

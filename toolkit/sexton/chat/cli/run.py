@@ -56,9 +56,7 @@ def preview_or_run(
     done = run(connection, operation, seen=seen, **who)
     show(style, done.document(), lambda: text(done, done=True))
     if done.run is not None:
-        click.echo(
-            f"sexton: run {done.run}; to take it back: sexton undo {done.run}", err=True
-        )
+        click.echo(f"sexton: run {done.run}; to undo it: sexton undo {done.run}", err=True)
     tell_caches()
 
 

@@ -28,7 +28,7 @@ def check(url: str) -> None:
 
 
 def deliver(text: str, url: str) -> None:
-    """Push; a gateway that does not answer is told about, and changes nothing else."""
+    """Push; a gateway that does not answer is reported, and changes nothing else."""
     from sexton.reporters.notify import send, tell
 
     group = text.partition("\n")[0].removeprefix("# group ")

@@ -154,8 +154,8 @@ def _line(word: str, outcome: "Outcome", report: "Report") -> str:
     ]
     if outcome.strategy and outcome.strategy != "constraint":
         said[-1] += f", {outcome.strategy}, {outcome.elapsed_ms:.1f} ms"
-    told = "; ".join(filter(None, said))
-    return f"{word:<{INDENT}}{outcome.check.name:<33}{told}"
+    text = "; ".join(filter(None, said))
+    return f"{word:<{INDENT}}{outcome.check.name:<33}{text}"
 
 
 def _outcome(report: "Report", outcome: "Outcome", rows: int, view: View) -> Iterator[str]:
@@ -179,8 +179,8 @@ def _outcome(report: "Report", outcome: "Outcome", rows: int, view: View) -> Ite
     hidden = outcome.new - min(len(outcome.findings), rows)
     if outcome.findings and hidden > 0:
         yield f"{space}… and {hidden:,} more (--sample N shows more)"
-    if outcome.status == "fail" and (told := advice(outcome.check)):
-        yield space + told
+    if outcome.status == "fail" and (text := advice(outcome.check)):
+        yield space + text
 
 
 def _utc(report: "Report") -> str:
@@ -192,8 +192,8 @@ def _comparison(comparison: "Comparison") -> Iterator[str]:
         for entry in entries:
             key = ", ".join(f"{name}={value}" for name, value in entry.key.items())
             owner = f"; ask {entry.owner}" if entry.owner else ""
-            told = printable(f"{entry.table} {key}{owner}")
-            yield f"{word:<{INDENT}}{printable(entry.check):<33}{told}"
+            text = printable(f"{entry.table} {key}{owner}")
+            yield f"{word:<{INDENT}}{printable(entry.check):<33}{text}"
     if comparison.stale:
         import shlex
 

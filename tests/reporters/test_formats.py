@@ -3,6 +3,7 @@
 import datetime
 import io
 import json
+import sys
 from dataclasses import replace
 
 import junitparser
@@ -88,6 +89,33 @@ def test_a_format_is_a_file():
     assert formats.by_ending(".xml") == "junit"
     assert formats.by_ending(".pdf") is None
     assert len(set(formats.endings())) == len(formats.endings())
+
+
+CHECKS_ALONE = '''"""The checks that found something, a line each."""
+
+from sexton.reporters.formats import Format
+
+
+def render(report, before):
+    return "".join(f"{o.check.name}\\n" for o in report.outcomes if o.count)
+
+
+FORMAT = Format(render, endings=(".checks",))
+'''
+
+
+def test_a_file_is_all_that_a_new_format_needs(report, tmp_path, monkeypatch):
+    (tmp_path / "checks_alone.py").write_text(CHECKS_ALONE)
+    monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path)])
+    formats.names.cache_clear()
+    try:
+        assert "checks_alone" in formats.names()
+        assert formats.by_ending(".checks") == "checks_alone"
+        found = formats.named("checks_alone").render(report, "")
+    finally:
+        formats.names.cache_clear()
+        sys.modules.pop(f"{formats.__name__}.checks_alone", None)
+    assert found == "chat_without_model\n"
 
 
 @pytest.mark.parametrize("name", formats.names())

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from psycopg import errors
 
 from sexton.audit import references
-from sexton.audit.references import QUERIES, Facts, choose, facts, query
+from sexton.audit.references import QUERIES, ReferenceFacts, choose, facts, query
 from sexton.check import Check, Reference, Severity
 from sexton.database import connect, rows, scalar
 
@@ -432,7 +432,7 @@ def about(**known):
         "unique": True,
         "constraint": None,
     }
-    return Facts(**{**values, **known})
+    return ReferenceFacts(**{**values, **known})
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class Facts:
 
     tables: Mapping[str, Table] = field(default_factory=dict)
     relations: Mapping[str, Relation] = field(default_factory=dict)
-    references: Mapping[str, reference_facts.Facts] = field(default_factory=dict)
+    references: Mapping[str, reference_facts.ReferenceFacts] = field(default_factory=dict)
 
     def exposed(self, check: Check) -> dict[str, str]:
         """The queries that stand behind the names of a check's tables."""

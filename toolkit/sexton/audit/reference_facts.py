@@ -31,7 +31,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReferenceFacts:
     """What the catalogs say about a reference; numbers of rows are estimates.
 
     `pairs` are in the order of the columns of `index`, where there is one. `partitions`
@@ -54,7 +54,7 @@ def facts(
     connection: Connection,
     wanted: Iterable[tuple[str, Reference]],
     relations: Mapping[str, Relation] | None = None,
-) -> dict[tuple[str, Reference], Facts]:
+) -> dict[tuple[str, Reference], ReferenceFacts]:
     """Read the catalogs about references of tables, all at once.
 
     `relations` are the tables by their names, where they are known already. A reference
@@ -82,7 +82,7 @@ def facts(
     columns = [
         list(column) for column in (*zip(*tables, strict=True), *zip(*pairs, strict=True))
     ]
-    found: dict[tuple[str, Reference], Facts] = {}
+    found: dict[tuple[str, Reference], ReferenceFacts] = {}
     for row in rows(connection, FACTS, *columns):
         table, ref = asked[row["ordinal"]]
         if len(row["pairs"]) == len(ref.columns):
@@ -96,7 +96,7 @@ def _facts(
     ref: Reference,
     row: dict[str, Any],
     relations: Mapping[str, Relation],
-) -> Facts:
+) -> ReferenceFacts:
     guarded = guarding(connection, table, ref, relations) if ref.guarded else None
     pairs = [Pair(**pair) for pair in row["pairs"]]
     collations = [pair.collation for pair in pairs if pair.collation]
@@ -109,7 +109,7 @@ def _facts(
     if row["positions"]:
         positions = {name: index for index, name in enumerate(row["positions"])}
         pairs.sort(key=lambda pair: positions[pair.column])
-    return Facts(
+    return ReferenceFacts(
         children=float(total * present),
         parents=float(row["parents"]),
         distinct=distinct,

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sexton.audit.reference_facts import Facts, Pair, facts
+from sexton.audit.reference_facts import Pair, ReferenceFacts, facts
 from sexton.catalog.identifiers import dotted, identifier
 from sexton.check import Check, Reference
 
-__all__ = ["QUERIES", "Choice", "Facts", "Strategy", "choose", "facts", "query"]
+__all__ = ["QUERIES", "Choice", "ReferenceFacts", "Strategy", "choose", "facts", "query"]
 
 Strategy = Literal["gap probing", "loose index scan", "anti-join"]
 
@@ -40,7 +40,7 @@ class Choice:
     advice: str | None
 
 
-def choose(check: Check, known: Facts) -> Choice:
+def choose(check: Check, known: ReferenceFacts) -> Choice:
     """The cheapest strategy that the indexes allow."""
     distinct = known.children if known.distinct is None else known.distinct
     by_index: dict[Strategy, float] = {
@@ -63,7 +63,7 @@ def choose(check: Check, known: Facts) -> Choice:
     return Choice(best, costs, advice)
 
 
-def query(check: Check, strategy: Strategy, known: Facts | None = None) -> str:
+def query(check: Check, strategy: Strategy, known: ReferenceFacts | None = None) -> str:
     """The SQL that finds the violating rows by a strategy, in no particular order."""
     ref = _reference(check)
     names = zip(ref.columns, ref.parent_keys, strict=True)

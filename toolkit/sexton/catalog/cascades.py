@@ -6,7 +6,7 @@ from typing import Any, LiteralString
 
 from psycopg.rows import tuple_row
 
-from sexton.catalog.relations import quoted
+from sexton.catalog.relations import column_names, quoted
 from sexton.database import Connection
 
 DOES = {"c": "deleted", "n": "set to null", "d": "set to their default"}
@@ -29,7 +29,7 @@ class Key:
 
 # The keys that a deletion from `relations` may follow: from those tables, and from the
 # tables whose rows would go.
-KEYS: LiteralString = """
+KEYS: LiteralString = f"""
     with recursive followed as (
         select k.oid, k.conname, k.conrelid, k.confrelid, k.conkey, k.confkey, k.confdeltype
         from pg_catalog.pg_constraint k
@@ -54,23 +54,13 @@ KEYS: LiteralString = """
             c.relname::pg_catalog.text
         ) as child,
         f.conrelid::pg_catalog.int8 as child_oid,
-        array(
-            select a.attname::pg_catalog.text
-            from pg_catalog.unnest(f.conkey) with ordinality as u (n, ordinal)
-            join pg_catalog.pg_attribute a on a.attrelid = f.conrelid and a.attnum = u.n
-            order by u.ordinal
-        ) as columns,
+        {column_names("f.conrelid", "f.conkey")} as columns,
         pg_catalog.format(
             '%%I.%%I'::pg_catalog.text, pn.nspname::pg_catalog.text,
             p.relname::pg_catalog.text
         ) as parent,
         f.confrelid::pg_catalog.int8 as parent_oid,
-        array(
-            select a.attname::pg_catalog.text
-            from pg_catalog.unnest(f.confkey) with ordinality as u (n, ordinal)
-            join pg_catalog.pg_attribute a on a.attrelid = f.confrelid and a.attnum = u.n
-            order by u.ordinal
-        ) as target,
+        {column_names("f.confrelid", "f.confkey")} as target,
         f.confdeltype::pg_catalog.text as action
     from followed f
     join pg_catalog.pg_class c on c.oid = f.conrelid
@@ -78,7 +68,7 @@ KEYS: LiteralString = """
     join pg_catalog.pg_class p on p.oid = f.confrelid
     join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
     order by f.conname, f.oid
-"""
+"""  # noqa: S608 - names of the catalogs
 
 
 def key_of(row: Mapping[str, Any]) -> Key:

@@ -140,6 +140,20 @@ def _query(relation: Relation | str) -> str:
     return f"select * from {relation.sql}"  # noqa: S608
 
 
+def column_names(relation: LiteralString, numbers: LiteralString) -> LiteralString:
+    """SQL for the names of the columns whose numbers an array holds, in its order.
+
+    Null stands for a number that is no column's, such as an expression's in an index.
+    """
+    return f"""array(
+            select a.attname::pg_catalog.text
+            from pg_catalog.unnest({numbers}) with ordinality as n (number, ordinal)
+            left join pg_catalog.pg_attribute a
+              on a.attrelid = {relation} and a.attnum = n.number
+            order by n.ordinal
+        )"""  # noqa: S608 - names of the catalogs
+
+
 # A raw name; one in double quotes is whole already, and the server's to read.
 REGCLASS = re.compile(r"(?:pg_catalog\.)?to_regclass\('((?:[^'\"]|'')+)'\)")
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sexton.catalog.relations import column_names
 from sexton.database import Connection, rows
 
 # Tables, by schema and name, with the columns of a unique key, the primary one first.
 Ids = Mapping[tuple[str, str], tuple[str, ...]]
 
-KEYS = """
+KEYS = f"""
     select
         n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as table,
         m.nspname::pg_catalog.text as parent_schema, p.relname::pg_catalog.text as parent,
@@ -19,20 +20,8 @@ KEYS = """
         coalesce(pg_catalog.jsonb_extract_path_text(
             pg_catalog.to_jsonb(k), 'conenforced'::pg_catalog.text
         )::pg_catalog.bool, true) as enforced,
-        array(
-            select a.attname::pg_catalog.text
-            from pg_catalog.unnest(k.conkey) with ordinality as u (number, ordinal)
-            join pg_catalog.pg_attribute a
-              on a.attrelid = k.conrelid and a.attnum = u.number
-            order by u.ordinal
-        ) as columns,
-        array(
-            select a.attname::pg_catalog.text
-            from pg_catalog.unnest(k.confkey) with ordinality as u (number, ordinal)
-            join pg_catalog.pg_attribute a
-              on a.attrelid = k.confrelid and a.attnum = u.number
-            order by u.ordinal
-        ) as keys
+        {column_names("k.conrelid", "k.conkey")} as columns,
+        {column_names("k.confrelid", "k.confkey")} as keys
     from pg_catalog.pg_constraint k
     join pg_catalog.pg_class c on c.oid = k.conrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -50,7 +39,7 @@ KEYS = """
           pg_catalog.to_jsonb(k), 'conperiod'::pg_catalog.text
       )::pg_catalog.bool, false) = false
     order by n.nspname, c.relname, k.conkey, m.nspname, p.relname, k.confkey, k.conname
-"""
+"""  # noqa: S608 - names of the catalogs
 TABLES = """
     select
         n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as table,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sexton.catalog.relations import column_names
 from sexton.database import Connection, rows
 from sexton.errors import UsageError
 from sexton.guard.binding import assemble
@@ -15,22 +16,12 @@ from sexton.guard.table import named, names
 from sexton.project import current
 
 # The keys whose name and last column are ours, with what keeps their markers.
-FOUND = """
+FOUND = f"""
     select k.conname::text as key, n.nspname::text as schema, c.relname::text as child,
            m.nspname::text as parent_schema, p.relname::text as parent,
            c.oid::int8 as child_oid, p.oid::int8 as parent_oid,
-           (
-               select pg_catalog.array_agg(a.attname::text order by u.ordinal)
-               from pg_catalog.unnest(k.conkey) with ordinality as u (number, ordinal)
-               join pg_catalog.pg_attribute a
-                 on a.attrelid = k.conrelid and a.attnum = u.number
-           ) as columns,
-           (
-               select pg_catalog.array_agg(a.attname::text order by u.ordinal)
-               from pg_catalog.unnest(k.confkey) with ordinality as u (number, ordinal)
-               join pg_catalog.pg_attribute a
-                 on a.attrelid = k.confrelid and a.attnum = u.number
-           ) as parent_columns
+           {column_names("k.conrelid", "k.conkey")} as columns,
+           {column_names("k.confrelid", "k.confkey")} as parent_columns
     from pg_catalog.pg_constraint k
     join pg_catalog.pg_class c on c.oid = k.conrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace

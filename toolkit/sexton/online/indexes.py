@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy.dialects import postgresql
 
-from sexton.catalog.relations import literal, quoted
+from sexton.catalog.relations import column_names, literal, quoted
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
-from sexton.online.tables import Table, array, columns_of, partitioned, said
+from sexton.online.tables import Table, array, partitioned, said
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def create_index(driver: Driver | None, index: Index) -> list[Step]:
     right = f"""
         i.indrelid = {table.oid} and i.indisunique = {str(index.unique).lower()}
         and i.indnkeyatts = {len(index.columns)} and i.indnatts = i.indnkeyatts
-        and i.indpred {asked} and {columns_of("i.indrelid", keys)} = {array(plain)}
+        and i.indpred {asked} and {column_names("i.indrelid", keys)} = {array(plain)}
     """
     columns = ", ".join(
         quoted(column) if isinstance(column, str) else f"({expression(column)})"

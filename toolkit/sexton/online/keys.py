@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sexton.catalog.relations import literal, quoted
+from sexton.catalog.relations import column_names, literal, quoted
 from sexton.database import rows
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
-from sexton.online.tables import Table, array, columns_of, names, partitioned, said
+from sexton.online.tables import Table, array, names, partitioned, said
 
 ACTIONS = {
     "NO ACTION": "a",
@@ -212,8 +212,8 @@ def _there(key: Key, child: Table, parent: Table) -> str:
         select from pg_constraint k
         where k.conrelid = {child.oid} and k.confrelid = {parent.oid}
           and k.contype = 'f' and k.conname = {literal(key.name)}
-          and {columns_of("k.conrelid", "k.conkey")} = {array(key.local_cols)}
-          and {columns_of("k.confrelid", "k.confkey")} = {array(key.remote_cols)}
+          and {column_names("k.conrelid", "k.conkey")} = {array(key.local_cols)}
+          and {column_names("k.confrelid", "k.confkey")} = {array(key.remote_cols)}
           and k.confdeltype = '{ACTIONS[key.ondelete]}'
           and k.confupdtype = '{ACTIONS[key.onupdate]}'
           and k.condeferrable = {str(key.deferrable or deferred).lower()}

@@ -73,18 +73,6 @@ def array(texts: Sequence[str | None]) -> str:
     return f"array[{', '.join(values)}]::text[]"
 
 
-def columns_of(relation: str, numbers: str) -> str:
-    """The names of the columns of which an array holds the numbers, in its order."""
-    return f"""
-        array(
-            select a.attname::text
-            from unnest({numbers}) with ordinality as n (number, ordinal)
-            left join pg_attribute a on a.attrelid = {relation} and a.attnum = n.number
-            order by n.ordinal
-        )
-    """  # noqa: S608 - names of the catalogs
-
-
 def column_where(table: Table, column: str, condition: str = "true") -> str:
     """The query that says whether a table has this column, and a condition on it holds."""
     return f"""

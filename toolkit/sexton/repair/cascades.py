@@ -5,7 +5,7 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sexton.catalog.relations import quoted
+from sexton.catalog.relations import column_names, quoted
 from sexton.catalog.tables import Table
 from sexton.database import Connection, rows, scalar
 from sexton.journal.images import column, read
@@ -16,25 +16,15 @@ from sexton.text.printable import printable
 CASCADES = "cascades"  # what `Options.allow` calls it
 
 # The keys by which a change of a table reaches others; its parameter is the table's oid.
-CASCADING_KEYS = """
+CASCADING_KEYS = f"""
     select
         k.conname::pg_catalog.text as name,
         n.nspname::pg_catalog.text as child_schema,
         c.relname::pg_catalog.text as child,
         k.confdeltype = any (array['c', 'n', 'd']::pg_catalog."char"[]) as at_delete,
         k.confupdtype = any (array['c', 'n', 'd']::pg_catalog."char"[]) as at_update,
-        array(
-            select a.attname::pg_catalog.text
-            from pg_catalog.unnest(k.conkey) with ordinality u (n, ordinal)
-            join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.n
-            order by u.ordinal
-        ) as columns,
-        array(
-            select a.attname::pg_catalog.text
-            from pg_catalog.unnest(k.confkey) with ordinality u (n, ordinal)
-            join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.n
-            order by u.ordinal
-        ) as target
+        {column_names("k.conrelid", "k.conkey")} as columns,
+        {column_names("k.confrelid", "k.confkey")} as target
     from pg_catalog.pg_constraint k
     join pg_catalog.pg_class c on c.oid = k.conrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace

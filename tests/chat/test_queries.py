@@ -37,7 +37,8 @@ def test_no_query_writes_a_tombstone(connection, graves):
         assert queries.tombstone_model(tx, before["id"], "why") == []
         assert queries.promote_model(tx, before["id"], None, "why") == []
         assert queries.unset_defaults(tx, "why") == []
-        assert before["id"] not in queries.tombstone_models_of(tx, "anthropic", "why")
+        [dead] = tx.write((queries.tombstoning_models_of(tx, "anthropic", "why"), 0))
+        assert before["id"] not in dead
     assert model(connection, graves["tombstone"]) == before
 
 
@@ -60,5 +61,5 @@ def test_the_providers_queries_beside_them(connection):
         assert queries.list_enabled_providers(tx) == []
         assert queries.update_provider(tx, made, {"enabled": True}, "why") == [made]
         assert len(queries.list_enabled_providers(tx)) == 1
-        assert queries.delete_provider(tx, made, "why") == [made]
+        assert tx.write((queries.deleting_provider(tx, made, "why"), 0)) == [[made]]
         assert queries.list_providers(tx) == []

@@ -5,7 +5,7 @@ import pytest
 from sexton import journal
 from sexton.catalog.tables import VALUE_SETTINGS, read_tables
 from sexton.database import rows, scalar, settings
-from sexton.journal.recorder import Recorder
+from sexton.journal.recorder import Recorder, deleting, inserting, updating
 
 ODD = """
     create table odd (
@@ -49,14 +49,15 @@ def journalled(connection):
 
 def test_an_update_holds_both_rows_as_the_server_has_them(recorded):
     recorder, table = recorded
-    made = recorder.update(
+    change = updating(
         table,
         {"100% 'sure'": "%(new)s", "api_key": "'sk-2'"},
         "this.id = any (%(ids)s)",
         why="because",
         parameters={"new": "y", "ids": [1, 2]},
-        returning="this.id, this.twice",
+        returning={"id": "this.id", "twice": "this.twice"},
     )
+    made = recorder.make(change)
     assert sorted(made, key=lambda row: row["id"]) == [
         {"id": 1, "twice": 2},
         {"id": 2, "twice": 4},
@@ -78,8 +79,8 @@ def test_an_update_holds_both_rows_as_the_server_has_them(recorded):
 
 def test_secrets_stay_out_and_what_they_cost_is_said(recorded):
     recorder, table = recorded
-    recorder.update(table, {"base_url": "'x'"}, "true", why="")
-    recorder.delete(table, "true", why="")
+    recorder.make(updating(table, {"base_url": "'x'"}, "true", why=""))
+    recorder.make(deleting(table, "true", why=""))
     whole = str(journalled(recorder.connection))
     assert "sk" not in whole
     assert "secret" not in whole
@@ -90,19 +91,60 @@ def test_secrets_stay_out_and_what_they_cost_is_said(recorded):
 
 def test_an_insert_has_no_before_and_numbers_go_on(recorded):
     recorder, table = recorded
-    recorder.delete(table, "this.id = 1", why="gone")
-    made = recorder.insert(
-        table, ["id"], "values (7), (8)", why="new", returning="this.id as id"
+    recorder.make(deleting(table, "this.id = 1", why="gone"))
+    change = inserting(
+        table, ["id"], "values (7), (8)", why="new", returning={"id": "this.id"}
     )
+    made = recorder.make(change)
     assert sorted(row["id"] for row in made) == [7, 8]
     steps = [(c["step"], c["before"] is None) for c in journalled(recorder.connection)]
     assert steps == [(1, False), (2, True), (3, True)]
 
 
+def both(table, first):
+    """Row 1 loses its key, if it is the one that is meant; then row 2 goes."""
+    shown = {"id": "this.id", "done": "this.api_key = ''"}
+    keyless = updating(
+        table, {"api_key": "''"}, "this.id = %(first)s", why="keyless",
+        parameters={"first": first}, returning=shown,
+    )  # fmt: skip
+    gone = deleting(table, "this.id = 2", why="gone", returning=shown)
+    return [(keyless, 1), (gone, 1)]
+
+
+def test_changes_of_one_statement_are_journalled_in_their_order(recorded):
+    recorder, table = recorded
+    made = recorder.make_all(both(table, 1))
+    assert made == [[{"id": 1, "done": True}], [{"id": 2, "done": True}]]
+    assert [
+        (c["step"], c["key"]["id"], c["why"]) for c in journalled(recorder.connection)
+    ] == [
+        (1, 1, "keyless"),
+        (2, 2, "gone"),
+    ]
+
+
+def test_a_change_waits_for_those_before_it(recorded):
+    """None that follows one that did not end as it should is made."""
+    recorder, table = recorded
+    assert recorder.make_all(both(table, 3)) == [[], []]
+    assert journalled(recorder.connection) == []
+    assert scalar(recorder.connection, "select count(*) from odd") == 2
+
+
+def test_changes_of_one_statement_share_no_parameter_by_mistake(recorded):
+    recorder, table = recorded
+    changes = [
+        deleting(table, "this.id = %(id)s", why="", parameters={"id": id}) for id in (1, 2)
+    ]
+    with pytest.raises(ValueError, match="a parameter id"):
+        recorder.make_all([(change, 1) for change in changes])
+
+
 def test_without_a_journal_nothing_is_recorded(recorded):
     recorder, table = recorded
     silent = Recorder(recorder.connection, None)
-    assert len(silent.delete(table, "this.id = 1", why="")) == 1
+    assert len(silent.make(deleting(table, "this.id = 1", why=""))) == 1
     assert journalled(recorder.connection) == []
 
 

@@ -1,5 +1,6 @@
 """Deleting a provider while its history stays, and bringing its models back."""
 
+import uuid
 from dataclasses import dataclass
 
 from sexton.chat import queries
@@ -11,6 +12,7 @@ from sexton.chat.schema import MODELS, PROVIDERS
 from sexton.chat.transaction import Row, Transaction, insist
 from sexton.chat.validation import add_command
 from sexton.errors import Refused, UsageError
+from sexton.journal.recorder import Change
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,18 @@ class DeleteProvider:
             )
         name, id = effect.provider["provider"], effect.provider["id"]
         why = f"its provider {name} was deleted"
+        changes: list[tuple[Change, list[uuid.UUID], str]] = []
         if effect.models:
-            insist(queries.tombstone_models_of(tx, name, why), effect.models, MODELS)
+            tombs = queries.tombstoning_models_of(tx, name, why)
+            changes.append((tombs, effect.models, MODELS))
         if effect.heir:
-            why = effect.inherits("was deleted")
-            make_default(tx, effect.heir["id"], why, None)
-        insist(queries.delete_provider(tx, id, "asked for"), [id], PROVIDERS)
+            heir, why = effect.heir["id"], effect.inherits("was deleted")
+            changes.append((queries.promoting(tx, heir, tx.user, why), [heir], MODELS))
+        gone = queries.deleting_provider(tx, id, "asked for")
+        changes.append((gone, [id], PROVIDERS))
+        made = tx.write(*((change, len(meant)) for change, meant, _ in changes))
+        for found, (_, meant, table) in zip(made, changes, strict=True):
+            insist(found, meant, table)
         tx.lose(effect.losses())
 
 

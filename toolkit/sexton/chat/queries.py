@@ -15,6 +15,7 @@ from typing import Any
 
 from sexton.chat.schema import MODELS, PROVIDERS, USER_KEYS
 from sexton.chat.transaction import Row, Transaction
+from sexton.journal.recorder import Change
 
 ELECTION_ORDER = "order by c.provider, c.model, c.updated_at desc, c.id desc"
 NOW = "pg_catalog.now()"
@@ -110,12 +111,17 @@ def promote_model(
     tx: Transaction, id: uuid.UUID, user: uuid.UUID | None, why: str
 ) -> list[uuid.UUID]:
     """Give the flag of the default to a live config; `user` goes into updated_by."""
-    return tx.update(
+    return tx.write((promoting(tx, id, user, why), 0))[0]
+
+
+def promoting(tx: Transaction, id: uuid.UUID, user: uuid.UUID | None, why: str) -> Change:
+    """What gives the flag of the default to a live config."""
+    return tx.updating(
         MODELS,
-        {"is_default": "true", "updated_at": NOW, "updated_by": "%(user)s"},
-        "this.id = %(id)s and not this.deleted",
+        {"is_default": "true", "updated_at": NOW, "updated_by": "%(promoter)s"},
+        "this.id = %(promoted)s and not this.deleted",
         why,
-        {"id": id, "user": user},
+        {"promoted": id, "promoter": user},
         done="this.is_default and not this.deleted",
     )
 
@@ -124,7 +130,7 @@ def unset_defaults(
     tx: Transaction, why: str, but: uuid.UUID | None = None
 ) -> list[uuid.UUID]:
     """Take the flag from every live default (but one)."""
-    return tx.update(
+    change = tx.updating(
         MODELS,
         {"is_default": "false", "updated_at": NOW},
         "this.is_default and not this.deleted "
@@ -133,20 +139,21 @@ def unset_defaults(
         {"but": but},
         done="not this.is_default",
     )
+    return tx.write((change, 0))[0]
 
 
 def tombstone_model(tx: Transaction, id: uuid.UUID, why: str) -> list[uuid.UUID]:
     """Make a live config a tombstone; a tombstone is never written."""
-    return _tombstone(tx, "this.id = %(id)s", {"id": id}, why)
+    return tx.write((_tombstoning(tx, "this.id = %(id)s", {"id": id}, why), 0))[0]
 
 
-def tombstone_models_of(tx: Transaction, provider: str, why: str) -> list[uuid.UUID]:
-    """Make a provider's live configs tombstones."""
-    return _tombstone(tx, "this.provider = %(provider)s", {"provider": provider}, why)
+def tombstoning_models_of(tx: Transaction, provider: str, why: str) -> Change:
+    """What makes a provider's live configs tombstones."""
+    return _tombstoning(tx, "this.provider = %(provider)s", {"provider": provider}, why)
 
 
-def _tombstone(tx: Transaction, which: str, parameters: Row, why: str) -> list[uuid.UUID]:
-    return tx.update(
+def _tombstoning(tx: Transaction, which: str, parameters: Row, why: str) -> Change:
+    return tx.updating(
         MODELS,
         {
             "deleted": "true",
@@ -165,7 +172,7 @@ def revive_models(
     tx: Transaction, ids: list[uuid.UUID], user: uuid.UUID | None, why: str
 ) -> list[uuid.UUID]:
     """Bring tombstones back to life, without the flag of the default."""
-    return tx.update(
+    change = tx.updating(
         MODELS,
         {
             **{"deleted": "false", "deleted_at": "null", "is_default": "false"},
@@ -176,6 +183,7 @@ def revive_models(
         {"ids": ids, "user": user},
         done="not this.deleted",
     )
+    return tx.write((change, 0))[0]
 
 
 # -- providers -------------------------------------------------------------------------
@@ -213,9 +221,9 @@ def update_provider(
     return tx.update(PROVIDERS, _set(values), "this.id = %(id)s", why, {**values, "id": id})
 
 
-def delete_provider(tx: Transaction, id: uuid.UUID, why: str) -> list[uuid.UUID]:
-    """Delete a provider's row, its users' keys with it."""
-    return tx.delete(PROVIDERS, "this.id = %(id)s", why, {"id": id})
+def deleting_provider(tx: Transaction, id: uuid.UUID, why: str) -> Change:
+    """What deletes a provider's row, its users' keys with it."""
+    return tx.deleting(PROVIDERS, "this.id = %(id)s", why, {"id": id})
 
 
 def delete_user_key(

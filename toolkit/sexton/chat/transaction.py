@@ -13,7 +13,7 @@ from sexton.chat.locks import lock_election
 from sexton.chat.schema import MODELS, PROVIDERS, Product, fetch, read_product
 from sexton.database import Connection, require_transaction, snapshot
 from sexton.errors import Incomplete, Refused
-from sexton.journal.recorder import Recorder
+from sexton.journal.recorder import Change, Recorder, deleting, inserting, updating
 
 Row = dict[str, Any]
 
@@ -84,17 +84,27 @@ class Transaction:
     def insert(self, table: str, values: Row, why: str, *, id: str = "this.id") -> Any:
         """Insert a row and return its id."""
         assert self.recorder
-        found = self.recorder.insert(
+        change = inserting(
             self.product.tables[table],
             list(values),
             f"values ({', '.join(f'%({name})s' for name in values)})",
             why=why,
             parameters=values,
-            returning=f"{id} as id",
+            returning={"id": id},
         )
+        found = self.recorder.make(change)
         if len(found) != 1:
             raise _unwritten(table, 1)
         return found[0]["id"]
+
+    def write(self, *changes: tuple[Change, int]) -> list[list[Any]]:
+        """Make changes in one statement, in their order, as `Recorder.make_all` does.
+
+        Returns of each the ids of the rows for which what it calls `done` then holds.
+        """
+        assert self.recorder
+        made = self.recorder.make_all(changes)
+        return [[row["id"] for row in found if row["done"]] for found in made]
 
     def update(
         self,
@@ -104,28 +114,45 @@ class Transaction:
         why: str,
         parameters: Row,
         *,
+        id: str = "this.id",
+    ) -> list[Any]:
+        """Change rows, and return their ids."""
+        change = self.updating(table, assignments, where, why, parameters, id=id)
+        return self.write((change, 0))[0]
+
+    def updating(
+        self,
+        table: str,
+        assignments: Mapping[str, str],
+        where: str,
+        why: str,
+        parameters: Row,
+        *,
         done: str = "true",
         id: str = "this.id",
-    ) -> list[uuid.UUID]:
-        """Change rows, and return the ids of those for which `done` then holds."""
-        assert self.recorder
-        found = self.recorder.update(
+    ) -> Change:
+        """What changes rows."""
+        return updating(
             self.product.tables[table],
             assignments,
             where,
             why=why,
             parameters=parameters,
-            returning=f"{id} as id, ({done}) as done",
+            returning={"id": id, "done": f"({done})"},
         )
-        return [row["id"] for row in found if row["done"]]
 
     def delete(
         self, table: str, where: str, why: str, parameters: Row, *, id: str = "this.id"
-    ) -> list[uuid.UUID]:
-        """Delete rows and return their ids; none where a key that acts was added lately."""
-        assert self.recorder
+    ) -> list[Any]:
+        """Delete rows and return their ids."""
+        return self.write((self.deleting(table, where, why, parameters, id=id), 0))[0]
+
+    def deleting(
+        self, table: str, where: str, why: str, parameters: Row, *, id: str = "this.id"
+    ) -> Change:
+        """What deletes rows; none where a key that acts was added lately."""
         oid = self.product.tables[table].relation.oid
-        found = self.recorder.delete(
+        return deleting(
             self.product.tables[table],
             f"""{where} and not exists (
                 select from pg_catalog.pg_constraint k
@@ -137,9 +164,8 @@ class Transaction:
             )""",
             why=why,
             parameters={**parameters, "known keys": [k.oid for k in self.product.keys]},
-            returning=f"{id} as id",
+            returning={"id": id, "done": "true"},
         )
-        return [row["id"] for row in found]
 
 
 def insist(found: Collection[Any], meant: Collection[Any], table: str) -> None:

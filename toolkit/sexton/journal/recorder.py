@@ -6,15 +6,22 @@ Python. What JSON cannot tell apart is told apart here, and secrets are left out
 
 # ruff: noqa: S608 - quoted names and a declaration's own SQL; values are parameters
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg.rows import dict_row
 
+from sexton.catalog.relations import quoted
 from sexton.catalog.tables import Table
 from sexton.database import Connection
 from sexton.journal.images import column, image, key_object, text, withheld
+
+INTO = """
+    insert into sexton.changes
+        (run, step, check_name, table_schema, table_name, relation,
+         key, before, after, withheld, why)
+"""
 
 
 def entries(table: Table, done: str, *, step: str, check: str = "null", why: str) -> str:
@@ -24,9 +31,7 @@ def entries(table: Table, done: str, *, step: str, check: str = "null", why: str
     """
     relation = table.relation
     return f"""
-        insert into sexton.changes
-            (run, step, check_name, table_schema, table_name, relation,
-             key, before, after, withheld, why)
+        {INTO}
         select
             %(run)s, {step}, {check}, {text(relation.schema)}, {text(relation.name)},
             {relation.oid}, done.key, done.before, done.after, done.withheld, {why}
@@ -35,139 +40,194 @@ def entries(table: Table, done: str, *, step: str, check: str = "null", why: str
 
 
 @dataclass(frozen=True)
-class Recorder:
-    """Writes rows and their journal in the caller's transaction.
+class Change:
+    """One change of a table's rows, to be made by a Recorder.
 
-    `run` is the journal's number, None where nothing is to be recorded. Each method takes
-    SQL over the row `this` and returns what `returning` (SQL over `this`, the row as it
-    now is; of a deletion, as it was) says of each row, in no order.
+    `ctes` makes its SQL: of its index in the statement, and of a condition that must hold
+    beside its own. `returning` names what is returned of each row, with the SQL over
+    `this`: the row as it now is; of a deletion, as it was.
+    """
+
+    table: Table
+    why: str
+    ctes: Callable[[int, str], str]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    returning: Mapping[str, str] = field(default_factory=dict)
+
+
+def updating(
+    table: Table,
+    assignments: Mapping[str, str],
+    where: str,
+    *,
+    why: str,
+    parameters: Mapping[str, Any] | None = None,
+    returning: Mapping[str, str] | None = None,
+) -> Change:
+    """Set columns to expressions over `this`, the row before, where `where` holds.
+
+    The rows are locked first, so before and after are those of the change itself.
+    """
+    sets = ", ".join(f"{column(n)} = {value}" for n, value in assignments.items())
+    same = " and ".join(
+        f"this.{column(name)} operator(pg_catalog.=) old.{column(name)}"
+        for name in table.key
+    )
+    images = _images(table, "old", "this", returning or {})
+
+    def ctes(index: int, given: str) -> str:
+        return f"""
+            old{index} as materialized (
+                select this.* from {table.sql} as this
+                where ({where}) and {given} for no key update
+            ),
+            changed{index} as (
+                update {table.sql} as this set {sets} from old{index} as old where {same}
+                returning {images}
+            )
+        """
+
+    return Change(table, why, ctes, parameters or {}, returning or {})
+
+
+def deleting(
+    table: Table,
+    where: str,
+    *,
+    why: str,
+    parameters: Mapping[str, Any] | None = None,
+    returning: Mapping[str, str] | None = None,
+) -> Change:
+    """Delete the rows where `where` holds."""
+    images = _images(table, "this", None, returning or {})
+
+    def ctes(index: int, given: str) -> str:
+        return f"""
+            changed{index} as (
+                delete from {table.sql} as this where ({where}) and {given}
+                returning {images}
+            )
+        """
+
+    return Change(table, why, ctes, parameters or {}, returning or {})
+
+
+def inserting(
+    table: Table,
+    columns: Sequence[str],
+    source: str,
+    *,
+    why: str,
+    parameters: Mapping[str, Any] | None = None,
+    returning: Mapping[str, str] | None = None,
+    conflict: str = "",
+) -> Change:
+    """Insert what `source` returns, `values (…)` or a query, into these columns."""
+    images = _images(table, None, "this", returning or {})
+
+    def ctes(index: int, given: str) -> str:
+        if index:
+            raise ValueError("an insertion waits for no other change")
+        del given
+        return f"""
+            changed{index} as (
+                insert into {table.sql} as this ({", ".join(map(column, columns))})
+                {source}
+                {conflict}
+                returning {images}
+            )
+        """
+
+    return Change(table, why, ctes, parameters or {}, returning or {})
+
+
+def _images(
+    table: Table, before: str | None, after: str | None, returning: Mapping[str, str]
+) -> str:
+    """What a change returns of each row, for the journal and for who asked."""
+    none = "null::pg_catalog.jsonb"
+    return ", ".join(
+        [
+            f'{key_object(table.key, before or after or "")} as "the key"',
+            f'{image(table, before) if before else none} as "the row before"',
+            f'{image(table, after) if after else none} as "the row after"',
+            f'{withheld(table, before, after)} as "what is withheld"',
+            *(f"{sql} as {quoted(name)}" for name, sql in returning.items()),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Makes changes and their journal in the caller's transaction.
+
+    `run` is the journal's number, None where nothing is to be recorded.
     """
 
     connection: Connection
     run: int | None
 
-    def update(
-        self,
-        table: Table,
-        assignments: Mapping[str, str],
-        where: str,
-        *,
-        why: str,
-        parameters: Mapping[str, Any] | None = None,
-        returning: str = "1 as changed",
-    ) -> list[dict[str, Any]]:
-        """Set columns to expressions over `this`, the row before, where `where` holds.
+    def make(self, change: Change) -> list[dict[str, Any]]:
+        """Make a change; return what it returns of each row, in no order."""
+        return self.make_all([(change, 0)])[0]
 
-        The rows are locked first, so before and after are those of the change itself.
+    def make_all(self, changes: Sequence[tuple[Change, int]]) -> list[list[dict[str, Any]]]:
+        """Make changes in one statement, in their order, each with its number of rows.
+
+        A change is made only where those before it changed so many rows for which the
+        `done` that they return is true. All see the tables as they were before the first:
+        they must not meet in a row, and they return columns of the same names and types.
         """
-        sets = ", ".join(f"{column(n)} = {value}" for n, value in assignments.items())
-        same = " and ".join(
-            f"this.{column(name)} operator(pg_catalog.=) old.{column(name)}"
-            for name in table.key
-        )
-        return self._run(
-            f"""
-            old as materialized (
-                select this.* from {table.sql} as this where {where} for no key update
-            ),
-            changed as (
-                update {table.sql} as this set {sets} from old where {same}
-                returning
-                    {key_object(table.key, "old")} as "the key",
-                    {image(table, "old")} as "the row before",
-                    {image(table, "this")} as "the row after",
-                    {withheld(table, "old", "this")} as "what is withheld",
-                    {returning}
+        ctes, journal, shown = [], [], []
+        given: dict[str, Any] = {"run": self.run}
+        condition = "true"
+        for index, (change, rows) in enumerate(changes):
+            ctes.append(change.ctes(index, condition))
+            condition += (
+                f" and (select pg_catalog.count(*) from changed{index} c where c.done)"
+                f" operator(pg_catalog.=) {rows:d}::pg_catalog.int8"
             )
-            """,
-            table,
-            why,
-            parameters,
-        )
-
-    def delete(
-        self,
-        table: Table,
-        where: str,
-        *,
-        why: str,
-        parameters: Mapping[str, Any] | None = None,
-        returning: str = "1 as changed",
-    ) -> list[dict[str, Any]]:
-        """Delete the rows where `where` holds."""
-        return self._run(
-            f"""
-            changed as (
-                delete from {table.sql} as this where {where}
-                returning
-                    {key_object(table.key, "this")} as "the key",
-                    {image(table, "this")} as "the row before",
-                    null::pg_catalog.jsonb as "the row after",
-                    {withheld(table, "this", None)} as "what is withheld",
-                    {returning}
+            for name, value in {**change.parameters, f"why {index}": change.why}.items():
+                if given.setdefault(name, value) != value:
+                    raise ValueError(f"two changes have a parameter {name}")
+            journal.append(_done(change.table, index))
+            names = ", ".join(f"c.{quoted(name)}" for name in change.returning)
+            shown.append(
+                f'select {index} as "the index"{", " if names else ""}{names} '
+                f"from changed{index} c"
             )
-            """,
-            table,
-            why,
-            parameters,
-        )
-
-    def insert(
-        self,
-        table: Table,
-        columns: Sequence[str],
-        source: str,
-        *,
-        why: str,
-        parameters: Mapping[str, Any] | None = None,
-        returning: str = "1 as changed",
-        conflict: str = "",
-    ) -> list[dict[str, Any]]:
-        """Insert what `source` returns, `values (…)` or a query, into these columns."""
-        return self._run(
-            f"""
-            changed as (
-                insert into {table.sql} as this ({", ".join(map(column, columns))})
-                {source}
-                {conflict}
-                returning
-                    {key_object(table.key, "this")} as "the key",
-                    null::pg_catalog.jsonb as "the row before",
-                    {image(table, "this")} as "the row after",
-                    {withheld(table, None, "this")} as "what is withheld",
-                    {returning}
-            )
-            """,
-            table,
-            why,
-            parameters,
-        )
-
-    def _run(
-        self, ctes: str, table: Table, why: str, parameters: Mapping[str, Any] | None
-    ) -> list[dict[str, Any]]:
-        journalled = ""
         if self.run is not None:
-            step = f"{LAST} + pg_catalog.row_number() over (order by done.key)"
-            entry = entries(table, DONE, step=step, why="%(why)s")
-            journalled = f", journalled as ({entry})"
-        query: Any = f"with {ctes}{journalled} select * from changed"
-        given = {**(parameters or {}), "run": self.run, "why": why}
+            ctes.append(f"journalled as ({_journalling(journal)})")
+        query: Any = f"with {', '.join(ctes)} {' union all '.join(shown)}"
+        found: list[list[dict[str, Any]]] = [[] for _ in changes]
         with self.connection.cursor(row_factory=dict_row) as cursor:
-            found = cursor.execute(query, given).fetchall()
-        for row in found:
-            for name in OWN:
-                del row[name]
+            for row in cursor.execute(query, given):
+                found[row.pop("the index")].append(row)
         return found
 
 
-OWN = ("the key", "the row before", "the row after", "what is withheld")
-DONE = """(
-    select "the key" as key, "the row before" as before, "the row after" as after,
-        "what is withheld" as withheld
-    from changed
-)"""
-LAST = """(
-    select coalesce(pg_catalog.max(c.step), 0::pg_catalog.int8)
-    from sexton.changes c where c.run = %(run)s
-)"""
+def _done(table: Table, index: int) -> str:
+    relation = table.relation
+    return f"""
+        select
+            {index} as index, {text(relation.schema)} as schema,
+            {text(relation.name)} as name, {relation.oid}::pg_catalog.oid as oid,
+            c."the key" as key, c."the row before" as before, c."the row after" as after,
+            c."what is withheld" as withheld, %(why {index})s::pg_catalog.text as why
+        from changed{index} c
+    """
+
+
+def _journalling(parts: Sequence[str]) -> str:
+    return f"""
+        {INTO}
+        select
+            %(run)s,
+            (
+                select coalesce(pg_catalog.max(c.step), 0::pg_catalog.int8)
+                from sexton.changes c where c.run = %(run)s
+            ) + pg_catalog.row_number() over (order by done.index, done.key),
+            null, done.schema, done.name, done.oid,
+            done.key, done.before, done.after, done.withheld, done.why
+        from ({" union all ".join(parts)}) done
+    """

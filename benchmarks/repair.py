@@ -6,6 +6,7 @@ fresh copy of the same database.
 """
 
 import contextlib
+import gc
 import statistics
 import tempfile
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+import sexton.cli
 from sexton.database import Connection, connect, snapshot
 from sexton.embedded import Server
 from sexton.journal import list_runs
@@ -46,6 +48,7 @@ BY_ROW = """
 
 def main() -> None:
     """Print the medians, and the goals beside them."""
+    gc.set_threshold(*sexton.cli.COLLECTED)
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o711)
         with Server(Path(name) / "db", settings=SETTINGS) as server:

@@ -80,22 +80,30 @@ def _exactly(columns: Iterable[tuple[Column, str]]) -> str:
     return added
 
 
-def read(table: Table, name: str, json: str) -> str:
-    """A column's value out of a JSON object that `image` or `pick` made."""
-    type, at = table.columns[name].type, text(name)
-    value = f"({json} operator(pg_catalog.->) {at})"
+def read(table: Table, name: str, json: str, index: int | None = None) -> str:
+    """A column's value out of a JSON object that `image` or `pick` made.
+
+    With an `index`, the object holds an array for each column, and the value stands there.
+    """
+
+    def at(name: str, last: str = "->") -> str:
+        if index is None:
+            return f"({json} operator(pg_catalog.{last}) {text(name)})"
+        inner = f"({json} operator(pg_catalog.->) {text(name)})"
+        return f"({inner} operator(pg_catalog.{last}) {index:d}::pg_catalog.int4)"
+
+    type = table.columns[name].type
     if type == "jsonb":
         null = "'null'::pg_catalog.jsonb"
-        marked = f"({json} operator(pg_catalog.->) {text(JSON_NULLS)})"
         return (
-            f"case when {marked} operator(pg_catalog.?) {at} then {null} "
-            f"when {value} operator(pg_catalog.<>) {null} then {value} end"
+            f"case when {at(JSON_NULLS)} operator(pg_catalog.?) {text(name)} then {null} "
+            f"when {at(name)} operator(pg_catalog.<>) {null} then {at(name)} end"
         )
     if type.endswith("[]") or "." in type:  # whose text in JSON is not its text in SQL
-        row = f"pg_catalog.jsonb_build_object({at}, {value})"
+        row = f"pg_catalog.jsonb_build_object({text(name)}, {at(name)})"
         made = f"pg_catalog.jsonb_populate_record(null::{table.sql}, {row})"
         return f"({made}).{column(name)}"
-    return f"({json} operator(pg_catalog.->>) {at})::{type}"
+    return f"{at(name, '->>')}::{type}"
 
 
 def matches(row: str, name: str, pattern: str) -> str:

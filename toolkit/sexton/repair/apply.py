@@ -133,24 +133,16 @@ def _require_its_own(connection: Connection, job: "_Job", earlier: dict[str, Any
         )
 
 
-# A line of the plan as key, before and after, each made once: `offset 0` keeps the planner
-# from writing them out anew for each column that is read from them.
+# A line of the plan, taken apart once: `offset 0` keeps the planner from doing so anew for
+# each column that is read from it.
 PLANNED = """(
     select
         %(first)s::pg_catalog.int8 - 1::pg_catalog.int8 + a.ordinal as step,
         a.action operator(pg_catalog.->>) 'why'::pg_catalog.text as why,
-        a.action operator(pg_catalog.->) 'key'::pg_catalog.text as key, c.before, c.after
+        a.action operator(pg_catalog.->) 'key'::pg_catalog.text as key,
+        a.action operator(pg_catalog.->) 'change'::pg_catalog.text as change
     from pg_catalog.jsonb_array_elements(%(actions)s::pg_catalog.jsonb)
         with ordinality as a (action, ordinal)
-    cross join lateral (
-        select
-            pg_catalog.jsonb_object_agg(
-                e.key, e.value operator(pg_catalog.->) 0::pg_catalog.int4) as before,
-            pg_catalog.jsonb_object_agg(
-                e.key, e.value operator(pg_catalog.->) 1::pg_catalog.int4) as after
-        from pg_catalog.jsonb_each(
-            a.action operator(pg_catalog.->) 'change'::pg_catalog.text) e
-    ) c
     offset 0
 )"""
 
@@ -228,7 +220,7 @@ class _Job:
             after=columns if group.kind != "delete" else (),
         )
         given = {"first": first, "actions": f"[{','.join(lines)}]"}
-        return Block(shape, first, len(lines), PLANNED, given)
+        return Block(shape, first, len(lines), PLANNED, given, paired=True)
 
     def make(self, writer: Writer, batch: list[Block], done: int) -> None:
         """Make a batch, or raise Refused naming the rows that moved."""

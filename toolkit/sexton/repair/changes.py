@@ -40,7 +40,8 @@ class Shape:
 class Block:
     """Rows that one statement rewrites, numbered from `first` within their run.
 
-    `source` is a relation with `step`, `why` and, as jsonb, `key`, `before` and `after`.
+    `source` is a relation with `step`, `why` and, as jsonb, `key`, and `before` and `after`
+    or, where it is `paired`, `change`: an array of both for each column.
     """
 
     shape: Shape
@@ -48,6 +49,7 @@ class Block:
     count: int
     source: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    paired: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Writer:
         Raises psycopg.IntegrityError where a constraint forbids one of them, DataError
         where a column cannot hold a value.
         """
-        query: Any = _statement(block.shape, block.source)
+        query: Any = _statement(block)
         given = {**block.parameters, "run": self.run, "check": block.shape.check}
         # The table's own triggers find their tables; nothing else of ours looks there.
         with (
@@ -98,7 +100,7 @@ def find_stale(connection: Connection, block: Block) -> list[int]:
     shape = block.shape
     test = "exists" if shape.kind == "insert" else "not exists"
     query: Any = f"""
-        with d as not materialized ({_typed(shape, block.source)})
+        with d as not materialized ({_typed(block)})
         select d.step from d
         where {test} (select from {shape.table.sql} t where {_same(shape)})
         order by d.step
@@ -107,19 +109,22 @@ def find_stale(connection: Connection, block: Block) -> list[int]:
         return [row["step"] for row in cursor.execute(query, dict(block.parameters))]
 
 
-def _typed(shape: Shape, source: str) -> str:
+def _typed(block: Block) -> str:
     """The rows with their values cast: k0, k1, ..., b0, ..., a0, ..."""
+    shape = block.shape
+    before, after = ("change", "change") if block.paired else ("before", "after")
+    indexes = (0, 1) if block.paired else (None, None)
     listed = ["d.step", "d.why", "d.key"]
-    for letter, names, json in (
-        ("k", shape.key, "d.key"),
-        ("b", shape.before, "d.before"),
-        ("a", shape.after, "d.after"),
+    for letter, names, json, at in (
+        ("k", shape.key, "key", None),
+        ("b", shape.before, before, indexes[0]),
+        ("a", shape.after, after, indexes[1]),
     ):
         listed += [
-            f"{read(shape.table, name, json)} as {letter}{index}"
+            f"{read(shape.table, name, f'd.{json}', at)} as {letter}{index}"
             for index, name in enumerate(names)
         ]
-    return f"select {', '.join(listed)} from {source} d"
+    return f"select {', '.join(listed)} from {block.source} d"
 
 
 def _keyed(shape: Shape) -> str:
@@ -145,9 +150,9 @@ def _same(shape: Shape) -> str:
     return f"{_keyed(shape)} and {as_it_was}"
 
 
-def _statement(shape: Shape, source: str) -> str:
+def _statement(block: Block) -> str:
     """The data-modifying statement for a block, with its journal."""
-    table = shape.table
+    shape, table = block.shape, block.shape.table
     news = [f"d.a{index}" for index in range(len(shape.after))]
     none, nothing = "null::pg_catalog.jsonb", "null::pg_catalog.text[]"
     inserted = ""
@@ -187,7 +192,7 @@ def _statement(shape: Shape, source: str) -> str:
         table, "done", step="done.step", check="%(check)s::pg_catalog.text", why="done.why"
     )
     return f"""
-        with d as materialized ({_typed(shape, source)}),
+        with d as materialized ({_typed(block)}),
         {inserted}
         done as ({done})
         {journal}

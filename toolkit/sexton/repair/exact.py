@@ -3,6 +3,7 @@
 import decimal
 import json
 import re
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 # A number that a float cannot hold goes through the encoder as a text that no value of the
@@ -44,6 +45,16 @@ def _number(value: object) -> str:
     if isinstance(value, decimal.Decimal):
         return f"\0{value:f}\0"
     return str(value)
+
+
+def identity(key: Mapping[str, Any]) -> Hashable:
+    """What tells a row from others of its table, for a set or a dictionary."""
+    found = tuple(sorted(key.items()))
+    try:
+        hash(found)
+    except TypeError:  # a value that is an object or an array
+        return canonical(key)
+    return found
 
 
 # Made once: a plan has several values for each of its rows.

@@ -55,16 +55,26 @@ class ActionGroup:
     rows: int
 
 
+ShapeOf = tuple[str, str, Kind, tuple[str, ...], tuple[str, ...]]
+
+
+def shape(
+    check: str, table: str, kind: Kind, key: Iterable[str], change: Iterable[str]
+) -> ShapeOf:
+    """What neighbours must have in common to be one group."""
+    return (check, table, kind, tuple(sorted(key)), tuple(sorted(change)))
+
+
 def group(actions: Iterable[Action]) -> list[ActionGroup]:
     """The groups of one shape that actions consist of, in order."""
+    return grouped(shape(a.check, a.table, a.kind, a.key, a.change) for a in actions)
 
-    def shape(action: Action) -> tuple[str, str, Kind, tuple[str, ...], tuple[str, ...]]:
-        key, columns = tuple(sorted(action.key)), tuple(sorted(action.change))
-        return (action.check, action.table, action.kind, key, columns)
 
+def grouped(shapes: Iterable[ShapeOf]) -> list[ActionGroup]:
+    """The groups that the shapes of actions make, in order."""
     return [
         ActionGroup(*common, rows=sum(1 for _ in found))
-        for common, found in itertools.groupby(actions, key=shape)
+        for common, found in itertools.groupby(shapes)
     ]
 
 
@@ -162,10 +172,15 @@ class Plan:
 
     def lines(self) -> Iterator[str]:
         """The plan file, line by line."""
+        actions: Iterable[str] = self.action_lines()
+        if "digest" not in self.__dict__:  # which stands first: spell them once for both
+            actions = list(actions)
+            skipped = map(asdict, self.skipped)
+            self.__dict__["digest"] = digest_of(self.head(), actions, skipped)
         yield f'{{"schema_version": {SCHEMA_VERSION},\n'
         yield f'"plan": {canonical({**self.head(), "digest": self.digest})},\n'
         yield '"actions": [\n'
-        yield from _listed(self.action_lines())
+        yield from _listed(actions)
         yield '],\n"skipped": [\n'
         yield from _listed(canonical(asdict(skip)) for skip in self.skipped)
         yield "]}\n"

@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
+
 from sexton.errors import Refused, UsageError
 from sexton.files import replace_file
 from sexton.repair.exact import canonical, loads
@@ -22,9 +24,11 @@ from sexton.repair.plan import (
     Kind,
     Limit,
     Plan,
+    ShapeOf,
     Skip,
     digest_of,
-    group,
+    grouped,
+    shape,
 )
 from sexton.text.printable import printable
 
@@ -150,7 +154,8 @@ def _plan(document: Mapping[str, Any]) -> Plan:
     )
     _typed(plan.database["name"], str)
     plan.__dict__["digest"] = head["digest"]  # compared already, and long to compute
-    plan.__dict__["groups"] = group(actions)
+    if isinstance(actions, SavedActions):
+        plan.__dict__["groups"] = grouped(actions.shapes())
     return plan
 
 
@@ -193,6 +198,20 @@ def read_action(found: Any) -> Action:
     return action
 
 
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    """An action as far as a plan's groups need it: its values stay as they are written."""
+
+    check: str
+    table: str
+    key: dict[str, str | int | float | bool]
+    change: dict[str, tuple[msgspec.Raw, msgspec.Raw]]
+    why: str
+    kind: Kind = "update"
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
 class SavedActions(Collection[Action]):
     """The actions of a plan file, read anew at each iteration."""
 
@@ -208,6 +227,18 @@ class SavedActions(Collection[Action]):
         lines = self.lines()
         while chunk := list(itertools.islice(lines, CHUNK)):
             yield from map(read_action, loads(f"[{','.join(chunk)}]"))
+
+    def shapes(self) -> Iterator[ShapeOf]:
+        """The shape of each action; raises what `read_action` raises."""
+        for line in self.lines():
+            found: _Line | Action
+            try:
+                found = _decode(line)
+            except ValueError:  # be it wrong, or a number that only Python holds
+                found = read_action(loads(line))
+            if not found.key or not found.change:
+                raise ValueError("an action without a key or a change")
+            yield shape(found.check, found.table, found.kind, found.key, found.change)
 
     def lines(self) -> Iterator[str]:
         """The actions' lines as they stand in the file."""

@@ -17,8 +17,7 @@ from sexton.cure import Repair
 from sexton.database import Connection, rows, scalar, settings
 from sexton.errors import Incomplete, UsageError
 from sexton.project import all_checks, current
-from sexton.repair import proposals, safety
-from sexton.repair.exact import canonical
+from sexton.repair import exact, proposals, safety
 from sexton.repair.plan import VALIDITY, Action, Kind, Options, Plan, Skip
 from sexton.repair.simulation import Simulation
 from sexton.server_errors import to_sexton_error
@@ -217,11 +216,11 @@ def _proposed(
         found = simulation.ask(check, proposals.query(check, repair, table))
     name = proposals.table_of(check, repair)
     seen = set()
-    for row in found:
-        identity = canonical(row["key"])
-        if identity in seen:
+    for row in (each["proposed"] for each in found):
+        its = exact.identity(row["key"])
+        if its in seen:
             continue  # two findings, and one row
-        seen.add(identity)
+        seen.add(its)
         before, after = row["before"] or {}, row["after"] or {}
         change = {c: [before.get(c), after.get(c)] for c in {**before, **after}}
         words = {k: "null" if v is None else v for k, v in row["words"].items()}
@@ -233,6 +232,8 @@ def _unless_pending(simulation: Simulation, action: Action) -> Action | None:
     if action.kind != "update":
         return action
     pending = simulation.pending(action)
+    if not pending:
+        return action
     if any(pending.get(c) == "now" != pair[1] for c, pair in action.change.items()):
         return None  # what it will be by then is not known before
     change = {

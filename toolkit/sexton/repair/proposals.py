@@ -77,9 +77,10 @@ def columns_of(repair: Repair) -> set[str]:
 
 
 def query(check: Check, repair: Update | Delete | Insert, table: Table) -> str:
-    """The query for what a repair would change: key, before, after, words, in order.
+    """The query for what a repair would change: objects `proposed`, in order.
 
-    A `%` in it is doubled, as for a statement that has parameters.
+    Each has key, before, after and words. A `%` in it is doubled, as for a statement that
+    has parameters.
     """
     return _query(f"({escaped(check.find)})", check, repair, table)
 
@@ -144,8 +145,11 @@ def _query(
     where = f"where {' and '.join(conditions)}" if conditions else ""
     listed = ", ".join([*filter(None, [escaped(repair.order)]), *order])
     return f"""
-        select {key} as key, {before} as before, {after} as after,
-            pg_catalog.to_jsonb(found) || pg_catalog.jsonb_build_object({words}) as words
+        select pg_catalog.jsonb_build_object(
+            'key', {key}, 'before', {before}, 'after', {after}, 'words',
+            pg_catalog.to_jsonb(found)
+                operator(pg_catalog.||) pg_catalog.jsonb_build_object({words})
+        ) as proposed
         from {source} as found
         {joins}
         {where}

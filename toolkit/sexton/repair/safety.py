@@ -6,7 +6,7 @@ wrong, every row looks like an orphan, and the repair takes them all.
 
 # ruff: noqa: S608 - quoted names; values are parameters
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any
 
 from sexton.catalog.tables import Table
@@ -15,7 +15,7 @@ from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
 from sexton.project import current
 from sexton.repair.cascades import CASCADES, cascades
-from sexton.repair.exact import canonical
+from sexton.repair.exact import identity
 from sexton.repair.plan import Action, ActionGroup, Limit, Options, group
 from sexton.text.printable import printable
 
@@ -139,10 +139,10 @@ def _fractions(
     actions: Iterable[Action],
     options: Options,
 ) -> Iterable[Limit]:
-    touched: dict[str, set[str]] = {}
+    touched: dict[str, set[Hashable]] = {}
     for action in actions:
         if action.kind != "insert":
-            touched.setdefault(action.table, set()).add(canonical(action.key))
+            touched.setdefault(action.table, set()).add(identity(action.key))
     for name, keys in touched.items():
         if len(keys) <= HANDFUL:
             continue

@@ -7,7 +7,7 @@ and on a standby.
 
 # ruff: noqa: S608 - quoted names and a check's own SQL; values are parameters
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -19,7 +19,7 @@ from sexton.check import Check
 from sexton.database import Connection
 from sexton.journal.images import column, read
 from sexton.repair import proposals
-from sexton.repair.exact import canonical, loads
+from sexton.repair.exact import canonical, identity, loads
 from sexton.repair.plan import Action, Kind
 
 Row = dict[str, Any]
@@ -34,8 +34,8 @@ class Simulation:
     def __init__(self, connection: Connection, tables: Mapping[str, Table]) -> None:
         self.connection = connection
         self.tables = tables
-        self._changed: dict[str, dict[str, tuple[Kind, Row, Row]]] = {}
-        self._made: dict[str, tuple[str, Row]] = {}
+        self._changed: dict[str, dict[Hashable, tuple[Kind, Row, Row]]] = {}
+        self._made: dict[str, tuple[str, dict[str, str]]] = {}
 
     def absent(self, check: Check) -> bool:
         """Whether the check cannot look, for a table or a column is not there."""
@@ -48,7 +48,7 @@ class Simulation:
 
     def add(self, action: Action) -> None:
         """Take a planned change into account."""
-        name = canonical(action.key)
+        name = identity(action.key)
         after = {column: pair[1] for column, pair in action.change.items()}
         rows_of_table = self._changed.setdefault(action.table, {})
         kind: Kind = action.kind
@@ -61,13 +61,13 @@ class Simulation:
 
     def pending(self, action: Action) -> Row:
         """What earlier planned changes make of the row's columns; empty for none."""
-        found = self._changed.get(action.table, {}).get(canonical(action.key))
+        found = self._changed.get(action.table, {}).get(identity(action.key))
         return found[2] if found else {}
 
     def ask(self, check: Check, query: str, more: Row | None = None) -> list[Row]:
         """The rows of a query over a check's tables, in which `%` is doubled."""
         expressions = []
-        parameters = dict(more or {})
+        parameters = {name: canonical(value) for name, value in (more or {}).items()}
         named = {*check.reads, *(proposals.table_of(check, r) for r in check.repairs)}
         for name in sorted(named):
             source = proposals.escaped(check.fallbacks.get(name, ""))
@@ -83,8 +83,7 @@ class Simulation:
         whole: Any = f"{prefix}select * from ({bound}) as planned"
         with self.connection.cursor(row_factory=dict_row) as cursor:
             set_json_loads(loads, cursor)
-            given = {name: canonical(value) for name, value in parameters.items()}
-            return cursor.execute(whole, given).fetchall()
+            return cursor.execute(whole, parameters).fetchall()
 
     def find(self, check: Check) -> list[Row]:
         """The check's findings."""
@@ -93,13 +92,13 @@ class Simulation:
             return [row for row in map(check.judge, found) if row is not None]
         return found
 
-    def _overlay(self, name: str) -> tuple[str, Row]:
-        """The query for the table as it will be, and its values."""
+    def _overlay(self, name: str) -> tuple[str, dict[str, str]]:
+        """The query for the table as it will be, and its values as JSON."""
         if name not in self._made:
             self._made[name] = self._make_overlay(name)
         return self._made[name]
 
-    def _make_overlay(self, name: str) -> tuple[str, Row]:
+    def _make_overlay(self, name: str) -> tuple[str, dict[str, str]]:
         table = self.tables[name]
         shapes: dict[tuple[Any, ...], list[Row]] = {}
         for kind, key, after in self._changed[name].values():
@@ -108,7 +107,7 @@ class Simulation:
         untouched, parts, values = [], [], {}
         for number, ((kind, keys, names), changes) in enumerate(shapes.items()):
             parameter = f"change_{list(self._changed).index(name)}_{number}"
-            values[parameter] = changes
+            values[parameter] = canonical(changes)
             typed = [f"{read(table, k, 'j.k')} as k{i}" for i, k in enumerate(keys)]
             typed += [f"{read(table, n, 'j.a')} as a{i}" for i, n in enumerate(names)]
             shape = (

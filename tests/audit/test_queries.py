@@ -134,6 +134,38 @@ def test_a_scan_is_not_walked_in_the_order_of_its_key(pair, monkeypatch):
     assert not any("child_pkey" in line for line in seen)
 
 
+@pytest.mark.parametrize(("findings", "asked"), [(99, 1), (100, 2), (250, 2)])
+def test_only_what_fills_a_page_is_counted(connection, monkeypatch, findings, asked):
+    """To count is to look once more, and for a small table to plan once more."""
+    connection.execute("create table marked (id int primary key)")
+    connection.execute(
+        "insert into marked select -n from generate_series(1, %s) n", (findings,)
+    )
+    check = Check(
+        "tests.marked",
+        severity=Severity.ERROR,
+        table="marked",
+        key=("id",),
+        message="{id}",
+        where="this.id < 0",
+    )
+    sent = []
+    ask = queries._asked
+
+    def noted(connection, query, parameters):
+        sent.append(query)
+        return ask(connection, query, parameters)
+
+    monkeypatch.setattr(queries, "_asked", noted)
+    _, [outcome] = run_checks(connection, [check])
+    assert (outcome.count, outcome.count_is) == (findings, "exact")
+    assert [finding.key["id"] for finding in outcome.findings[:2]] == [
+        -findings,
+        1 - findings,
+    ]
+    assert len(sent) == asked
+
+
 def test_a_sound_small_database_costs_few_statements(connection):
     """The way to the server is what such an audit costs."""
     from sexton.project import all_checks

@@ -103,12 +103,18 @@ class Project:
         for index, folder in enumerate(self.checks_folders):
             package = f"{self.name}_checks{index or ''}"
             self._add(found, load_checks(folder, package), f"{folder} has")
-        if self.declared:
-            from sexton.derived import checks
-
-            self._add(found, checks(self.declared, f"{self.name}_checks"), f"{self.file}:")
+        self._add(found, self.derived, f"{self.file}:")
         ranks = self.severities
         return refuse_circles({n: found[n].ranked(ranks.get(n)) for n in sorted(found)})
+
+    @cached_property
+    def derived(self) -> dict[str, Check]:
+        """The checks that follow from what is declared; raises ValueError."""
+        if not self.declared:
+            return {}
+        from sexton.derived import checks
+
+        return checks(self.declared, f"{self.name}_checks")
 
     @staticmethod
     def _add(found: dict[str, Check], more: Mapping[str, Check], where: str) -> None:

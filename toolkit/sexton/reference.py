@@ -7,7 +7,7 @@ bracket or a blank at its end. Conditions are SQL over the bare columns of one t
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Literal
 
 import msgspec
@@ -199,7 +199,7 @@ def order(text: str) -> tuple[str, str]:
     return _bare(name), " ".join(("", *how.lower().split()))
 
 
-class Declarations(msgspec.Struct, frozen=True, kw_only=True):
+class Declarations(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All that is declared of one database."""
 
     soft_delete: tuple[SoftDelete, ...] = ()
@@ -208,10 +208,8 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True):
 
     def live(self, name: str) -> str:
         """The condition that a row of a table lives; empty where all do."""
-        for entry in self.soft_delete:
-            if table(entry.table) == name:
-                return entry.live
-        return ""
+        soft = self.soft(name)
+        return soft.live if soft else ""
 
     def sides(self, ref: Reference) -> tuple[str, str]:
         """Which children and which parents of a reference count; empty where all do."""
@@ -222,14 +220,23 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True):
 
     def soft(self, name: str) -> SoftDelete | None:
         """The soft delete of a table."""
-        return next((e for e in self.soft_delete if table(e.table) == name), None)
+        return self._soft.get(name)
 
     def id(self, name: str) -> tuple[str, ...]:
         """The columns that tell the rows of a table apart; `id` where nobody says."""
-        for mine, entry in self.entries():
-            if mine == name and entry.id:
-                return entry.id
-        return ("id",)
+        return self._ids.get(name, ("id",))
+
+    @cached_property
+    def _soft(self) -> dict[str, SoftDelete]:
+        return {table(e.table): e for e in reversed(self.soft_delete)}
+
+    @cached_property
+    def _ids(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for name, entry in self.entries():
+            if entry.id:
+                found.setdefault(name, entry.id)
+        return found
 
     def entries(self) -> Iterator[tuple[str, SoftDelete | Reference | Default]]:
         """Each entry with the table that its checks look at."""

@@ -6,11 +6,11 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from sexton.audit import confirm, team
-from sexton.audit.cursor import Cursor
 from sexton.audit.examiner import Examiner, Watch
 from sexton.audit.facts import Facts, read_references, read_tables
 from sexton.audit.limits import (
@@ -22,9 +22,7 @@ from sexton.audit.limits import (
     set_limits,
 )
 from sexton.audit.lookups import looked_up
-from sexton.audit.night import Night
 from sexton.audit.outcome import SAMPLE, Options, Outcome, Run
-from sexton.audit.ranges import Cut
 from sexton.audit.units import plan
 from sexton.catalog.relations import SAFE_PATH
 from sexton.catalog.schema import visible_revision
@@ -32,6 +30,10 @@ from sexton.check import Check
 from sexton.database import Connection, scalar, settings, snapshot
 from sexton.errors import ConnectionFailed
 from sexton.project import current
+
+if TYPE_CHECKING:
+    from sexton.audit.cursor import Cursor
+    from sexton.audit.ranges import Cut
 
 SNAPSHOT = "select pg_catalog.pg_current_snapshot()::pg_catalog.text"
 
@@ -63,7 +65,7 @@ def run_checks(
     *,
     connect: team.Connect | None = None,
     watch: Watch = lambda _: None,
-    cursor: Cursor | None = None,
+    cursor: "Cursor | None" = None,
 ) -> tuple[Run, list[Outcome]]:
     """Run checks on one snapshot, read-only, and look twice at soft references.
 
@@ -101,7 +103,7 @@ class Auditor:
         watch: Watch = lambda _: None,
         *,
         began: float | None = None,
-        cursor: Cursor | None = None,
+        cursor: "Cursor | None" = None,
     ) -> None:
         self.selected = selected
         self.options = options
@@ -221,6 +223,8 @@ class Auditor:
 
     def _go_on(self, connection: Connection, run: Run) -> None:
         """Go on with the large scans, each piece on a short snapshot of its own."""
+        from sexton.audit.night import Night
+
         assert self.cursor is not None
 
         @contextlib.contextmanager

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -19,7 +20,7 @@ from sexton.audit.units import Unit, plan_one
 from sexton.check import Check
 from sexton.database import Connection
 
-PAGE = 100  # findings asked of a check: fewer are counted without a second query
+PAGE = 100  # findings asked of a scan: fewer are counted without a second query
 
 Watch = Callable[[str | Outcome | walk.Covered], None]
 
@@ -115,16 +116,19 @@ class Examiner:
     ) -> tuple[dict[str, Found], dict[str, str]]:
         """What the checks found; and those whose findings are not to be believed."""
         twice = unit.twice and self.options.confirm_after
-        limit = max(self.options.sample, confirm.LIMIT if twice else PAGE)
+        # What an index finds is counted with its page, and no more of it is needed.
+        page = 1 if unit.settings else PAGE
+        limit = max(self.options.sample, confirm.LIMIT if twice else page)
         if unit.cut:
             if unit.cut.error or not unit.cut.whole:
                 raise unit.cut.error or errors.QueryCanceled
             return walk.result(connection, unit.cut, self.facts, limit)
         joined = len(unit.checks) > 1 and not unit.hits
         at_most = min(SHARED_STATEMENT, self.limits.left / 4) if joined else math.inf
-        self.limits.grant(connection, at_most)
+        grant = partial(self.limits.grant, connection, at_most)
+        grant()
         with connection.transaction():
-            found = fetch(connection, unit, limit, self.options.known)
+            found = fetch(connection, unit, limit, self.options.known, grant)
             return found, {
                 check.name: f"{check.parent} is empty, which would make an orphan "
                 "of every row: that is not believed"

@@ -7,7 +7,7 @@ alone.
 
 import contextlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,13 +39,24 @@ class Found:
 
 def identity(table: str, key: Mapping[str, Any]) -> str:
     """A row as text, to compare it with others: the JSON array of its table and key."""
-    return json.dumps([table, key], sort_keys=True, default=str)
+    return _ENCODER.encode([table, key])
 
 
-def fetch(connection: Connection, unit: Unit, limit: int, known: Known) -> dict[str, Found]:
+# Made once: a check may have thousands of rows.
+_ENCODER = json.JSONEncoder(sort_keys=True, default=str)
+
+
+def fetch(
+    connection: Connection,
+    unit: Unit,
+    limit: int,
+    known: Known,
+    grant: Callable[[], None] = lambda: None,
+) -> dict[str, Found]:
     """Ask the server: for each check its first rows by key, and how many there are.
 
-    Of the rows whose identity is `known`, all are returned.
+    Of the rows whose identity is `known`, all are returned. `grant` gives a statement its
+    time; it is called before each but the first.
     """
     [check, *others] = unit.checks
     if check.judge and not others:
@@ -62,10 +73,29 @@ def fetch(connection: Connection, unit: Unit, limit: int, known: Known) -> dict[
     query = f"{_escaped(_with(unit.tables, hits))} {' union all '.join(parts)}"
     with _without(connection, unit.settings):
         answer = _asked(connection, query, parameters)
-    return {
-        check.name: _found(check, [r["row"] for r in answer if r["index"] == index])
-        for index, check in enumerate(unit.checks)
-    }
+    pages: list[list[dict[str, Any]]] = [[] for _ in unit.checks]
+    for line in answer:
+        pages[line["index"]].append(line["row"])
+    found = {}
+    for index, check in enumerate(unit.checks):
+        listed = pages[index]
+        first: dict[str, Any] = listed[0] if listed else {"_count": 0}
+        if "_count" not in first and len(listed) == limit:
+            grant()
+            first["_count"] = _count(connection, unit, index)
+        found[check.name] = Found(
+            [_row(check, row, known=row.get("_known", False)) for row in listed],
+            first.get("_count", len(listed)),
+            first.get("_known_count", 0),
+        )
+    return found
+
+
+def _count(connection: Connection, unit: Unit, index: int) -> int:
+    """How many rows a check finds."""
+    counted = f"select count(*) as number from ({unit.queries[index]}) found"  # noqa: S608
+    [answer] = _asked(connection, _escaped(f"{_with(unit.tables, {})} {counted}"), ())
+    return int(answer["number"])
 
 
 def has_no_parents(connection: Connection, check: Check, facts: Facts) -> bool:
@@ -126,18 +156,24 @@ def _with(tables: Mapping[str, str], once: Mapping[str, str]) -> str:
 
 
 def _page(check: Check, unit: Unit, index: int, limit: int, *, with_known: bool) -> str:
-    """The first rows by key, with the numbers of all; a sub-query named `page`."""
+    """The first rows by key; a sub-query named `page`.
+
+    Where it costs little to count them all in one go, each row has the number.
+    """
     keys = [f"found.{identifier(name)}" for name in check.key]
     order = f"order by {', '.join(keys)}" if keys else ""
     # Fenced, or the planner would walk the table in the order of its key until the page
     # is full. What an index finds is found once; a scan, which may find millions, is
-    # rather made again to count them than kept.
+    # rather made again to count them than kept, and only where the page is full: to plan
+    # it twice costs small tables more than to read them.
     query = _escaped(unit.queries[index])
     fenced = f"(select * from ({query}) fenced offset 0)"  # noqa: S608
     once = ""
     if unit.settings:
         once = f'"sexton found" as materialized ({query}), '
         fenced = '"sexton found"'
+    if not (with_known or once or unit.hits):
+        return f"(select found.* from {fenced} found {order} limit {limit:d}) page"  # noqa: S608
     if not with_known:
         return f"""(
             with {once}"sexton page" as materialized (
@@ -178,12 +214,6 @@ def _page(check: Check, unit: Unit, index: int, limit: int, *, with_known: bool)
         where found."_known" or found."_ordinal" <= {limit:d}
         {order}
     ) page"""  # noqa: S608 - the check's own query
-
-
-def _found(check: Check, page: list[dict[str, Any]]) -> Found:
-    count = page[0]["_count"] if page else 0
-    known = page[0]["_known_count"] if page else 0
-    return Found([_row(check, row, known=row["_known"]) for row in page], count, known)
 
 
 def _row(check: Check, row: dict[str, Any], *, known: bool) -> dict[str, Any]:

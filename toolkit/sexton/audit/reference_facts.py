@@ -8,7 +8,6 @@ from sexton.audit.reference_query import FACTS
 from sexton.catalog.relations import Relation, quoted, resolve
 from sexton.check import Reference
 from sexton.database import Connection, rows
-from sexton.guard.status import guarding
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,11 @@ def _facts(
     row: dict[str, Any],
     relations: Mapping[str, Relation],
 ) -> ReferenceFacts:
-    guarded = guarding(connection, table, ref, relations) if ref.guarded else None
+    guarded = None
+    if ref.guarded:
+        from sexton.guard.status import guarding
+
+        guarded = guarding(connection, table, ref, relations)
     pairs = [Pair(**pair) for pair in row["pairs"]]
     collations = [pair.collation for pair in pairs if pair.collation]
     total, present, distinct = row["rows"], 1.0, None

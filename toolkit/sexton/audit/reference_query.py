@@ -53,6 +53,45 @@ FACTS = """
         join pg_catalog.pg_namespace s on s.oid = r.oprnamespace
         order by b.type
     ),
+    shape as materialized (
+        select
+            p.ordinal,
+            pg_catalog.count(*)::pg_catalog.int4 as many,
+            pg_catalog.array_agg(p.number order by p.nth) as numbers,
+            pg_catalog.array_agg(p.name::pg_catalog.text order by p.nth) as names,
+            pg_catalog.array_agg(p.sorted order by p.nth) as sorted,
+            pg_catalog.array_agg(p.key_number order by p.nth) as key_numbers,
+            pg_catalog.bool_and(
+                (p.type = p.key_type or mine.family = class.family)
+                and p.sorted = p.key_sorted
+            ) and (
+                pg_catalog.count(*) = 1::pg_catalog.int8
+                or not pg_catalog.bool_or(class.schema <> 'pg_catalog'::pg_catalog.name)
+            ) as comparable,
+            pg_catalog.jsonb_agg(
+                pg_catalog.jsonb_build_object(
+                    'column', p.name,
+                    'key', p.key_name,
+                    'collation', (
+                        select pg_catalog.format(
+                            '%%I.%%I'::pg_catalog.text, n.nspname, l.collname
+                        )
+                        from pg_catalog.pg_collation l
+                        join pg_catalog.pg_namespace n on n.oid = l.collnamespace
+                        where l.oid = p.key_sorted and p.key_sorted <> p.sorted
+                    ),
+                    'schema', case
+                        when p.type = p.key_type
+                         and class.schema <> 'pg_catalog'::pg_catalog.name
+                        then class.schema
+                    end
+                ) order by p.nth
+            ) as pairs
+        from pair p
+        left join class on class.type = p.key_type
+        left join class mine on mine.type = p.type
+        group by p.ordinal
+    ),
     leaf as (
         select w.child as root, t.relid::pg_catalog.oid as oid
         from (select child from wanted union select parent from wanted) w
@@ -130,11 +169,10 @@ FACTS = """
                   )::pg_catalog.bool, false
               ) = false
               and (
-                  select pg_catalog.bool_and(exists (
-                      select from pair q
-                      where q.ordinal = w.ordinal and q.number = c.number
-                        and q.key_number = c.key_number
-                  ))
+                  select pg_catalog.bool_and(
+                      p.key_numbers[pg_catalog.array_position(p.numbers, c.number)]
+                          is not distinct from c.key_number
+                  )
                   from rows from (
                       pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)
                   ) as c (number, key_number)
@@ -156,42 +194,7 @@ FACTS = """
             order by k.conname limit 1
         ) as constraint
     from wanted w
-    join lateral (
-        select
-            pg_catalog.count(*)::pg_catalog.int4 as many,
-            pg_catalog.array_agg(p.number order by p.nth) as numbers,
-            pg_catalog.array_agg(p.key_number) as key_numbers,
-            pg_catalog.bool_and(
-                (p.type = p.key_type or mine.family = class.family)
-                and p.sorted = p.key_sorted
-            ) and (
-                pg_catalog.count(*) = 1::pg_catalog.int8
-                or not pg_catalog.bool_or(class.schema <> 'pg_catalog'::pg_catalog.name)
-            ) as comparable,
-            pg_catalog.jsonb_agg(
-                pg_catalog.jsonb_build_object(
-                    'column', p.name,
-                    'key', p.key_name,
-                    'collation', (
-                        select pg_catalog.format(
-                            '%%I.%%I'::pg_catalog.text, n.nspname, l.collname
-                        )
-                        from pg_catalog.pg_collation l
-                        join pg_catalog.pg_namespace n on n.oid = l.collnamespace
-                        where l.oid = p.key_sorted and p.key_sorted <> p.sorted
-                    ),
-                    'schema', case
-                        when p.type = p.key_type
-                         and class.schema <> 'pg_catalog'::pg_catalog.name
-                        then class.schema
-                    end
-                ) order by p.nth
-            ) as pairs
-        from pair p
-        left join class on class.type = p.key_type
-        left join class mine on mine.type = p.type
-        where p.ordinal = w.ordinal
-    ) p on p.many > 0
+    join shape p on p.ordinal = w.ordinal
     join size children on children.oid = w.child
     join size parents on parents.oid = w.parent
     left join spread on spread.ordinal = w.ordinal
@@ -199,11 +202,10 @@ FACTS = """
         select
             pg_catalog.format('%%I'::pg_catalog.text, ic.relname) as name,
             array(
-                select q.name::pg_catalog.text
+                select p.names[pg_catalog.array_position(
+                    p.numbers, (i.indkey::pg_catalog.int2[])[c.n]
+                )]
                 from pg_catalog.generate_series(0, p.many - 1) as c (n)
-                join pair q
-                  on q.ordinal = w.ordinal
-                 and q.number = (i.indkey::pg_catalog.int2[])[c.n]
                 order by c.n
             ) as positions
         from pg_catalog.pg_index i
@@ -219,11 +221,10 @@ FACTS = """
               select from pg_catalog.generate_series(0, p.many - 1) as c (n)
               left join pg_catalog.pg_opclass o
                 on o.oid = (i.indclass::pg_catalog.oid[])[c.n] and o.opcdefault
-              left join pair q
-                on q.ordinal = w.ordinal
-               and q.number = (i.indkey::pg_catalog.int2[])[c.n]
-               and q.sorted = (i.indcollation::pg_catalog.oid[])[c.n]
-              where o.oid is null or q.number is null
+              where o.oid is null
+                 or p.sorted[pg_catalog.array_position(
+                     p.numbers, (i.indkey::pg_catalog.int2[])[c.n]
+                 )] is distinct from (i.indcollation::pg_catalog.oid[])[c.n]
                  -- Rows compare as one only where all columns run the same way.
                  or p.many > 1 and (
                      (i.indoption::pg_catalog.int2[])[c.n]

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sexton import __version__
-from sexton.audit.baseline import Comparison
 from sexton.audit.outcome import Finding, Outcome, Run, Status
-from sexton.audit.since import Change
 from sexton.check import Severity
 from sexton.errors import DONE, FINDINGS, INCOMPLETE
+
+if TYPE_CHECKING:
+    from sexton.audit.baseline import Comparison
+    from sexton.audit.since import Change
 
 SCHEMA_VERSION = 2
 
@@ -33,10 +35,10 @@ class Report:
     run: Run
     outcomes: Sequence[Outcome]
     fail_on: Severity | None = Severity.WARNING
-    comparison: Comparison | None = None
+    comparison: "Comparison | None" = None
     values: bool = False
     since: str | None = None
-    changes: Mapping[str, Change] = field(default_factory=dict)
+    changes: Mapping[str, "Change"] = field(default_factory=dict)
     only_new: bool = False
     exit_code: int | None = None
 
@@ -134,7 +136,7 @@ class Report:
             document["compared"] = change.reason
         return document
 
-    def _finding(self, finding: Finding, change: Change | None) -> dict[str, Any]:
+    def _finding(self, finding: Finding, change: "Change | None") -> dict[str, Any]:
         document: dict[str, Any] = {
             "table": finding.table,
             "key": finding.key,

@@ -39,7 +39,7 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
       sexton audit --since yesterday.json --fail-on new -o json:today.json
       sexton audit --format json -o report.xml -o prometheus:/var/lib/sexton.prom
     """
-    from sexton.audit import baseline, since
+    from sexton.audit import since
     from sexton.audit.own_checks import known_checks, own_checks
     from sexton.audit.selection import select_checks
 
@@ -54,6 +54,8 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
         target if target and target.exists() else None
     )
     if known:
+        from sexton.audit import baseline
+
         accepted = baseline.load(known)
     before = since.load(how["since_file"]) if how["since_file"] else None
     try:
@@ -128,15 +130,19 @@ def _run(
     accepted: "Baseline | None",
     **how: Any,
 ) -> "tuple[Run, list[Outcome]]":
-    from sexton.audit import baseline, cursor, since
+    from sexton.audit import since
     from sexton.audit.auditor import run_checks
     from sexton.audit.outcome import Options
     from sexton.cli.progress import Progress
     from sexton.database import address_of, connect, database
 
     sample = how["sample"]
-    if how["target"] or how["since_file"]:
-        sample = max(sample, since.LIMIT, baseline.LIMIT)
+    if how["target"]:
+        from sexton.audit import baseline
+
+        sample = max(sample, baseline.LIMIT)
+    if how["since_file"]:
+        sample = max(sample, since.LIMIT)
     options = Options(
         sample=sample,
         jobs=how["jobs"],
@@ -148,6 +154,11 @@ def _run(
         label=printable(how["label"]) if how["label"] else None,
     )
     name = "sexton audit"
+    cursor = None
+    if how["cursor_file"]:
+        from sexton.audit.cursor import load
+
+        cursor = load(how["cursor_file"], how["budget"], how["max_age"])
     with (
         # What an own check prints must not stand in the document.
         contextlib.redirect_stdout(sys.stderr),
@@ -159,9 +170,7 @@ def _run(
             *(connection, selected, options),
             connect=lambda: connect(address, name=name, read_only=True),
             watch=progress.watch,
-            cursor=cursor.load(how["cursor_file"], how["budget"], how["max_age"])
-            if how["cursor_file"]
-            else None,
+            cursor=cursor,
         )
 
 

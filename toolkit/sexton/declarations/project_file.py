@@ -190,7 +190,6 @@ def _project(file: Path, found: File) -> Project:
     )
     try:
         validate(declared)
-        derived.checks(declared, "derived")
     except ValueError as error:
         raise UsageError(f"{file}: {error}", hint=HINT) from None
     folder = file.absolute().parent
@@ -211,6 +210,10 @@ def _project(file: Path, found: File) -> Project:
         },
         require=partial(_require, base, declared, file),
     )
+    try:
+        made.derived.keys()  # made here, and kept: an error names the file
+    except ValueError as error:
+        raise UsageError(f"{file}: {error}", hint=HINT) from None
     for path, names in (("severity", found.severity), ("skip", found.skip or ())):
         for name in names:
             if not any(fnmatch.fnmatchcase(check, name) for check in made.checks):

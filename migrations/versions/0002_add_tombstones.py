@@ -43,6 +43,20 @@ def column(name, type, null, default):
     return ("chat_model_configs", name, f"{name} is not {words}", holds)
 
 
+def remembered(column):
+    """What a column of the row was before the downgrade."""
+    return f"(select t.{column} from sexton.tombstones t where t.id = this.id)"  # noqa: S608
+
+
+REMEMBER = """
+    create table if not exists sexton.tombstones (
+        id uuid primary key,
+        deleted boolean not null,
+        deleted_at timestamptz,
+        enabled boolean not null
+    )
+"""
+
 UPGRADE = [
     {
         "title": "add the columns deleted and deleted_at",
@@ -66,7 +80,7 @@ UPGRADE = [
             )
         ],
         "done": f"""
-            select count(*) = 2 and to_regclass('sexton.tombstones') is null
+            select count(*) = 2
             from ({COLUMNS}) c
             where (c.attname, c.type, c.attnotnull, c.value) in ({WANTED})
         """,  # noqa: S608 - literals of this file
@@ -93,21 +107,32 @@ UPGRADE = [
                 add column if not exists deleted boolean not null default false,
                 add column if not exists deleted_at timestamptz
             """,
+        ],
+    },
+    {
+        "title": "make tombstones again of what a downgrade disabled",
+        "lock": "share row exclusive",
+        "tables": ["chat_model_configs"],
+        "facts": [],
+        "done": "select to_regclass('sexton.tombstones') is null",
+        "sql": [
+            REMEMBER,
             # A config that somebody has enabled since is in use again, and stays.
-            """
-            do $$
-            begin
-                if pg_catalog.to_regclass('sexton.tombstones'::text) is not null then
-                    update chat_model_configs c
-                    set deleted = t.deleted, deleted_at = t.deleted_at,
-                        enabled = t.enabled
-                    from sexton.tombstones t
-                    where t.id = c.id and (not c.enabled or not t.deleted);
-                    drop table sexton.tombstones;
-                end if;
-            end
-            $$
-            """,
+            {
+                "update": "chat_model_configs",
+                "set": {
+                    "deleted": remembered("deleted"),
+                    "deleted_at": remembered("deleted_at"),
+                    "enabled": remembered("enabled"),
+                },
+                "where": """
+                    exists (
+                        select from sexton.tombstones t
+                        where t.id = this.id and (not this.enabled or not t.deleted)
+                    )
+                """,
+            },
+            "drop table sexton.tombstones",
         ],
     },
 ]
@@ -140,21 +165,18 @@ DOWNGRADE = [
         "configs; the way up makes them tombstones again",
         "unless": "tombstones=disable",
         "unless_sql": [
-            """
-            create table if not exists sexton.tombstones (
-                id uuid primary key,
-                deleted boolean not null,
-                deleted_at timestamptz,
-                enabled boolean not null
-            )
-            """,
+            REMEMBER,
             """
             insert into sexton.tombstones (id, deleted, deleted_at, enabled)
             select id, deleted, deleted_at, enabled
             from chat_model_configs where deleted or deleted_at is not null
             """,
             # updated_at stays: the way up must give back every row as it was.
-            "update chat_model_configs set enabled = false where deleted",
+            {
+                "update": "chat_model_configs",
+                "set": {"enabled": "false"},
+                "where": "this.deleted",
+            },
         ],
         "done": f"select not exists ({COLUMNS})",
         "sql": [

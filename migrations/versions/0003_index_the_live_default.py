@@ -151,6 +151,8 @@ def rebuild(predicate, facts):
     ]
 
 
+REMEMBER = "create table if not exists sexton.former_defaults (id uuid primary key)"
+
 UPGRADE = [
     *rebuild(
         LIVE,
@@ -170,11 +172,17 @@ UPGRADE = [
         "facts": [],
         "done": "select to_regclass('sexton.former_defaults') is null",
         "sql": [
-            """
-            update chat_model_configs c set is_default = true
-            from sexton.former_defaults f
-            where f.id = c.id and c.deleted
-            """,
+            REMEMBER,
+            {
+                "update": "chat_model_configs",
+                "set": {"is_default": "true"},
+                "where": """
+                    this.deleted
+                    and exists (
+                        select from sexton.former_defaults f where f.id = this.id
+                    )
+                """,
+            },
             "drop table sexton.former_defaults",
         ],
     },
@@ -199,16 +207,17 @@ DOWNGRADE = [
             """
         },
         "sql": [
-            "create table if not exists sexton.former_defaults (id uuid primary key)",
+            REMEMBER,
             """
             insert into sexton.former_defaults
             select id from chat_model_configs where is_default and deleted
             on conflict do nothing
             """,
-            """
-            update chat_model_configs set is_default = false
-            where is_default and deleted
-            """,
+            {
+                "update": "chat_model_configs",
+                "set": {"is_default": "false"},
+                "where": "this.is_default and this.deleted",
+            },
         ],
     },
     *rebuild(ALL, []),

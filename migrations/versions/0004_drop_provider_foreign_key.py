@@ -5,7 +5,7 @@ database no longer promises that a model has a provider: `sexton audit` does.
 
 The downgrade writes a disabled stub for every provider name that has configs but no row,
 remembers the stubs in `sexton.provider_stubs`, then restores the key. The upgrade removes
-the stubs that nobody touched.
+the stubs that nobody touched, once the key is gone.
 """
 
 from alembic import op
@@ -34,6 +34,14 @@ MISSING = """
     where not exists (select from chat_providers p where p.provider = c.provider)
 """
 
+REMEMBER = """
+    create table if not exists sexton.provider_stubs (
+        id uuid primary key,
+        made_at timestamptz not null,
+        models uuid[] not null
+    )
+"""
+
 # The names in the CHECK on chat_providers.provider, as the catalog has it.
 ALLOWED = """
     select m.word[1] as name
@@ -51,7 +59,7 @@ ALLOWED = """
 
 UPGRADE = [
     {
-        "title": "drop the foreign key, and the stubs that a downgrade left",
+        "title": "drop the foreign key",
         "lock": "access exclusive",
         "tables": TABLES,
         "warn": [
@@ -75,10 +83,7 @@ UPGRADE = [
         ],
         "irreversible": "a provider that is deleted afterwards comes back as a disabled "
         "stub alone",
-        "done": f"""
-            select not exists (select {KEYS})
-               and to_regclass('sexton.provider_stubs') is null
-        """,
+        "done": f"select not exists (select {KEYS})",
         "facts": [
             (
                 "chat_model_configs",
@@ -102,35 +107,44 @@ UPGRADE = [
             end
             $$
             """,
+        ],
+    },
+    {
+        "title": "remove the stubs that a downgrade left and nobody touched",
+        "lock": "access exclusive",  # nobody may give one a user's key meanwhile
+        "tables": TABLES,
+        "facts": [],
+        "done": "select to_regclass('sexton.provider_stubs') is null",
+        "sql": [
+            REMEMBER,
             # Filled, enabled, keyed, or with a config that was not there: it is in use.
-            """
-            do $$
-            begin
-                if pg_catalog.to_regclass('sexton.provider_stubs') is not null then
-                    delete from chat_providers p
-                    using sexton.provider_stubs s
-                    where s.id = p.id
-                      and not p.enabled
-                      and p.updated_at = s.made_at
-                      and p.api_key = '' and p.base_url = '' and p.display_name = ''
-                      and p.api_key_key_id is null and p.created_by is null
-                      and p.central_api_key_enabled
-                      and not p.allow_user_api_key
-                      and not p.allow_central_api_key_fallback
-                      and not exists (
-                          select from user_chat_provider_keys k
-                          where k.chat_provider_id = p.id
-                      )
-                      and not exists (
-                          select from chat_model_configs c
-                          where c.provider = p.provider and not c.deleted
-                            and c.id <> all (s.models)
-                      );
-                    drop table sexton.provider_stubs;
-                end if;
-            end
-            $$
-            """,
+            {
+                "delete": "chat_providers",
+                "where": """
+                    exists (
+                        select from sexton.provider_stubs s
+                        where s.id = this.id
+                          and this.updated_at = s.made_at
+                          and not exists (
+                              select from chat_model_configs c
+                              where c.provider = this.provider and not c.deleted
+                                and c.id <> all (s.models)
+                          )
+                    )
+                    and not this.enabled
+                    and this.api_key = '' and this.base_url = ''
+                    and this.display_name = ''
+                    and this.api_key_key_id is null and this.created_by is null
+                    and this.central_api_key_enabled
+                    and not this.allow_user_api_key
+                    and not this.allow_central_api_key_fallback
+                    and not exists (
+                        select from user_chat_provider_keys k
+                        where k.chat_provider_id = this.id
+                    )
+                """,
+            },
+            "drop table sexton.provider_stubs",
         ],
     },
 ]
@@ -211,26 +225,27 @@ DOWNGRADE = [
                and not exists (select {MISSING})
         """,
         "sql": [
-            """
-            create table if not exists sexton.provider_stubs (
-                id uuid primary key,
-                made_at timestamptz not null,
-                models uuid[] not null
-            )
-            """,
+            REMEMBER,
             f"""
-            with missing as (
-                select c.provider, pg_catalog.array_agg(c.id) as models {MISSING}
-                group by c.provider
-            ), stubs as (
-                insert into chat_providers (provider, enabled)
-                select provider, false from missing
-                returning id, provider, updated_at
-            )
             insert into sexton.provider_stubs (id, made_at, models)
-            select s.id, s.updated_at, m.models
-            from stubs s join missing m on m.provider = s.provider
-            """,  # noqa: S608 - literals of this file
+            select
+                pg_catalog.gen_random_uuid(), pg_catalog.now(), pg_catalog.array_agg(c.id)
+            {MISSING}
+            group by c.provider
+            """,
+            {
+                "insert": "chat_providers",
+                "columns": ["id", "provider", "enabled"],
+                "source": f"""
+                    select s.id, m.provider, false
+                    from sexton.provider_stubs s
+                    join (select c.id, c.provider {MISSING}) m on m.id = s.models[1]
+                """,  # noqa: S608 - literals of this file
+            },
+            """
+            update sexton.provider_stubs s set made_at = p.updated_at
+            from chat_providers p where p.id = s.id
+            """,
             f"""
             do $$
             declare

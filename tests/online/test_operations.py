@@ -156,6 +156,10 @@ def test_orphans_are_seen_to(shop, orphans, left):
     assert any("FOREIGN KEY" in p and p.endswith("true") for p in state(connection))
     count = """select count(*) from shop."order lines" """
     assert scalar(connection, count) == left
+    [change] = rows(connection, "select key, before, after from sexton.changes")
+    assert change["key"] == {"id": 4}
+    assert change["before"]["customer"] == 9
+    assert (change["after"] is None) == (orphans == "delete")
     assert scalar(connection, count + "where customer is not null") == 2
 
 

@@ -6,9 +6,10 @@ word about the progress now and then. A limit that role or database sets for ses
 does not reach this connection, and none of its own leaks into another.
 """
 
+import functools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -18,7 +19,9 @@ from psycopg.rows import dict_row
 
 from sexton.ddl.holders import Holder, advice, terminate_idle
 from sexton.ddl.options import TELL_EVERY, Options
+from sexton.ddl.row_changes import text_of
 from sexton.ddl.session import Driver, secure_session
+from sexton.ddl.steps import Statement
 from sexton.errors import Busy
 from sexton.text.durations import duration
 
@@ -78,8 +81,14 @@ def connect(driver: Driver, name: str = "") -> Driver:
     return made
 
 
-def run(driver: Driver, statements: Sequence[str], path: str, options: Options) -> None:
-    """Run statements one by one on a search_path; at the deadline, cancel, raise Busy.
+def run(
+    driver: Driver,
+    statements: Sequence[Statement],
+    path: str,
+    options: Options,
+    send: Callable[[Driver, Statement], None],
+) -> None:
+    """Send statements one by one on a search_path; at the deadline, cancel, raise Busy.
 
     `driver` looks on; it must be in no transaction, or the statement would wait for it.
     """
@@ -90,15 +99,22 @@ def run(driver: Driver, statements: Sequence[str], path: str, options: Options) 
         if worker.info.server_version >= 140000:
             worker.execute("set client_connection_check_interval = '1s'")
         for statement in statements:
-            _run(driver, worker, statement, options)
+            work = functools.partial(send, worker, statement)
+            _run(driver, worker, work, text_of(statement), options)
 
 
-def _run(driver: Driver, worker: Driver, statement: str, options: Options) -> None:
+def _run(
+    driver: Driver,
+    worker: Driver,
+    send: Callable[[], None],
+    statement: str,
+    options: Options,
+) -> None:
     failed: list[BaseException] = []
 
     def work() -> None:
         try:
-            worker.execute(statement)
+            send()
         except BaseException as error:
             failed.append(error)
 

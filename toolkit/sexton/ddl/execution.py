@@ -6,16 +6,18 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from sexton.catalog.relations import SAFE_PATH, quoted, resolve
+from sexton.catalog.relations import SAFE_PATH, Relation, quoted, resolve
 from sexton.ddl import background
 from sexton.ddl.acquiring import NOT_ACQUIRED, acquire
 from sexton.ddl.holders import LockSampler
 from sexton.ddl.options import Options
 from sexton.ddl.questions import is_done, refuse, require_owner
+from sexton.ddl.row_changes import StepJournal
 from sexton.ddl.session import Driver, own_session, path_of
-from sexton.ddl.steps import AUTOVACUUM_LOCK, Step
+from sexton.ddl.steps import AUTOVACUUM_LOCK, Statement, Step
 from sexton.ddl.waiting import LockWait
 from sexton.errors import Busy, Refused
 
@@ -89,8 +91,10 @@ def _do(
         refuse(driver, step, options)
         if step.outside_transaction:
             compare(driver, at)
-            path = path_of(list(resolve(driver, step.tables).values()), driver)
-            background.run(driver, step.statements(options.choices), path, options)
+            found = resolve(driver, step.tables)
+            path = path_of(list(found.values()), driver)
+            send = sender(step, found, options, at)
+            background.run(driver, step.statements(options.choices), path, options, send)
             if not is_done(driver, step):
                 raise Busy(f"{step.title}: its result is not there; was it undone?")
             return True
@@ -127,10 +131,30 @@ def _change(
             return False
         refuse(driver, step, options)
     _set_path(driver, path_of(relations, driver))
+    send = sender(step, found, options, at)
     for statement in step.statements(options.choices):
-        driver.execute(statement)
+        send(driver, statement)
     _set_path(driver, SAFE_PATH)
     return True
+
+
+def sender(
+    step: Step, relations: Mapping[str, Relation], options: Options, at: At | None
+) -> Callable[[Driver, Statement], None]:
+    """What sends a step's statements, and writes the rows it changes into the journal."""
+    start = at.revisions if at else ()
+    record = StepJournal(step.title, options.kind, start, relations, options.say)
+
+    def send(driver: Driver, statement: Statement) -> None:
+        if isinstance(statement, str):
+            driver.execute(statement)
+        elif driver.info.transaction_status == TransactionStatus.IDLE:
+            with driver.transaction():
+                record.make(driver, statement)
+        else:
+            record.make(driver, statement)
+
+    return send
 
 
 def _set_path(driver: Driver, path: str) -> None:

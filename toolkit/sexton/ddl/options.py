@@ -18,7 +18,8 @@ class Options:
     may take to get its lock, or to end where it runs beside the others.
     `terminate_idle_older_than`: end a session in the way that has been idle in its
     transaction for so long; None ends nobody. `choices` are the user's answers to what a
-    step may not decide, as `tombstones=disable`. `say` gets what is waited for.
+    step may not decide, as `tombstones=disable`. `say` gets what is waited for. `kind`
+    is what the journal calls a run of rows: `upgrade`, `downgrade`.
     """
 
     max_stall: float = 1.0
@@ -27,3 +28,4 @@ class Options:
     show_queries: bool = False
     choices: frozenset[str] = frozenset()
     say: Callable[[str], None] = _quiet
+    kind: str = "revision"

@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sexton.ddl.row_changes import RowChange
 from sexton.errors import UsageError
+
+Statement = str | RowChange
 
 AUTOVACUUM_LOCK = "share update exclusive"
 _STRONG = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
@@ -46,7 +49,8 @@ class Step:
     `warn`      such pairs for what does not stop the step, but should be known before
     `leaves`    {table: query}: what a table will hold after the step, as far as later
                 steps ask about it; so they can be asked before the first one is made
-    `sql`       the statements; they see the tables' schema and pg_catalog
+    `sql`       the statements; they see the tables' schema and pg_catalog. One that changes
+                rows is a mapping, as `sexton.ddl.row_changes` says, for the journal's sake
     `outside_transaction`  for statements that run for long beside the others' work: on a
                 connection of their own
     `unless`    an option, as `tombstones=disable`, that lifts `refuse`
@@ -59,7 +63,7 @@ class Step:
     """
 
     title: str
-    sql: tuple[str, ...] = ()
+    sql: tuple[Statement, ...] = ()
     lock: str | None = None
     tables: tuple[str, ...] = ()
     done: str = ""
@@ -69,7 +73,7 @@ class Step:
     leaves: Mapping[str, str] = field(default_factory=dict)
     outside_transaction: bool = False
     unless: str | None = None
-    unless_sql: tuple[str, ...] = ()
+    unless_sql: tuple[Statement, ...] = ()
     scans: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     irreversible: str | None = None
@@ -100,7 +104,14 @@ class Step:
                 ) from None
         if bool(values.get("lock")) != bool(values.get("tables")):
             raise UsageError(f"the step {title!r} needs both a lock and tables, or neither")
-        return cls(**values)
+        step = cls(**values)
+        for statement in (*step.unless_sql, *step.sql):
+            if isinstance(statement, RowChange) and statement.table not in step.tables:
+                raise UsageError(
+                    f"the step {title!r} changes rows of {statement.table}, "
+                    "which is not among its tables"
+                )
+        return step
 
     @property
     def question(self) -> str:
@@ -109,7 +120,7 @@ class Step:
             return self.done
         return "select " + " and ".join(f"({holds})" for *_, holds in self.facts)
 
-    def statements(self, choices: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    def statements(self, choices: frozenset[str] = frozenset()) -> tuple[Statement, ...]:
         """What it sends, the user's choices regarded."""
         chosen = self.unless_sql if self.unless in choices else ()
         return (*chosen, *self.sql)
@@ -139,6 +150,12 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_text(part) for part in value)
 
 
+def _statements(value: Any) -> tuple[Statement, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError
+    return tuple(p if isinstance(p, str) else RowChange.of(p) for p in value)
+
+
 def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
     return tuple((_text(query), _text(sentence)) for query, sentence in value)
 
@@ -163,10 +180,10 @@ _READ = {
     "refuse": _pairs,
     "warn": _pairs,
     "leaves": _queries,
-    "sql": _texts,
+    "sql": _statements,
     "outside_transaction": _flag,
     "unless": _text,
-    "unless_sql": _texts,
+    "unless_sql": _statements,
     "scans": _texts,
     "reads": _texts,
     "irreversible": _text,

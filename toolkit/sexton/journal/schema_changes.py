@@ -1,8 +1,8 @@
 """Changes of the schema in the journal: what was done, and the command that reverts it.
 
-Such a run has no rows. It is written after its steps, each of which committed by itself;
-where the journal may not be written, the change has happened all the same, and that is
-said.
+Such a run is written after its steps, each of which committed by itself; where the journal
+may not be written, the change has happened all the same, and that is said. The rows that
+a step changed have a run of their own, in the step's transaction.
 """
 
 import contextlib
@@ -17,8 +17,10 @@ from sexton import journal
 from sexton.catalog.relations import SAFE_PATH, resolve
 from sexton.database import Connection, settings
 from sexton.errors import SextonError
+from sexton.journal.tables import unwritten
 
 Options = dict[str, Any]
+REVISION = "revision"  # the rows of a step whose direction nobody knows
 BACK = {
     "upgrade": ("downgrade", "from"),
     "downgrade": ("upgrade", "from"),
@@ -51,8 +53,7 @@ def recorded(
                 _write(connection, kind, tables, options, whole)
         except (SextonError, psycopg.Error) as error:
             if whole:
-                said = str(error).splitlines()[0]
-                say(f"done, but not in the journal: {said}")
+                say(f"done, but not in the journal: {unwritten(error)}")
 
 
 def _write(
@@ -68,11 +69,11 @@ def _write(
 
 
 def way_back(run: Mapping[str, Any]) -> str | None:
-    """The command that takes such a run back; None for a run of rows.
+    """The command that takes such a run back; None for one that `undo` takes back.
 
     The journal's words go into it only as names that a shell leaves alone.
     """
-    if run["kind"] == "adopt":
+    if run["kind"] in ("adopt", REVISION):
         return f"sexton history {run['run']}"
     if run["kind"] not in BACK:
         return None

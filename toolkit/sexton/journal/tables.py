@@ -6,6 +6,8 @@ from sexton.database import Connection, rows
 from sexton.errors import Incomplete, Refused
 from sexton.text.printable import printable
 
+UNCHANGED = "; nothing was changed"
+
 TABLES = """
     create table if not exists sexton.runs (
         run bigint generated always as identity primary key,
@@ -166,8 +168,15 @@ def require_journal(connection: Connection, owners: Iterable[str] = ()) -> None:
         )
 
 
+def unwritten(error: Exception) -> str:
+    """Why the journal has not got what was done all the same, in one line."""
+    said = str(error).splitlines()[0].removesuffix(UNCHANGED)
+    hint = getattr(error, "hint", None)
+    return printable(f"{said} ({hint})" if hint else said)
+
+
 def _not_allowed(role: str, grant: str) -> Incomplete:
     return Incomplete(
-        f"{role} may not write the journal in the schema sexton; nothing was changed",
+        f"{role} may not write the journal in the schema sexton{UNCHANGED}",
         hint=f"let its owner, or a superuser, type: {grant}",
     )

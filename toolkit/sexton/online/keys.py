@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sexton.catalog.relations import column_names, literal, quoted
 from sexton.database import rows
+from sexton.ddl.row_changes import RowChange
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
@@ -144,10 +145,11 @@ def create_key(driver: Driver | None, key: Key) -> list[Step]:
 
 
 def _clear(key: Key, child: Table, parent: Table, orphans: str, valid: str) -> Step:
-    verb = f"delete from {child.sql} as c"  # noqa: S608
+    where = _orphan(key, parent.sql, "this")
+    change = RowChange("delete", child.step_name, where)
     if key.orphans == "null":
-        columns = ", ".join(f"{quoted(column)} = null" for column in key.local_cols)
-        verb = f"update {child.sql} as c set {columns}"  # noqa: S608
+        gone = dict.fromkeys(key.local_cols, "null")
+        change = RowChange("update", child.step_name, where, gone)
     tables = tuple(dict.fromkeys([parent.step_name, child.step_name]))
     refuse = [
         (
@@ -167,19 +169,19 @@ def _clear(key: Key, child: Table, parent: Table, orphans: str, valid: str) -> S
                         else not exists (select from {orphans}) end
         """,  # noqa: S608
         refuse=tuple(refuse),
-        sql=(f"{verb} where {_orphan(key, parent.sql)}",),
+        sql=(change,),
         irreversible=f"what the orphans of {key.name} held is gone",
         hint="orphans='refuse', after repairing them",
     )
 
 
-def _orphan(key: Key, parent: str) -> str:
+def _orphan(key: Key, parent: str, row: str = "c") -> str:
     pairs = zip(key.local_cols, key.remote_cols, strict=True)
     same = " and ".join(
-        f"p.{quoted(remote)} operator(pg_catalog.=) c.{quoted(local)}"
+        f"p.{quoted(remote)} operator(pg_catalog.=) {row}.{quoted(local)}"
         for local, remote in pairs
     )
-    given = " and ".join(f"c.{quoted(column)} is not null" for column in key.local_cols)
+    given = " and ".join(f"{row}.{quoted(column)} is not null" for column in key.local_cols)
     return f"{given} and not exists (select from {parent} as p where {same})"
 
 

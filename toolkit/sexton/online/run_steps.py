@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from sexton.catalog.relations import quoted, resolve, search_path
 from sexton.database import rows
 from sexton.ddl.execution import At, perform, run
 from sexton.ddl.options import Options
+from sexton.ddl.row_changes import text_of
 from sexton.ddl.session import Driver, own_session
 from sexton.ddl.steps import Step
 
@@ -71,6 +73,9 @@ def _run_steps(operations: Operations, operation: RunSteps) -> None:
     if not operation.steps:
         return
     options, record = (context.opts or {}).get("sexton") or (Options(), Record())
+    way = getattr((context.opts or {}).get("fn"), "__name__", "")
+    if way in ("upgrade", "downgrade"):  # the command of Alembic that runs
+        options = dataclasses.replace(options, kind=way)
     connection: Any = operations.get_bind()
     driver: Any = connection.connection.driver_connection
     *first, last = operation.steps
@@ -116,7 +121,7 @@ def _print(operations: Operations, step: Step) -> None:
     operations.execute(text(f"-- {step.title}".replace(":", r"\:")))
     if step.outside_transaction:
         with operations.migration_context.autocommit_block():
-            send(*step.sql)
+            send(*map(text_of, step.sql))
         return
     if step.tables and step.lock:
         tables = [".".join(map(quoted, name.split(".", 1))) for name in step.tables]
@@ -124,4 +129,4 @@ def _print(operations: Operations, step: Step) -> None:
             f"set local lock_timeout = '{round(Options().max_stall * 1000)}ms'",
             f"lock table {', '.join(tables)} in {step.lock} mode",
         )
-    send(*step.sql)
+    send(*map(text_of, step.sql))

@@ -44,9 +44,8 @@ def undo_run(
         if earlier is None:
             _require_whole(connection, undone)
         if back := schema_journal.way_back(undone):
-            raise Refused(
-                f"run {run} changed the schema and no row: no undo reverts it", hint=back
-            )
+            what = "rows with the schema" if undone["rows"] else "the schema and no row"
+            raise Refused(f"run {run} changed {what}: no undo reverts it", hint=back)
         if not undone["rows"]:
             raise Refused(f"run {run} changed no row", hint="sexton history")
         touchable = trust.touchable_tables(known)

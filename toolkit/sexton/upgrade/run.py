@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -108,6 +109,7 @@ def walk(connection: Connection, address: str, route: Route, options: Options) -
     """Make a route's moves, verify, and return their names; the journal has the run."""
     before, done = schema.revision(connection), list[str]()
     kind = "upgrade" if route.direction == "up" else "downgrade"
+    options = replace(options, kind=kind)
 
     def changed() -> dict[str, Any]:
         after = schema.revision(connection)

@@ -9,6 +9,7 @@ from sexton.catalog.schema import VERSION_SCHEMA, VERSION_TABLE
 from sexton.database import UPGRADE, Connection
 from sexton.ddl.options import Options
 from sexton.ddl.questions import tables_of
+from sexton.ddl.row_changes import text_of
 from sexton.ddl.session import own_session, path_of
 from sexton.ddl.steps import Step
 from sexton.upgrade.route import HEAL, REVISION, Route
@@ -139,7 +140,7 @@ def _step(
         for query, sentence in step.refuse:
             parts.append(_refuse(made.question(step, query), sentence))
     sent = [
-        f"{inspect.cleandoc(sql).rstrip()};"
+        f"{inspect.cleandoc(text_of(sql)).rstrip()};"
         for sql in step.statements(made.options.choices)
     ]
     path = made.path(step)

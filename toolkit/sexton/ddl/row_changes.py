@@ -1,0 +1,156 @@
+"""Row changes: what a step does to rows, so that the journal can have each of them.
+
+A revision is history and imports nothing of ours, so it declares a change as data, among
+its statements:
+
+    {"update": "orders", "set": {"open": "false"}, "where": "this.closed_at is not null"}
+    {"insert": "customers", "columns": ["id", "name"], "source": "select …"}
+    {"delete": "orders", "where": "this.id < 0"}
+
+`this` is the row before. Where the journal can be written, rows and record are one
+statement, in the step's transaction; the journal is made where there is none yet.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from sexton import journal
+from sexton.catalog.relations import SAFE_PATH, Relation, quoted
+from sexton.catalog.tables import Table, describe
+from sexton.database import Connection, scalar, settings
+from sexton.errors import SextonError
+from sexton.journal.recorder import Recorder
+from sexton.journal.tables import unwritten
+
+KINDS = {
+    "update": {"set", "where"},
+    "insert": {"columns", "source"},
+    "delete": {"where"},
+}
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """One UPDATE, INSERT or DELETE of a step; all its texts are SQL.
+
+    `set` are the new values by column, `where` says which rows, both over `this`;
+    `columns` are those of the query `source`.
+    """
+
+    kind: str
+    table: str
+    where: str = ""
+    set: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    source: str = ""
+
+    @classmethod
+    def of(cls, declared: Any) -> "RowChange":
+        """The change that a revision declares; raises TypeError, ValueError."""
+        if isinstance(declared, RowChange):
+            return declared
+        [kind] = KINDS.keys() & dict(declared).keys()
+        if declared.keys() != KINDS[kind] | {kind}:
+            raise ValueError
+        values = {name: declared[name] for name in KINDS[kind]}
+        if kind == "insert":
+            values["columns"] = tuple(values["columns"])
+        return cls(kind, declared[kind], **values)
+
+    @property
+    def name(self) -> str:
+        """The table's name in SQL, as far as it was given."""
+        return ".".join(map(quoted, self.table.split(".", 1)))
+
+    @property
+    def sql(self) -> str:
+        """The statement alone, without the journal."""
+        if self.kind == "insert":
+            names = ", ".join(map(quoted, self.columns))
+            return f"insert into {self.name} ({names})\n{self.source}"
+        if self.kind == "delete":
+            return f"delete from {self.name} as this where {self.where}"  # noqa: S608
+        sets = ", ".join(f"{quoted(name)} = {value}" for name, value in self.set.items())
+        return f"update {self.name} as this set {sets} where {self.where}"  # noqa: S608
+
+    @property
+    def rows(self) -> str:
+        """The query of the rows that it will change, or make."""
+        if self.kind == "insert":
+            return self.source
+        return f"select from {self.name} as this where {self.where}"
+
+    def make(self, recorder: Recorder, table: Table, why: str) -> None:
+        """Change the rows and record each, in one statement."""
+        if self.kind == "insert":
+            recorder.insert(table, self.columns, _escaped(self.source), why=why)
+        elif self.kind == "delete":
+            recorder.delete(table, _escaped(self.where), why=why)
+        else:
+            sets = {name: _escaped(value) for name, value in self.set.items()}
+            recorder.update(table, sets, _escaped(self.where), why=why)
+
+
+def _escaped(sql: str) -> str:
+    return sql.replace("%", "%%")  # as in a statement that has parameters
+
+
+def text_of(statement: str | RowChange) -> str:
+    """A statement of a step as SQL."""
+    return statement if isinstance(statement, str) else statement.sql
+
+
+@dataclass
+class StepJournal:
+    """The journal of one step's rows: a run of its own, in the step's transaction.
+
+    `kind` is that of the run, `upgrade` or `downgrade`, `start` where the database is,
+    `relations` are the step's tables. Where the journal cannot be written, the rows are
+    changed all the same, as the schema is, and `say` is told.
+    """
+
+    title: str
+    kind: str
+    start: Sequence[str]
+    relations: Mapping[str, Relation]
+    say: Callable[[str], None]
+    run: int | None = None
+
+    def make(self, driver: Connection, change: RowChange) -> None:
+        """Make a change in the caller's transaction; its search_path sees the table."""
+        asked: Any = f"select exists ({change.rows})"
+        if not scalar(driver, asked):
+            return
+        with settings(driver, {"search_path": SAFE_PATH}):
+            table = self._open(driver, change.table)
+        if table is None:
+            statement: Any = change.sql
+            driver.execute(statement)
+        else:
+            change.make(Recorder(driver, self.run), table, self.title)
+
+    def _open(self, driver: Connection, name: str) -> Table | None:
+        """The table as the journal needs it, and a run; None where that cannot be."""
+        table = describe(driver, {name: self.relations[name]})[name]
+        why = "" if table.key else f"{name} has no primary key"
+        if not why and self.run is None:
+            try:
+                with driver.transaction():
+                    self.run = journal.begin_run(
+                        driver,
+                        self.kind,
+                        options={"from": _one(self.start), "step": self.title},
+                        owners=[table.relation.owner],
+                    )
+            except (SextonError, psycopg.Error) as error:
+                why = unwritten(error)
+        if why:
+            self.say(f'the rows of the step "{self.title}" are not in the journal: {why}')
+        return None if why else table
+
+
+def _one(start: Sequence[str]) -> Any:
+    return start[0] if len(start) == 1 else list(start) or None

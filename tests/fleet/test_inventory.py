@@ -135,4 +135,8 @@ def test_no_password_travels():
     with pytest.raises(Refused, match="carries a password") as caught:
         require_no_secrets([secret])
     assert "pa55" not in str(caught.value)
+    garbled = Target(name="d", url="postgresql://u:pa55@[::1/d")
+    with pytest.raises(Refused, match="cannot be read") as caught:
+        require_no_secrets([garbled])
+    assert "pa55" not in str(caught.value)
     require_no_secrets([Target(name="b", service="b"), Target(name="c", url_env="C")])

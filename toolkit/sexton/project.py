@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sexton.check import Check, Severity, in_order
 from sexton.errors import UsageError
+from sexton.text.printable import shown
 
 if TYPE_CHECKING:
     from sexton.database import Connection
@@ -102,8 +103,8 @@ class Project:
         found: dict[str, Check] = {}
         for index, folder in enumerate(self.checks_folders):
             package = f"{self.name}_checks{index or ''}"
-            self._add(found, load_checks(folder, package), f"{folder} has")
-        self._add(found, self.derived, f"{self.file}:")
+            self._add(found, load_checks(folder, package), f"{shown(folder)} has")
+        self._add(found, self.derived, f"{shown(self.file)}:")
         ranks = self.severities
         return refuse_circles({n: found[n].ranked(ranks.get(n)) for n in sorted(found)})
 
@@ -177,7 +178,7 @@ def find_file() -> Path | None:
                 continue
             if file.stat().st_uid not in (os.geteuid(), 0):
                 raise UsageError(
-                    f"{file} belongs to another account: it is not read unasked",
+                    f"{shown(file)} belongs to another account: it is not read unasked",
                     hint=f"if you trust it: sexton --config {shlex.quote(str(file))} …",
                 )
             return file
@@ -233,10 +234,13 @@ def refuse_circles(checks: dict[str, Check]) -> dict[str, Check]:
 
 def load_checks(directory: Path, package: str) -> dict[str, Check]:
     """The checks of a directory by name; raises UsageError, naming file and reason."""
-    files = sorted(f for f in directory.glob("*.py") if not f.name.startswith("_"))
+    try:
+        files = sorted(f for f in directory.glob("*.py") if not f.name.startswith("_"))
+    except (OSError, ValueError):  # a name that no file can have
+        files = []
     if not files:
         raise UsageError(
-            f"there are no checks in {directory}",
+            f"there are no checks in {shown(directory)}",
             hint="a check is a file NAME.py in it; docs/audit.md has an example",
         )
     return {file.stem: _load(file, f"{package}.{file.stem}") for file in files}
@@ -254,18 +258,18 @@ def _load(file: Path, name: str) -> Check:
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise UsageError(
-            f"{file} does not load: {type(error).__name__}: {error}",
+            f"{shown(file)} does not load: {type(error).__name__}: {error}",
             hint="docs/audit.md has an example of a check",
         ) from None
     check = getattr(module, "check", None)
     if not isinstance(check, Check):
         raise UsageError(
-            f"{file} defines no `check = Check(__name__, …)`",
+            f"{shown(file)} defines no `check = Check(__name__, …)`",
             hint="docs/audit.md has an example of a check",
         )
     if not check.explanation:
         raise UsageError(
-            f"{file} has no docstring, which is the check's explanation",
+            f"{shown(file)} has no docstring, which is the check's explanation",
             hint="say the bad state in one sentence, why it matters, and what cures it",
         )
     return check

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from sexton import condition
 from sexton.catalog.identifiers import identifier
 from sexton.check import Severity
 
@@ -72,24 +73,6 @@ def _bare(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
-def condition(text: str) -> None:
-    """Insist on one SQL condition, closed in itself; raises ValueError."""
-    # What stands in quotes, dollar quotes and comments says nothing.
-    bare = re.sub(
-        r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\$\w*\$).*?\1|--[^\n]*|/\*.*?\*/",
-        " ",
-        text,
-        flags=re.DOTALL,
-    )
-    depth = 0
-    for sign in re.findall(r"[()]", bare):
-        depth += 1 if sign == "(" else -1
-        if depth < 0:
-            break
-    if depth or re.search(r"[;'\"]|/\*|\$\w*\$|\x00", bare) or not bare.strip():
-        raise ValueError(f"`{text}` is no SQL condition, closed in itself")
-
-
 class SoftDelete(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rows of this table die by mark: a boolean column, a timestamp column, or both."""
 
@@ -140,7 +123,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             )
         for text in (self.live, self.parent_live):
             if text:
-                condition(text)
+                condition.closed(text)
 
     @property
     def source(self) -> Columns:
@@ -175,7 +158,7 @@ class Default(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Insist on a table, a condition and an order."""
         table(self.table)
         if self.among:
-            condition(self.among)
+            condition.closed(self.among)
         for text in self.elect:
             order(text)
 

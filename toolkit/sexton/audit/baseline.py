@@ -21,6 +21,7 @@ from sexton.audit.outcome import Outcome
 from sexton.audit.queries import identity
 from sexton.errors import Refused, UsageError
 from sexton.files import replace_file
+from sexton.text.printable import shown
 
 SCHEMA_VERSION = 1
 LIMIT = 10_000  # findings of one check; nobody reviews more
@@ -115,14 +116,14 @@ def load(file: Path, *, today: datetime.date | None = None) -> Baseline:
         entries = [_entry(known) for known in document["known"]]
     except OSError as error:
         raise UsageError(
-            f"cannot read the baseline {file}: {error.strerror}",
-            hint=f"to make one: sexton audit --write-baseline {file}",
+            f"cannot read the baseline {shown(file)}: {error.strerror}",
+            hint=f"to make one: sexton audit --write-baseline {shown(file)}",
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = "nested too deep" if isinstance(error, RecursionError) else error
         raise UsageError(
-            f"{file} is not a baseline: {said}",
-            hint=f"to make one: sexton audit --write-baseline {file}",
+            f"{shown(file)} is not a baseline: {said}",
+            hint=f"to make one: sexton audit --write-baseline {shown(file)}",
         ) from None
     return Baseline(file, entries, today or datetime.datetime.now(datetime.UTC).date())
 
@@ -183,8 +184,8 @@ def write(
         kept = [e for e in before.entries if (e.check, e.identity) not in dropped]
         if added and not allow_additions:
             raise Refused(
-                f"{len(added):,} findings are not in {file}, and it would grow; it stays "
-                "as it was",
+                f"{len(added):,} findings are not in {shown(file)}, and it would grow; "
+                "it stays as it was",
                 hint="cure them, or accept them: --allow-additions",
             )
     entries = sorted(kept + added, key=lambda entry: (entry.check, entry.identity))

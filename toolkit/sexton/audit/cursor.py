@@ -19,6 +19,7 @@ from sexton.audit.ranges import Cut
 from sexton.errors import Refused, UsageError
 from sexton.files import replace_file
 from sexton.text import durations
+from sexton.text.printable import shown
 
 SCHEMA_VERSION = 1
 KEPT = 10_000  # findings of a check that the file holds
@@ -46,7 +47,8 @@ class Cursor:
         self._began = time.monotonic()
         if self.database and dict(self.database) != dict(database):
             raise Refused(
-                f"{self.file} is the cursor of another database, {self.database['name']}",
+                f"{shown(self.file)} is the cursor of another database, "
+                f"{self.database['name']}",
                 hint="name a file for each database: --cursor FILE",
             )
         self.database = dict(database)
@@ -128,10 +130,12 @@ def load(file: Path, budget: float, max_age: float | None) -> Cursor:
         scans = {str(name): _scan(scan) for name, scan in document["scans"].items()}
         return Cursor(file, budget, max_age, scans, dict(document["database"]))
     except OSError as error:
-        raise UsageError(f"cannot read the cursor {file}: {error.strerror}") from None
+        raise UsageError(
+            f"cannot read the cursor {shown(file)}: {error.strerror}"
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
-            f"{file} is not a cursor: {error}",
+            f"{shown(file)} is not a cursor: {error}",
             hint="name a new file, and the pass begins anew: --cursor FILE",
         ) from None
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sexton.audit import reference_facts
-from sexton.catalog.relations import REGCLASS, SAFE_PATH, Relation, quoted, resolve
+from sexton.catalog.relations import SAFE_PATH, Relation, named, quoted, resolve
 from sexton.check import Check
 from sexton.database import Connection, rows, settings
 
@@ -159,8 +159,8 @@ def read_tables(connection: Connection, selected: Sequence[Check]) -> Facts:
     """The tables that the checks' names mean on the caller's search path."""
     read = {table for check in selected for table in check.reads}
     # Catalog queries name tables without reading from them.
-    named = {name for check in selected for name in REGCLASS.findall(check.find)}
-    names = sorted(read | named)
+    meant = {name for check in selected for name in named(check.find)}
+    names = sorted(read | meant)
     found = resolve(connection, names)
     oids = [relation.oid for relation in found.values()]
     lost = [name for name in names if name not in found]

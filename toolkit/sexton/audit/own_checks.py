@@ -6,6 +6,7 @@ from pathlib import Path
 from sexton.check import Check
 from sexton.errors import UsageError
 from sexton.project import all_checks, load_checks, refuse_circles
+from sexton.text.printable import shown
 
 PACKAGE = "own_checks"  # what their modules are called, before the name of the check
 
@@ -22,11 +23,12 @@ def own_checks(directories: Sequence[Path]) -> dict[str, Check]:
         for file in sorted(directory.glob("*.py")):
             if file.stem in all_checks():
                 raise UsageError(
-                    f"{file}: Sexton has a check of that name", hint="rename the file"
+                    f"{shown(file)}: Sexton has a check of that name",
+                    hint="rename the file",
                 )
             if file.stem in found:
                 raise UsageError(
-                    f"{file}: another directory has a check of that name",
+                    f"{shown(file)}: another directory has a check of that name",
                     hint="rename one of the files",
                 )
         found |= load_checks(directory, f"{PACKAGE}_{number}" if number else PACKAGE)

@@ -14,6 +14,7 @@ from typing import Any
 
 from sexton.audit.outcome import Outcome
 from sexton.errors import UsageError
+from sexton.text.printable import shown
 
 LIMIT = 10_000  # findings of a check that are compared one by one
 
@@ -68,7 +69,8 @@ class Before:
             why = "did not look at it" if seen else "does not have it"
             everything = dict.fromkeys(prints, today)
             return Change(
-                *(outcome.new, 0, 0, everything, True), f"{self.file} {why}: all are new"
+                *(outcome.new, 0, 0, everything, True),
+                f"{shown(self.file)} {why}: all are new",
             )
         if not seen.whole or outcome.truncated:
             lists = self.file if not seen.whole else "this run"
@@ -113,11 +115,13 @@ def load(file: Path) -> Before:
         )
     except OSError as error:
         raise UsageError(
-            f"cannot read the run {file}: {error.strerror or error}", hint=hint
+            f"cannot read the run {shown(file)}: {error.strerror or error}", hint=hint
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = "nested too deep" if isinstance(error, RecursionError) else error
-        raise UsageError(f"{file} is no document of an audit: {said}", hint=hint) from None
+        raise UsageError(
+            f"{shown(file)} is no document of an audit: {said}", hint=hint
+        ) from None
 
 
 def _seen(check: dict[str, Any], started_at: str) -> Seen:

@@ -154,20 +154,25 @@ def column_names(relation: LiteralString, numbers: LiteralString) -> LiteralStri
         )"""  # noqa: S608 - names of the catalogs
 
 
-# A raw name; one in double quotes is whole already, and the server's to read.
-REGCLASS = re.compile(r"(?:pg_catalog\.)?to_regclass\('((?:[^'\"]|'')+)'\)")
+# A raw name; one that begins with a double quote is whole, and the server's to read.
+REGCLASS = re.compile(r"(?:pg_catalog\.)?to_regclass\((E?)'((?:[^'\"]|'')(?:[^']|'')*)'\)")
 
 
 def named(sql: str) -> set[str]:
     """The names in the `to_regclass('name')` of a catalog query."""
-    return {name.replace("''", "'") for name in REGCLASS.findall(sql)}
+    return {_name(match) for match in REGCLASS.finditer(sql)}
+
+
+def _name(match: re.Match[str]) -> str:
+    name = match[2].replace("''", "'")
+    return name.replace("\\\\", "\\") if match[1] else name
 
 
 def bind(sql: str, relations: Mapping[str, Relation]) -> str:
     """A catalog query whose `to_regclass('name')` are the relations' oids, or null."""
 
     def oid(match: re.Match[str]) -> str:
-        relation = relations.get(match[1].replace("''", "'"))
+        relation = relations.get(_name(match))
         number = relation.oid if relation else "null"
         return f"({number}::pg_catalog.oid::pg_catalog.regclass)"
 

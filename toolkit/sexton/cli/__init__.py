@@ -166,7 +166,7 @@ def _run(arguments: list[str], out: Stream) -> int:
     except (KeyboardInterrupt, click.Abort) as error:
         lines = ["interrupted; what was not committed is undone"]
         lines += getattr(error, "__notes__", ())
-        return _say(arguments, INCOMPLETE, "\n".join(lines), None, out)
+        return _say(arguments, INCOMPLETE, "\n  ".join(lines), None, out)
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and "_SEXTON_COMPLETE" in os.environ:
             return int(error.code or 0)  # click has completed the line
@@ -209,7 +209,8 @@ def _say(
         click.echo(json.dumps({"error": error}, indent=2, ensure_ascii=False))
         return code
     for line in (f"sexton: {message}", *([f"  next: {hint}"] if hint else [])):
-        click.echo("\n".join(map(printable, line.split("\n"))), err=True)
+        # A line that goes on is set in; any other break came with somebody's text.
+        click.echo("\n".join(map(printable, re.split(r"\n(?=  )", line))), err=True)
     return code
 
 

@@ -6,6 +6,7 @@ import click
 
 from sexton.cli.options import URL
 from sexton.errors import UsageError
+from sexton.text.printable import shown
 
 
 @click.command()
@@ -38,7 +39,7 @@ def init(url: str | None, models: str | None, name: str | None, out: Path) -> No
     from sexton.files import replace_file
 
     refusal = UsageError(
-        f"{out} is there already", hint="edit it, or write another: --out FILE"
+        f"{shown(out)} is there already", hint="edit it, or write another: --out FILE"
     )
     if str(out) != "-" and out.exists():
         raise refusal
@@ -53,7 +54,9 @@ def init(url: str | None, models: str | None, name: str | None, out: Path) -> No
         if out.exists():
             raise refusal
         replace_file(out, made.text)
-        read = "1 reference" if made.references == 1 else f"{made.references} references"
-        click.echo(f"wrote {out}: {read}; next: sexton checks, then sexton audit", err=True)
+        many = "1 reference" if made.references == 1 else f"{made.references} references"
+        click.echo(
+            f"wrote {shown(out)}: {many}; next: sexton checks, then sexton audit", err=True
+        )
     for note in made.notes:
         click.echo(note, err=True)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sexton.errors import DONE, UsageError
+from sexton.text.printable import shown
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -47,10 +48,10 @@ def _read(file: Path) -> dict[str, Any]:
         kind = "fleet" if "fleet" in found else "run"
         found[kind]["started_at"], found["summary"]
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+        raise UsageError(f"cannot read {shown(file)}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
-            f"{file} is no document of audit or fleet",
+            f"{shown(file)} is no document of audit or fleet",
             hint="sexton audit --format json > run.json makes one",
         ) from None
     return dict(found)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
+from sexton.text.printable import shown
 
 _loading = threading.Lock()
 
@@ -62,13 +63,13 @@ def load(folder: Path) -> tuple[Revision, ...]:
     found = [_load(file) for file in sorted((folder / "versions").glob("*.py"))]
     above = {revision.below: revision for revision in found}
     if len(above) < len(found):
-        raise UsageError(f"two revisions of {folder} follow the same one")
+        raise UsageError(f"two revisions of {shown(folder)} follow the same one")
     ordered: list[Revision] = []
     while (number := ordered[-1].number if ordered else None) in above:
         ordered.append(above.pop(number))
     if above:
         loose = ", ".join(sorted(revision.number for revision in above.values()))
-        raise UsageError(f"these revisions of {folder} follow none: {loose}")
+        raise UsageError(f"these revisions of {shown(folder)} follow none: {loose}")
     return tuple(ordered)
 
 

@@ -23,6 +23,7 @@ from sexton.errors import UsageError
 from sexton.project import BUILT_IN, Project, built_in
 from sexton.reference import Declarations, Default, Reference, SoftDelete
 from sexton.text import durations
+from sexton.text.printable import printable, shown
 
 if TYPE_CHECKING:
     from sexton.database import Connection
@@ -102,14 +103,16 @@ def load(file: Path) -> Project:
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}", hint=HINT) from None
+        raise UsageError(
+            f"cannot read {shown(file)}: {error.strerror}", hint=HINT
+        ) from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: {error}", hint=HINT) from None
+        raise UsageError(printable(f"{file}: {error}"), hint=HINT) from None
     if file.name == OTHER:
         tool = document.get("tool")
         mine = tool.get("sexton") if isinstance(tool, dict) else None
         if not isinstance(mine, dict):
-            raise UsageError(f"{file} has no table [tool.sexton]", hint=HINT)
+            raise UsageError(f"{shown(file)} has no table [tool.sexton]", hint=HINT)
         document = mine
     return _project(file, read(file, document))
 
@@ -119,7 +122,8 @@ def read(file: Path, document: Mapping[str, Any]) -> File:
     try:
         return msgspec.convert(document, File)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: {_said(document, str(error))}", hint=HINT) from None
+        said = printable(f"{file}: {_said(document, str(error))}")
+        raise UsageError(said, hint=HINT) from None
 
 
 STRUCTS: dict[str, Any] = {
@@ -177,7 +181,7 @@ def _project(file: Path, found: File) -> Project:
     extended = found.extends or (found.project if found.project in BUILT_IN else "")
     if extended and extended not in BUILT_IN:
         raise UsageError(
-            f"{file}: extends: {extended!r} is not built in"
+            f"{shown(file)}: extends: {extended!r} is not built in"
             f"{_near(extended, tuple(BUILT_IN))}",
             hint=HINT,
         )
@@ -191,7 +195,7 @@ def _project(file: Path, found: File) -> Project:
     try:
         validate(declared)
     except ValueError as error:
-        raise UsageError(f"{file}: {error}", hint=HINT) from None
+        raise UsageError(printable(f"{file}: {error}"), hint=HINT) from None
     folder = file.absolute().parent
     made = replace(
         base,
@@ -218,7 +222,7 @@ def _project(file: Path, found: File) -> Project:
         for name in names:
             if not any(fnmatch.fnmatchcase(check, name) for check in made.checks):
                 near = _near(name, tuple(made.checks))
-                raise UsageError(f"{file}: {path}: there is no check {name}{near}")
+                raise UsageError(f"{shown(file)}: {path}: there is no check {name}{near}")
     return made
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from psycopg import errors
 
+from sexton import condition
 from sexton.catalog.identifiers import identifier
 from sexton.catalog.relations import SAFE_PATH, Relation, expose, resolve
 from sexton.database import Connection, rows, settings
 from sexton.errors import UsageError
 from sexton.reference import Declarations
+from sexton.text.printable import shown
 
 TABLES = """
     select
@@ -60,7 +62,7 @@ def require(connection: Connection, declared: Declarations, file: Path) -> None:
     for table, relation in relations.items():
         if (other := spelt.setdefault(relation.oid, table)) != table:
             raise UsageError(
-                f"{file}: {other} and {table} are one table: write it in one way",
+                f"{shown(file)}: {other} and {table} are one table: write it in one way",
                 hint=HINT,
             )
     known = {
@@ -73,7 +75,8 @@ def require(connection: Connection, declared: Declarations, file: Path) -> None:
             if column not in there["columns"]:
                 near = _near(column, there["columns"])
                 raise UsageError(
-                    f"{file}: {path}: {table} has no column {column}{near}", hint=HINT
+                    f"{shown(file)}: {path}: {table} has no column {column}{near}",
+                    hint=HINT,
                 )
     for table, entry in declared.entries():
         _require_id(file, table, declared.id(table), known[relations[table].oid])
@@ -81,6 +84,11 @@ def require(connection: Connection, declared: Declarations, file: Path) -> None:
     _require_conditions(connection, declared, file, relations)
 
 
+# What the server may have against a condition.
+UNREADABLE = (
+    *(errors.ProgrammingError, errors.DataError, errors.NotSupportedError),
+    *(errors.StatementTooComplex, errors.TooManyArguments),
+)
 HINT = "correct the project file, or connect to the database that it is about"
 
 
@@ -106,7 +114,8 @@ def _absent_table(connection: Connection, file: Path, table: str, path: str) -> 
     elsewhere = [n for n in names if n.endswith(f".{table}")]
     near = f"; did you mean {elsewhere[0]}?" if elsewhere else _near(table, names)
     return UsageError(
-        f"{file}: {path}: {connection.info.dbname} has no table {table}{near}", hint=HINT
+        f"{shown(file)}: {path}: {connection.info.dbname} has no table {table}{near}",
+        hint=HINT,
     )
 
 
@@ -120,7 +129,7 @@ def _require_id(
     better = ", ".join(f'"{column}"' for column in keys[0]) if keys else ""
     why = f"no unique key within ({', '.join(id)})"
     raise UsageError(
-        f"{file}: {table} has {why}, so its rows cannot be told apart",
+        f"{shown(file)}: {table} has {why}, so its rows cannot be told apart",
         hint=f"write id = [{better}] in one of its entries"
         if keys
         else f"give {table} a primary key",
@@ -145,6 +154,12 @@ def _require_conditions(
     for n, (table, flag) in enumerate(declared.defaults()):
         if flag.among:
             asked.setdefault((table, flag.among), f"default[{n}].among")
+    for (table, text), path in asked.items():
+        if beyond := condition.beyond(connection, text):
+            raise UsageError(
+                f"{shown(file)}: {path}: {text!r}, over {table}, {beyond}",
+                hint=condition.HINT,
+            )
     if not asked:
         return
     try:
@@ -153,9 +168,9 @@ def _require_conditions(
         for (table, text), path in asked.items():
             try:
                 _read(connection, [(table, text)], relations)
-            except (errors.ProgrammingError, errors.DataError) as error:
+            except UNREADABLE as error:
                 raise UsageError(
-                    f"{file}: {path}: {text!r} is no condition over {table}: "
+                    f"{shown(file)}: {path}: {text!r} is no condition over {table}: "
                     f"{error.diag.message_primary}",
                     hint="name the table's own columns; write types, functions and "
                     "operators that do not lie in pg_catalog with their schema",

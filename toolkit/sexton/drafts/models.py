@@ -8,7 +8,7 @@ from typing import Any
 
 from sexton.drafts.keys import Ids, Key, spell_columns, written
 from sexton.errors import UsageError
-from sexton.text.printable import printable
+from sexton.text.printable import printable, shown
 
 
 def lacking(
@@ -59,7 +59,7 @@ def _constraints(models: str) -> list[Any]:
     module, colon, names = models.partition(":")
     if not module or not colon or not names:
         raise UsageError(
-            f"--models {models} names no metadata",
+            f"--models {shown(models)} names no metadata",
             hint="write --models package.module:Base",
         )
     if (here := str(Path.cwd())) not in sys.path:
@@ -70,7 +70,7 @@ def _constraints(models: str) -> list[Any]:
             found = getattr(found, name)
     except Exception as error:
         raise UsageError(
-            f"--models {models}: {type(error).__name__}: {error}",
+            printable(f"--models {models}: {type(error).__name__}: {error}"),
             hint="it is imported from the working directory",
         ) from None
     metadata = getattr(found, "metadata", found)

@@ -36,6 +36,7 @@ import msgspec
 
 from sexton.errors import Refused, UsageError
 from sexton.text import durations
+from sexton.text.printable import printable, shown
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -112,12 +113,12 @@ def load(file: Path) -> Inventory:
         found = msgspec.convert(document, Inventory)
     except OSError as error:
         raise UsageError(
-            f"cannot read the inventory {file}: {error.strerror}",
+            f"cannot read the inventory {shown(file)}: {error.strerror}",
             hint="docs/fleet.md shows one",
         ) from None
     except (ValueError, RecursionError) as error:  # of TOML, of a value, of its text
         raise UsageError(
-            f"{file}: {error}", hint="docs/fleet.md shows an inventory"
+            printable(f"{file}: {error}"), hint="docs/fleet.md shows an inventory"
         ) from None
     targets = [*found.target]
     for source in found.source:
@@ -125,22 +126,33 @@ def load(file: Path) -> Inventory:
     names = [target.name for target in targets]
     if twice := sorted(n for n, number in Counter(names).items() if number > 1)[:3]:
         raise UsageError(
-            f"{file}: two targets are called {', '.join(twice)}",
+            printable(f"{file}: two targets are called {', '.join(twice)}"),
             hint="each needs a name of its own, for the report names it once",
         )
     return msgspec.structs.replace(found, target=tuple(targets), source=())
 
 
 def _ask(file: Path, source: Source) -> list[Target]:
+    from psycopg import errors
+
     from sexton.database import database, rows, snapshot
     from sexton.fleet.addresses import address
 
-    query: Any = source.query
+    # With parameters it is one statement and no second, which might end the snapshot.
+    query: Any = f"{source.query.replace('%', '%%')}\n-- %s"
     with (
         database(address(source), name="sexton fleet", read_only=True) as connection,
         snapshot(connection),
     ):
-        listed = rows(connection, query)
+        try:
+            listed = rows(connection, query, 0)
+        except errors.InsufficientPrivilege:
+            raise
+        except (errors.ProgrammingError, errors.DataError, errors.InternalError) as error:
+            raise UsageError(
+                f"{shown(file)}: a source's query is refused: {error.diag.message_primary}",
+                hint="it is one SELECT, in a read-only transaction",
+            ) from None
     try:
         return [
             msgspec.convert({k: v for k, v in row.items() if v is not None}, Target)
@@ -148,7 +160,7 @@ def _ask(file: Path, source: Source) -> list[Target]:
         ]
     except ValueError as error:
         raise UsageError(
-            f"{file}: a source's query returned a row that is no target: {error}",
+            f"{shown(file)}: a source's query returned a row that is no target: {error}",
             hint="it returns name, one of service, url and url_env, and schema, labels",
         ) from None
 
@@ -211,15 +223,21 @@ def waves(found: Inventory, targets: Sequence[Target]) -> list[tuple[Wave, list[
 
 def require_no_secrets(targets: Sequence[Target]) -> None:
     """Refuse to send a target whose URL carries a password to another machine."""
-    from psycopg import conninfo
+    from psycopg import Error, conninfo
 
     for target in targets:
-        if target.url and "password" in conninfo.conninfo_to_dict(target.url):
-            raise Refused(
-                f"the URL of the target {target.name!r} carries a password, which would "
-                "travel to the workers",
-                hint="name a `service` or a `url_env` that each worker knows",
-            )
+        try:
+            known = conninfo.conninfo_to_dict(target.url)
+        except (Error, ValueError):  # what it says may hold a password
+            why = "cannot be read; a password in it"
+        else:
+            if not {"password", "sslpassword"}.intersection(known):
+                continue
+            why = "carries a password, which"
+        raise Refused(
+            f"the URL of the target {target.name!r} {why} would travel to the workers",
+            hint="name a `service` or a `url_env` that each worker knows",
+        )
 
 
 def tolerant(wave: Wave) -> Wave:

@@ -11,6 +11,7 @@ from typing import Any
 from sexton import __version__
 from sexton.errors import BUSY, DONE, FINDINGS, INCOMPLETE, REFUSED, UsageError
 from sexton.fleet.state import Record
+from sexton.text.printable import shown
 
 SCHEMA_VERSION = 1
 # The worst first. What was not looked at is worse than what was found.
@@ -133,9 +134,9 @@ def _read(file: Path) -> dict[str, Any]:
             RANK.index(record["status"]), str(record["target"])
         return found
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+        raise UsageError(f"cannot read {shown(file)}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
-            f"{file} is no fleet report: {error}",
+            f"{shown(file)} is no fleet report: {shown(error)}",
             hint="sexton fleet audit --shard 1/4 --format json > part1.json makes one",
         ) from None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sexton.errors import UsageError
+from sexton.text.printable import shown
 
 Record = dict[str, Any]
 Begun = tuple[dict[str, Record], IO[str] | None]
@@ -35,7 +36,7 @@ def journal(
                 _write(out, {"sexton_fleet": kind})
             yield finished, out
     except OSError as error:
-        raise UsageError(f"cannot write {file}: {error.strerror}") from None
+        raise UsageError(f"cannot write {shown(file)}: {error.strerror}") from None
 
 
 def note(out: IO[str] | None, record: Record) -> None:
@@ -58,15 +59,16 @@ def _read(file: Path, kind: str) -> dict[str, Record]:
             try:
                 records.append(json.loads(line))
             except ValueError:
-                if number != len(lines) - 1:  # the last one may have been cut by a kill
+                # The last one may have been cut by a kill; the first says what it is.
+                if number == 0 or number != len(lines) - 1:
                     raise
         if records and records[0]["sexton_fleet"] != kind:
             raise ValueError(f"it is of a fleet {records[0]['sexton_fleet']}")
         return {r["target"]: r for r in records[1:] if r["status"] in FINAL}
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+        raise UsageError(f"cannot read {shown(file)}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
-            f"{file} is not the state of a fleet {kind}: {error}",
+            f"{shown(file)} is not the state of a fleet {kind}: {shown(error)}",
             hint="name a new file: --resume FILE",
         ) from None

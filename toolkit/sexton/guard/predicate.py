@@ -16,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from sexton.catalog.relations import SAFE_PATH, quoted
+from sexton.condition import HINT, beyond, closed
 from sexton.database import Connection, scalar, set_local
 from sexton.errors import Refused, WrongSchema
 from sexton.guard.table import Table
@@ -81,6 +82,8 @@ def read(
         require(table, types, mark.columns, condition)
         if " IS " in mark.text or types[mark.columns[0]] == "boolean":
             return mark
+    if wrong := _beyond(connection, condition):
+        raise Refused(f"{condition!r}, over {table.name}, {wrong}", hint=HINT)
     bare = _output(connection, table, condition, "sexton_row")
     new = _output(connection, table, condition, "new", _OTHER)
     names = [found.strip('"') for found in _COLUMN.findall(_STRING.sub("''", new))]
@@ -91,6 +94,14 @@ def read(
             hint="leave it empty where every row counts",
         )
     return Mark(bare, new, columns, simple=False)
+
+
+def _beyond(connection: Connection, text: str) -> str | None:
+    try:
+        closed(text)
+    except ValueError:
+        return "is no condition, closed in itself"
+    return beyond(connection, text)
 
 
 def require(

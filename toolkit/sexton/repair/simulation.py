@@ -78,7 +78,8 @@ class Simulation:
                     parameters |= values
             if source:
                 expressions.append(f"{column(name)} as not materialized ({source})")
-        bound = bind(query, {name: table.relation for name, table in self.tables.items()})
+        known = {n.replace("%", "%%"): table.relation for n, table in self.tables.items()}
+        bound = bind(query, known)
         prefix = f"with {', '.join(expressions)} " if expressions else ""
         whole: Any = f"{prefix}select * from ({bound}) as planned"
         with self.connection.cursor(row_factory=dict_row) as cursor:

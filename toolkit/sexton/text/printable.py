@@ -20,6 +20,11 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(lambda found: _SHORT.get(found[0]) or _escape(found[0]), text)
 
 
+def shown(file: object) -> str:
+    """A file's name in a sentence."""
+    return printable(str(file))
+
+
 def _escape(character: str) -> str:
     number = ord(character)
     if number < 0x100:

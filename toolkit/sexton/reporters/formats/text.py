@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from sexton.reporters.formats import Format
-from sexton.text.printable import printable
+from sexton.text.printable import printable, shown
 
 if TYPE_CHECKING:
     from sexton.audit.baseline import Comparison
@@ -198,7 +198,7 @@ def _comparison(comparison: "Comparison") -> Iterator[str]:
         import shlex
 
         file = printable(shlex.quote(comparison.file))
-        yield f"{'':<{INDENT}}to drop them: sexton audit --write-baseline {file}"
+        yield f"{'':<{INDENT}}to drop them: sexton audit --write-baseline {shown(file)}"
 
 
 def _summary(report: "Report") -> list[str]:

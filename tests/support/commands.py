@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sexton.cli import run
 from sexton.database import Connection
+from tests.support import shop
 from tests.support.worlds import SETTINGS
 
 GPT, CLAUDE, OLD, ORPHAN, HALF = (
@@ -102,6 +104,71 @@ def nothing(connection: Connection) -> None:
     """Leave it as it is."""
 
 
+def team(connection: Connection) -> None:
+    """A team's own tables, with something for every declared check to find."""
+    connection.execute(shop.TABLES + shop.ROWS)
+
+
+# What lies in a scene's directory: a team's project, its environment, and a fleet of one.
+WHERE = "SEXTON_SCENE_URL"
+GUARDED = shop.FILE.replace('live = "not paid"', 'live = "not paid"\nguard = true')
+FILES = {
+    "sexton.toml": 'alembic = "alembic.ini"\n' + GUARDED,
+    "fleet.toml": f'[[target]]\nname = "one"\nurl_env = "{WHERE}"\n',
+    "alembic.ini": "[alembic]\nscript_location = %(here)s/db\n",
+    "db/env.py": "from alembic import context\n"
+    "import sexton.alembic\n"
+    "sexton.alembic.run_migrations(context)\n",
+    "db/script.py.mako": "",
+    "db/versions/0001_all.py": '''"""Everything at once."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+STAFF = ("staff_boss", "staff", "staff", ["boss_id"], ["id"])
+
+
+def upgrade():
+    op.create_index_online("by_boss", "staff", ["boss_id"])
+    op.create_foreign_key_online(*STAFF, orphans="null")
+    op.add_column_online("addresses", sa.Column("note", sa.Text, server_default=""))
+    op.run_steps([{
+        "title": "say something", "lock": "row exclusive", "tables": ["addresses"],
+        "sql": [{"update": "addresses", "set": {"note": "'x'"}, "where": "true"}],
+    }])
+    op.set_not_null_online("addresses", "note")
+    op.add_soft_delete("invoices")
+    op.add_guard("addresses.customer_id", "customers.id", live="not deleted")
+
+
+def downgrade():
+    op.drop_guard("addresses.customer_id", "customers.id", live="not deleted")
+    op.drop_soft_delete("invoices")
+    op.drop_not_null_online("addresses", "note")
+    op.drop_column_online("addresses", "note")
+    op.drop_constraint_online("staff_boss", "staff")
+    op.drop_index_online("by_boss", "staff")
+''',
+}
+NO_URL = ("fleet", "report", "show", "alembic")
+
+
+def play(command: list[str], url: str) -> int:
+    """Type one line of a scene: a command of ours, or Alembic's; return the exit code."""
+    if command[0] != "alembic":
+        return run([*command, *([] if command[0] in NO_URL else ["--url", url])])
+    from alembic.config import CommandLine
+    from alembic.util import CommandError
+
+    try:
+        CommandLine("alembic").main(command[1:])
+    except (SystemExit, CommandError):
+        return 1
+    return 0
+
+
 @dataclass(frozen=True)
 class Scene:
     """Commands on one database that starts at `revision` and is prepared."""
@@ -112,7 +179,10 @@ class Scene:
     lines: str = field(repr=False)
 
     def commands(self, directory: Path) -> list[list[str]]:
-        """The commands as arguments."""
+        """The commands as arguments; the files that they name are written."""
+        for name, text in FILES.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_text(text)
         lines = [line.strip() for line in self.lines.strip().splitlines()]
         return [
             shlex.split(line.format(**globals(), dir=directory)) for line in lines if line
@@ -153,6 +223,14 @@ SCENES = [
         downgrade 0001 --plan
         downgrade 0001 --sql --tombstones disable
         adopt
+        audit --format json -o {dir}/b.json --confirm-after 0
+        report {dir}/out.html {dir}/a.json {dir}/b.json
+        fleet audit --inventory {dir}/fleet.toml
+        fleet status --inventory {dir}/fleet.toml --format json
+        grants auditor --to x
+        grants deployer --to x
+        grants repairer --to x
+        init --out -
         """,
     ),
     Scene(
@@ -161,6 +239,7 @@ SCENES = [
         damage,
         """
         repair --out {dir}/plan.json --max-fraction 1
+        show {dir}/plan.json
         apply {dir}/plan.json
         apply {dir}/plan.json
         history
@@ -229,6 +308,40 @@ SCENES = [
         guard add
         guard remove
         downgrade base
+        fleet upgrade --inventory {dir}/fleet.toml --executor threads
+        """,
+    ),
+    Scene(
+        "a team's own",
+        "empty",
+        team,
+        """
+        init --out -
+        init --out {dir}/first.toml
+        audit --config {dir}/first.toml --confirm-after 0
+        audit --config {dir}/sexton.toml --confirm-after 0 --format json --values
+        explain invoices_customer_id_dangling --config {dir}/sexton.toml
+        guard status --config {dir}/sexton.toml
+        repair --config {dir}/sexton.toml --out {dir}/plan.json --max-fraction 1
+        show {dir}/plan.json
+        apply {dir}/plan.json --config {dir}/sexton.toml
+        undo 1 --config {dir}/sexton.toml
+        repair --config {dir}/sexton.toml --apply --max-fraction 1
+        history --config {dir}/sexton.toml
+        history 1 --config {dir}/sexton.toml
+        guard add --config {dir}/sexton.toml
+        guard status --config {dir}/sexton.toml
+        audit --config {dir}/sexton.toml --confirm-after 0
+        guard remove --config {dir}/sexton.toml
+        alembic -c {dir}/alembic.ini upgrade head --sql
+        alembic -c {dir}/alembic.ini upgrade head
+        alembic -c {dir}/alembic.ini current
+        alembic -c {dir}/alembic.ini downgrade base
+        upgrade --config {dir}/sexton.toml
+        downgrade base --config {dir}/sexton.toml
+        grants auditor --to x --config {dir}/sexton.toml
+        grants deployer --to x --config {dir}/sexton.toml
+        grants repairer --to x --config {dir}/sexton.toml
         """,
     ),
     Scene("from nothing", "empty", nothing, "upgrade\ndowngrade base\nupgrade 0002"),

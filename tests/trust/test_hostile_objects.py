@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from sexton.cli import run
 from sexton.database import connect
 from tests.conftest import origin
-from tests.support.commands import KEY, SCENES
+from tests.support.commands import KEY, SCENES, WHERE
+from tests.support.commands import play as type_line
 from tests.support.statements import recording, tell_parse_trees
 from tests.support.traps import INTRUDER, SPRUNG, Traps, plant
 
@@ -43,6 +43,8 @@ def played(administrator, template, tmp_path_factory, canaries, intruder):
         administrator.execute(f"create database {name} template {template(scene.revision)}")
         names.append(name)
         url = origin().url(name)
+        for variable in (WHERE, "DATABASE_URL"):
+            monkeypatch.setenv(variable, url)
         tell_parse_trees(administrator, name)
         with contextlib.closing(connect(url, name="tests")) as connection:
             connection.execute(
@@ -53,7 +55,7 @@ def played(administrator, template, tmp_path_factory, canaries, intruder):
                 before(connection)
         codes = []
         for command in scene.commands(directory):
-            code = run([*command, "--url", url])
+            code = type_line(command, url)
             said = " ".join(command).replace(str(directory), "DIR")
             codes.append((said, code, [file.name for file in canaries.iterdir()]))
             for file in canaries.iterdir():

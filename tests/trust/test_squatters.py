@@ -10,8 +10,8 @@ import os
 import pytest
 
 from sexton.database import connect
-from tests.support.commands import CLAUDE, GPT, KEY, OLD, fill
-from tests.support.tools import Cli
+from tests.support.commands import CLAUDE, FILES, GPT, KEY, OLD, fill, team
+from tests.support.commands import play as type_line
 
 # Says so where it runs as a superuser: the row survives only with the command's commit,
 # the sequence's value whatever becomes of the transaction.
@@ -35,6 +35,7 @@ TRAP = """
     end $$;
 """
 TABLES = ("chat_providers", "chat_model_configs", "chats", "chat_messages")
+SHOP = ("customers", "invoices", "addresses", "staff")
 COMMANDS = f"""
     status
     audit --confirm-after 0
@@ -51,7 +52,22 @@ COMMANDS = f"""
     downgrade 0003
     upgrade
     adopt
+    init --out -
+    grants auditor --to x
+    grants deployer --to x
     grants repairer --to x
+"""
+# The same of a team whose project file is in {config}, and its environment beside it.
+TEAMS = """
+    init --out -
+    audit --config {config} --confirm-after 0
+    repair --config {config} --apply --max-fraction 1
+    guard add --config {config}
+    undo 1 --config {config}
+    history --config {config}
+    alembic -c {folder}/alembic.ini upgrade head
+    alembic -c {folder}/alembic.ini downgrade base
+    grants repairer --to x --config {config}
 """
 
 
@@ -61,6 +77,15 @@ def intruder(administrator):
     administrator.execute(f"create role {name}")
     yield name
     administrator.execute(f"drop role {name}")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A team's folder: its project file, and its environment of Alembic."""
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
 
 
 @pytest.fixture
@@ -83,13 +108,15 @@ def scene(database, capfd, intruder, monkeypatch):
             connection.execute(typed.replace("SUPERUSER", f'"{row["me"]}"'))
             connection.execute("reset role")
 
+        monkeypatch.setenv("DATABASE_URL", url)
+
         def play(commands=COMMANDS):
             codes = {}
             for line in commands.strip().splitlines():
                 command = line.strip()
-                result = Cli(url, capfd)(*command.split())
-                codes[command] = result.code
-                assert result.code in (0, 1, 2, 3, 4, 5, 6), (command, result.stderr)
+                codes[command] = type_line(command.split(), url)
+                said = capfd.readouterr().err
+                assert codes[command] in (0, 1, 2, 3, 4, 5, 6), (command, said)
                 with contextlib.closing(connect(url, name="tests")) as connection:
                     [row] = connection.execute("select is_called as is from trap.count")
                     assert not row["is"], f"{command} ran the intruder's code"
@@ -101,10 +128,10 @@ def scene(database, capfd, intruder, monkeypatch):
     return make
 
 
-def shadows(schema):
-    """The product's tables once more, with triggers, in a schema of the intruder's."""
+def shadows(schema, tables=TABLES):
+    """The tables once more, with triggers, in a schema of the intruder's."""
     lines = [f"create schema {schema};"]
-    for table in TABLES:
+    for table in tables:
         name = f"{schema}.{table}"
         lines.append(
             f"create table {name} (like public.{table} including defaults);"
@@ -120,11 +147,11 @@ def shadows(schema):
     return "\n".join(lines)
 
 
-def views(schema):
+def views(schema, tables=TABLES):
     """The same as views, which run code as soon as they are read."""
     return f"create schema {schema};" + "".join(
         f"create view {schema}.{table} as select * from public.{table} where trap.spring();"
-        for table in TABLES
+        for table in tables
     )
 
 
@@ -137,6 +164,17 @@ def readable(connection):
 def test_tables_in_the_schema_of_the_superusers_name(scene, kind):
     play = scene("head", kind("SUPERUSER"), readable)
     assert 5 in play().values()
+
+
+@pytest.mark.parametrize("kind", [shadows, views])
+def test_a_teams_tables_in_the_schema_of_the_superusers_name(scene, folder, kind):
+    def prepare(connection):
+        team(connection)
+        connection.execute("grant select on all tables in schema public to public")
+
+    play = scene("empty", kind("SUPERUSER", SHOP), prepare)
+    typed = TEAMS.format(config=folder / "sexton.toml", folder=folder)
+    assert 5 in play(typed).values()
 
 
 VERSION = """
@@ -181,6 +219,14 @@ def test_the_schema_sexton_of_somebody_else(scene, revision, typed):
         """
     )
     assert codes["upgrade"] in (4, 5)
+
+
+def test_the_journal_of_somebody_else_gets_no_rows_of_a_step(scene, folder):
+    play = scene("empty", JOURNAL, team)
+    codes = play(TEAMS.format(config=folder / "sexton.toml", folder=folder))
+    assert codes[f"alembic -c {folder}/alembic.ini upgrade head"] == 0
+    with contextlib.closing(connect(play.url, name="tests")) as connection:
+        assert connection.execute("select from sexton.changes").fetchall() == []
 
 
 FUNCTIONS = """

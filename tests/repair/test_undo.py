@@ -4,7 +4,7 @@ import pytest
 
 from sexton import journal
 from sexton.database import rows, scalar
-from sexton.errors import Refused
+from sexton.errors import Incomplete, Refused
 from sexton.repair.apply import apply_plan
 from sexton.repair.undo import undo_run
 from tests.repair.test_planning import incident, planned, whole
@@ -154,6 +154,82 @@ def test_a_role_s_own_level_is_not_believed(connection):
     plan = planned(connection)
     connection.execute("set default_transaction_isolation = 'repeatable read'")
     assert apply_plan(connection, plan).rows == 3
+
+
+def test_what_a_trigger_sets_by_itself_is_said_and_the_rest_restored(connection, sexton):
+    """A column of the user's own, which nothing declared writes, and one of ours."""
+    add_provider(connection, "openai")
+    model = add_model(
+        connection, "openai", is_default=True, updated_at="2020-01-01T00:00:00Z"
+    )
+    connection.execute(
+        """
+        alter table chat_model_configs add column touched bigint not null default 0;
+        create function touch() returns trigger language plpgsql as $$
+        begin
+            new.touched := old.touched + 1;
+            new.updated_at := clock_timestamp();
+            return new;
+        end $$;
+        create trigger touch before update on chat_model_configs
+            for each row execute function touch()
+        """
+    )
+    assert sexton("model", "update", str(model), "--display-name", "x").code == 0
+    result = sexton("undo", "1", "--allow-triggers")
+    assert result.code == 1, result.stderr
+    for column in ("touched", "updated_at"):
+        said = (
+            f"{column} of 1 row of chat_model_configs is not as it was: a trigger sets it"
+        )
+        assert said in result.stdout
+    [row] = rows(connection, "select display_name, touched from chat_model_configs")
+    assert row == {"display_name": "", "touched": 2}
+
+
+GRANTED = """
+    create role sexton_once;
+    grant usage on schema public, sexton to sexton_once;
+    grant select, insert on all tables in schema sexton to sexton_once;
+    grant update on sexton.runs to sexton_once;
+    grant select on all tables in schema public to sexton_once;
+    grant {granted} on chat_model_configs to sexton_once
+"""
+
+
+@pytest.mark.parametrize(
+    ("granted", "needed"),
+    [
+        ("insert, delete", "update (deleted, deleted_at, is_default, updated_at)"),
+        ("insert, update (deleted), delete", "update (deleted_at, is_default, updated_at)"),
+    ],
+)
+def test_the_right_to_the_very_change_is_asked_for(connection, granted, needed):
+    """Of whoever wrote the run, and of whoever takes it back."""
+    incident(connection)
+    apply_plan(connection, planned(connection, "model_without_provider"))
+    connection.execute(GRANTED.format(granted=granted))
+    try:
+        grant = f"grant {needed} on public.chat_model_configs to sexton_once"
+        connection.execute("set role sexton_once")
+        with pytest.raises(Incomplete, match="nothing was changed") as caught:
+            undo_run(connection, 1)
+        assert caught.value.hint == f"let the table's owner, or a superuser, type: {grant}"
+        connection.execute("reset role; set session_replication_role = replica")
+        connection.execute("alter table sexton.runs disable trigger user")
+        connection.execute("update sexton.runs set role = 'sexton_once'")
+        connection.execute("alter table sexton.changes disable trigger user")
+        connection.execute("update sexton.changes set role = 'sexton_once'")
+        connection.execute("reset session_replication_role")
+        with pytest.raises(Refused, match="the role sexton_once wrote run 1") as refused:
+            undo_run(connection, 1)
+        assert f"({grant})" in str(refused.value)
+        assert "--allow-writer" in refused.value.hint
+    finally:
+        connection.execute(
+            "reset role; reset session_replication_role; "
+            "drop owned by sexton_once; drop role sexton_once"
+        )
 
 
 def test_without_foreign_keys_and_triggers_nothing_is_changed(connection):

@@ -71,26 +71,26 @@ def standing(
         f"""
         with candidates as materialized (
             select
-                c.*, ({touched}) as touched,
+                c.*, ({touched}) as "is touched",
                 case when c.deleted then 'infinity'::pg_catalog.timestamptz
-                     else c.updated_at end as moment
+                     else c.updated_at end as "its moment"
             from ({queries.model_query(tx)}) c
             where not c.deleted or ({touched})
         ),
         winner as (
             select c.id from candidates c
-            where not (c.touched and %(excluding)s)
+            where not (c."is touched" and %(excluding)s)
               and (
                   not %(usable)s or c.enabled
                   and (c.provider_enabled or c.provider = %(enabling)s)
               )
-            order by c.provider, c.model, c.moment desc, c.id desc
+            order by c.provider, c.model, c."its moment" desc, c.id desc
             limit 1
         )
-        select c.*, w.id is not null as wins
+        select c.*, w.id is not null as "it wins"
         from candidates c
         left join winner w on w.id = c.id
-        where c.touched or w.id is not null or c.is_default and not c.deleted
+        where c."is touched" or w.id is not null or c.is_default and not c.deleted
         order by c.provider, c.model, c.updated_at desc, c.id desc
         """,  # noqa: S608 - conditions of ours
         **(parameters or {}),
@@ -100,9 +100,9 @@ def standing(
     )
     defaults = [row for row in found if row["is_default"] and not row["deleted"]]
     return Standing(
-        touched=[row for row in found if row["touched"]],
+        touched=[row for row in found if row["is touched"]],
         default=defaults[0] if defaults else None,
-        first=next((row for row in found if row["wins"]), None),
+        first=next((row for row in found if row["it wins"]), None),
     )
 
 

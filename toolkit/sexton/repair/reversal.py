@@ -1,6 +1,6 @@
 """Reversal: a run of the journal as a job of the runner, backwards."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from sexton.repair.plan import Kind
 from sexton.text.printable import printable
 
 CHANGED_SINCE = "it is not as the run left it"
+OTHERS = "only a secret of it, or a column that is not ours, was changed"
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,31 @@ SHAPES = """
 """
 
 
+# What the undo left in a row that it restored, where that is not what the row held.
+DIFFERING = """
+    select c.table_name as "table", k.name, count(*) as rows
+    from sexton.changes c
+    join sexton.changes u on u.step = %s - c.step + 1 and u.run = %s
+    cross join lateral jsonb_object_keys(c.before) as k (name)
+    where c.run = %s and u.after is distinct from c.before
+      and k.name <> '' and u.after ? k.name
+      and u.after -> k.name is distinct from c.before -> k.name
+    group by c.table_name, k.name
+    order by c.table_name, k.name
+"""
+
+
 @dataclass
 class Reversal:
-    """A run as a job of the runner, backwards: whatever moved since is left alone."""
+    """A run as a job of the runner, backwards: whatever moved since is left alone.
+
+    Of a table, columns that are not `allowed` (none for all) are left as they are.
+    """
 
     connection: Connection
     undone: Mapping[str, Any]
     tables: Mapping[tuple[str | None, str], Table]
+    allowed: Mapping[tuple[str | None, str], Collection[str]]
     actor: str | None
     lost: list[str]
     reasons: dict[int, str] = field(default_factory=dict)
@@ -150,6 +169,10 @@ class Reversal:
         elif not found["after"]:
             kind = "insert"
 
+        written, allowed = found["before"], self.allowed[found["schema"], found["table"]]
+        if kind == "update":
+            written = [n for n in found["written"] if not allowed or n in allowed]
+
         def stored(names: list[str]) -> tuple[str, ...]:
             return tuple(
                 name
@@ -163,7 +186,7 @@ class Reversal:
             kind=kind,
             key=tuple(found["key"]),
             before=stored(found["after"]),
-            after=stored(found["written"] if kind == "update" else found["before"]),
+            after=stored(written),
         )
         given = {
             "last": last,
@@ -180,7 +203,7 @@ class Reversal:
         for block in batch:
             if not block.shape.after and block.shape.kind == "update":
                 steps = range(block.first, block.first + block.count)
-                self.reasons |= dict.fromkeys(steps, "only a secret of it was changed")
+                self.reasons |= dict.fromkeys(steps, OTHERS)
                 continue
             try:
                 with writer.connection.transaction():
@@ -230,7 +253,18 @@ class Reversal:
                 "nothing was changed",
                 hint=f"sexton history {self.number}",
             )
-        return UndoResult(self.number, run, count - len(left), listed, self.lost)
+        lost = [*self.lost, *self._differing(run, last)]
+        return UndoResult(self.number, run, count - len(left), listed, lost)
+
+    def _differing(self, run: int, last: int) -> list[str]:
+        """Which columns of restored rows are not as they were, for a trigger sets them."""
+        found = rows(self.connection, DIFFERING, last, run, self.number)
+        said = []
+        for row in found:
+            many = "1 row" if row["rows"] == 1 else f"{row['rows']:,} rows"
+            where = printable(f"{row['name']} of {many} of {row['table']}")
+            said.append(f"{where} is not as it was: a trigger sets it")
+        return said
 
 
 def _single(block: Block) -> Iterator[Block]:

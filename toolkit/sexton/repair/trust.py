@@ -4,13 +4,16 @@ A row of the journal says which table, which columns and which values, never SQL
 what the project declares that Sexton writes is written again.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+
+from psycopg.rows import dict_row
 
 from sexton.catalog.tables import Table
 from sexton.check import Check
 from sexton.database import Connection, rows
-from sexton.errors import Refused
+from sexton.errors import Incomplete, Refused
 from sexton.journal.images import JSON_NULLS
 from sexton.project import current
 from sexton.repair import proposals
@@ -68,6 +71,7 @@ def read_touched(
         name, table = _meant(number, row, touchable, by_name)
         tables[row["schema"], row["name"]] = table
         row["columns"] = [c for c in row["columns"] or () if c != JSON_NULLS]
+        row["allowed"], row["oid"] = touchable[name], table.relation.oid
         _require_columns(number, row, table, touchable[name])
     return tables, found
 
@@ -111,8 +115,10 @@ def _require_columns(
             "more: the schema moved on, and the rows cannot come back as they were",
             hint=hint,
         )
-    wrong = set(row["changed"] or ()) - {JSON_NULLS} - allowed
-    if not (row["inserted"] or row["deleted"]) and allowed and wrong:
+    changed = set(row["changed"] or ()) - {JSON_NULLS}
+    wrong = changed - allowed
+    # A trigger may have set a column of its own beside ours: that one is left as it is.
+    if not (row["inserted"] or row["deleted"]) and allowed and wrong and wrong == changed:
         raise Refused(
             f"run {number} says that it changed {printable(min(wrong))} of {shown}, and "
             "nothing that is declared here changes that column",
@@ -163,7 +169,7 @@ def touchable_tables(known: Mapping[str, Check]) -> dict[str, set[str]]:
 def writer_limit(
     connection: Connection,
     run: Mapping[str, Any],
-    tables: Iterable[Table],
+    touched: Iterable[Mapping[str, Any]],
     allow: Collection[str],
 ) -> list[Limit]:
     """The limit that whoever wrote a run could not have made its changes. Reads only.
@@ -171,35 +177,116 @@ def writer_limit(
     Who may write the journal and not the tables could otherwise have them written by
     whoever undoes the run.
     """
-    found = rows(
-        connection,
-        """
-        select
-            n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as name
-        from pg_catalog.pg_class c
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        left join pg_catalog.pg_roles r on r.rolname = %s::pg_catalog.name
-        where c.oid = any (%s::pg_catalog.oid[])
-          and (
-              r.oid is null
-              or not pg_catalog.has_any_column_privilege(
-                  r.oid, c.oid, 'insert, update'::pg_catalog.text
-              ) and not pg_catalog.has_table_privilege(
-                  r.oid, c.oid, 'delete'::pg_catalog.text
-              )
-          )
-        order by n.nspname, c.relname
-        """,
-        run["role"],
-        [table.relation.oid for table in tables],
-    )
+    role = printable(str(run["role"]))
     return [
         Limit(
             WRITER,
-            f"the role {printable(str(run['role']))} wrote run {run['run']}, and may not "
-            f"write {printable(row['name'])}: the run may have been put into the journal",
+            f"the role {role} wrote run {run['run']}, and may not {verb}: the run may have "
+            f"been put into the journal, or the role lost the right (grant {grant})",
             f"--allow-{WRITER}",
             lifted=WRITER in allow,
         )
-        for row in found
+        for verb, grant in lacking(connection, str(run["role"]), touched, back=False)
     ]
+
+
+def require_rights(connection: Connection, touched: Iterable[Mapping[str, Any]]) -> None:
+    """Insist that this role may take a run back; raises Incomplete, naming the GRANT."""
+    [row] = rows(connection, "select current_user::pg_catalog.text as role")
+    for verb, grant in lacking(connection, row["role"], touched, back=True):
+        raise Incomplete(
+            f"the role {printable(row['role'])} may not {verb}; nothing was changed",
+            hint=f"let the table's owner, or a superuser, type: grant {grant}",
+        )
+
+
+def lacking(
+    connection: Connection,
+    role: str,
+    touched: Iterable[Mapping[str, Any]],
+    *,
+    back: bool,
+) -> list[tuple[str, str]]:
+    """What a role may not do of what a run did: in words, and what a GRANT would say.
+
+    With `back`, of what takes it back. Where a trigger may have set a column, the right
+    to one of the changed columns is enough.
+    """
+    wanted = []
+    for row in touched:
+        kind = "update"
+        if row["inserted"]:
+            kind = "delete" if back else "insert"
+        elif row["deleted"]:
+            kind = "insert" if back else "delete"
+        changed = set(row["changed"] or ()) - {JSON_NULLS}
+        changed &= row["allowed"] or changed
+        wanted.append((row["oid"], kind, sorted(changed) if kind == "update" else []))
+    given = {
+        "role": role,
+        "oids": [oid for oid, _, _ in wanted],
+        "kinds": [kind for _, kind, _ in wanted],
+        "columns": [json.dumps(columns) for _, _, columns in wanted],
+    }
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(LACKING, given).fetchall()
+    said = []
+    for row in found:
+        some = f" ({', '.join(row['columns'])})" if row["columns"] else ""
+        words = f"{row['kind']}{some} {VERBS[row['kind']]} {row['name']}"
+        said.append((printable(words), printable(row["grant"])))
+    return said
+
+
+VERBS = {"insert": "into", "update": "of", "delete": "from"}
+LACKING = """
+    select
+        w.kind, m.columns, t.relname::pg_catalog.text as name,
+        pg_catalog.concat(
+            w.kind,
+            case when pg_catalog.cardinality(m.columns) > 0 then pg_catalog.concat(
+                ' (', pg_catalog.array_to_string(m.quoted, ', '::pg_catalog.text), ')'
+            ) end,
+            ' on ', t.oid::pg_catalog.regclass, ' to ',
+            pg_catalog.quote_ident(%(role)s::pg_catalog.text)
+        ) as "grant"
+    from rows from (
+        pg_catalog.unnest(%(oids)s::pg_catalog.int8[]::pg_catalog.oid[]),
+        pg_catalog.unnest(%(kinds)s::pg_catalog.text[]),
+        pg_catalog.unnest(%(columns)s::pg_catalog.text[])
+    ) as w (relation, kind, named)
+    join pg_catalog.pg_class t on t.oid = w.relation
+    left join pg_catalog.pg_roles r
+      on r.rolname::pg_catalog.text = %(role)s::pg_catalog.text
+    cross join lateral (
+        select
+            pg_catalog.count(*) as given,
+            coalesce(pg_catalog.array_agg(e.name order by e.name) filter (
+                where e.lacks), '{}'::pg_catalog.text[]) as columns,
+            pg_catalog.array_agg(pg_catalog.quote_ident(e.name) order by e.name) filter (
+                where e.lacks) as quoted
+        from (
+            select j.name, pg_catalog.has_column_privilege(
+                r.oid, w.relation, j.name, 'update'::pg_catalog.text
+            ) is not true as lacks
+            from pg_catalog.jsonb_array_elements_text(w.named::pg_catalog.jsonb)
+                as j (name)
+        ) e
+    ) m
+    where case w.kind
+        when 'delete' then pg_catalog.has_table_privilege(
+            r.oid, w.relation, 'delete'::pg_catalog.text) is not true
+        when 'insert' then pg_catalog.has_any_column_privilege(
+            r.oid, w.relation, 'insert'::pg_catalog.text) is not true
+        else case
+            when m.given = 0 then pg_catalog.has_any_column_privilege(
+                r.oid, w.relation, 'update'::pg_catalog.text) is not true
+            when exists (
+                select from pg_catalog.pg_trigger g
+                where g.tgrelid = w.relation and not g.tgisinternal
+            ) then pg_catalog.cardinality(m.columns) = m.given
+            else pg_catalog.cardinality(m.columns) > 0
+        end
+    end
+    order by t.relname, w.kind
+"""

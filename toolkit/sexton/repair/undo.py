@@ -55,9 +55,12 @@ def undo_run(
             groups = [_group(row) for row in touched]
             by_name = {row["name"]: tables[row["schema"], row["name"]] for row in touched}
             limits = safety.of_tables(connection, by_name, groups, (), allow)
-            limits += trust.writer_limit(connection, undone, tables.values(), allow)
+            limits += trust.writer_limit(connection, undone, touched, allow)
+            trust.require_rights(connection, touched)
         safety.refuse_unlifted(limits)
-        job = Reversal(connection, undone, tables, actor, lost_by(connection, undone))
+        allowed = {(row["schema"], row["name"]): row["allowed"] for row in touched}
+        lost = lost_by(connection, undone)
+        job = Reversal(connection, undone, tables, allowed, actor, lost)
         return run_job(connection, job, earlier, progress)
 
 

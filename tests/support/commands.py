@@ -335,7 +335,6 @@ SCENES = [
         guard remove --config {dir}/sexton.toml
         alembic -c {dir}/alembic.ini upgrade head --sql
         alembic -c {dir}/alembic.ini upgrade head
-        alembic -c {dir}/alembic.ini current
         alembic -c {dir}/alembic.ini downgrade base
         upgrade --config {dir}/sexton.toml
         downgrade base --config {dir}/sexton.toml

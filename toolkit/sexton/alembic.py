@@ -12,9 +12,10 @@ transaction a step, waiting and resuming:
 """
 
 import contextlib
+import functools
 import logging.config
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
-from sexton.catalog.relations import resolve
+from sexton.catalog.relations import resolve, search_path
 from sexton.catalog.schema import VERSION_SCHEMA
 from sexton.catalog.schema import revision as recorded
 from sexton.database import address_of
@@ -30,7 +31,7 @@ from sexton.ddl import revisions
 from sexton.ddl.engine import engine
 from sexton.ddl.options import Options
 from sexton.ddl.own_schema import make_schema, require_own_schema
-from sexton.ddl.session import Driver, own_session
+from sexton.ddl.session import Driver, own_session, suspended
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import SextonError, UsageError, WrongSchema
 from sexton.guard import operations as guard_operations
@@ -125,8 +126,12 @@ def _run(context: Any, connection: Connection, configured: dict[str, Any]) -> No
                 _prepare(driver, schema, script)
             _configure_and_run(context, connection, configured, Options(), Record())
             return
-        if schema and steps_only(script):
-            stack.enter_context(_secured(driver))
+        # Alembic's own statements name no schema and no operator whole, so that whoever may
+        # create some could have them run; only a revision that is no steps needs a path.
+        theirs = not (schema and steps_only(script))
+        if theirs:
+            configured["version_table_schema"] = _schema_of(driver, configured)
+        stack.enter_context(_secured(driver))
         options = context.config.attributes.get("options") or _x_options(context)
         record = context.config.attributes.get("record") or Record()
         require_direct(driver)
@@ -134,7 +139,33 @@ def _run(context: Any, connection: Connection, configured: dict[str, Any]) -> No
         stack.enter_context(upgrade_lock(driver, options, schema or "public"))
         with _autocommit(driver), own_session(driver):
             _prepare(driver, schema, script)
+        if theirs:
+            context.configure(connection=connection, **configured)
+            steps = context.get_context().opts["fn"]  # of the command that runs
+            configured["fn"] = _on_their_session(steps, driver)
         _configure_and_run(context, connection, configured, options, record)
+
+
+def _schema_of(driver: Driver, configured: dict[str, Any]) -> str | None:
+    """Where Alembic finds its table, or makes it."""
+    name, schema = configured["version_table"], configured["version_table_schema"]
+    if schema is not None:
+        return str(schema)
+    if found := resolve(driver, [name]).get(name):
+        return found.schema
+    return next((s for s in search_path(driver) if not s.startswith("pg_")), None)
+
+
+def _on_their_session(steps: Callable[..., Any], driver: Driver) -> Callable[..., Any]:
+    """The same revisions, each on the session as its author knows it."""
+
+    @functools.wraps(steps)
+    def secured(*arguments: Any) -> Iterator[Any]:
+        for step in steps(*arguments):
+            step.migration_fn = suspended(driver)(step.migration_fn)
+            yield step
+
+    return secured
 
 
 def steps_only(script: ScriptDirectory) -> bool:

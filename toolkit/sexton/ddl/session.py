@@ -59,6 +59,7 @@ def own_session(driver: Driver) -> Iterator[Any]:
     wanted = {name: value for name, value in WANTED.items() if name in before}
     _set(driver, wanted)
     known.sexton_own = True
+    known.sexton_before = before
     kept = []
     try:
         yield lambda: kept.append(True)
@@ -68,6 +69,21 @@ def own_session(driver: Driver) -> Iterator[Any]:
             known.sexton_path = before_path
             if not driver.closed and _usable(driver):
                 _set(driver, before)
+
+
+@contextlib.contextmanager
+def suspended(driver: Driver) -> Iterator[None]:
+    """Within `own_session`: the session as it was before, for statements not of ours."""
+    known: Any = driver
+    before, path = known.sexton_before, known.sexton_path
+    known.sexton_own = False
+    _set(driver, before)
+    try:
+        yield
+    finally:
+        known.sexton_own, known.sexton_before, known.sexton_path = True, before, path
+        if not driver.closed and _usable(driver):
+            _set(driver, {name: WANTED[name] for name in before})
 
 
 def _usable(driver: Driver) -> bool:

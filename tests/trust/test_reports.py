@@ -189,6 +189,7 @@ def assert_reported(connection, before, result):
     """The journal's run tells how the rows differ: each of them, and no other."""
     after = everything(connection)
     happened, said = differences(before, after), reported(connection, last_run(connection))
+    assert happened, "it says that it was done, and nothing differs"
     silent = {place for place in happened if place not in said}
     # A user's key is lost for good with its provider: the journal holds no keys.
     keys = {place for place in silent if place[0] == "user_chat_provider_keys"}

@@ -202,3 +202,11 @@ def test_a_step_compares_the_version_row(connection):
     with pytest.raises(Busy, match="was at 0003, and is at 0004 now"):
         execution.run(connection, [step], at=At(("0003",)))
     assert execution.run(connection, [step], at=At(("0004",))) == ["do something"]
+
+
+def test_a_step_sees_what_others_committed_while_it_waited(connection):
+    """A snapshot that is older than the lock would not; the role's default is another."""
+    connection.execute("set default_transaction_isolation = 'repeatable read'")
+    look = "create table seen as select current_setting('transaction_isolation') as level"
+    execution.run(connection, [{"title": "look", "sql": [look]}])
+    assert scalar(connection, "select level from seen") == "read committed"

@@ -210,3 +210,17 @@ def test_a_step_sees_what_others_committed_while_it_waited(connection):
     look = "create table seen as select current_setting('transaction_isolation') as level"
     execution.run(connection, [{"title": "look", "sql": [look]}])
     assert scalar(connection, "select level from seen") == "read committed"
+
+
+def test_no_setting_of_a_role_reaches_a_session_of_ours(connection):
+    there = {row["name"] for row in rows(connection, "select name from pg_settings")}
+    theirs = {"quote_all_identifiers": "on", "statement_timeout": "1min"}
+    theirs |= {"lock_timeout": "1min"}
+    if "idle_session_timeout" in there:  # since PostgreSQL 14
+        theirs["idle_session_timeout"] = "1min"
+    for name, value in theirs.items():
+        connection.execute(f"set {name} = '{value}'")
+    with own_session(connection):
+        shown = {name: scalar(connection, f"show {name}") for name in theirs}
+    assert set(shown.values()) == {"off", "0"}
+    assert {name: scalar(connection, f"show {name}") for name in theirs} == theirs

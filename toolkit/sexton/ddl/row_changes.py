@@ -22,7 +22,7 @@ from sexton.catalog.relations import SAFE_PATH, Relation, quoted
 from sexton.catalog.tables import Table, describe
 from sexton.database import Connection, scalar, settings
 from sexton.errors import SextonError
-from sexton.journal.recorder import Recorder
+from sexton.journal.recorder import Recorder, deleting, inserting, updating
 from sexton.journal.tables import unwritten
 
 KINDS = {
@@ -86,12 +86,13 @@ class RowChange:
     def make(self, recorder: Recorder, table: Table, why: str) -> None:
         """Change the rows and record each, in one statement."""
         if self.kind == "insert":
-            recorder.insert(table, self.columns, _escaped(self.source), why=why)
+            made = inserting(table, self.columns, _escaped(self.source), why=why)
         elif self.kind == "delete":
-            recorder.delete(table, _escaped(self.where), why=why)
+            made = deleting(table, _escaped(self.where), why=why)
         else:
             sets = {name: _escaped(value) for name, value in self.set.items()}
-            recorder.update(table, sets, _escaped(self.where), why=why)
+            made = updating(table, sets, _escaped(self.where), why=why)
+        recorder.make(made)
 
 
 def _escaped(sql: str) -> str:

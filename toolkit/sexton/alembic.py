@@ -1,7 +1,7 @@
 """For anybody's env.py: the operations, and the runner.
 
 `import sexton.alembic` registers `op.run_steps`, the guard's two operations, and those of
-`sexton.online.operations`.
+`sexton.online`.
 `run_migrations` is the rest of an env.py: it owns the connection, the upgrade lock, one
 transaction a step, waiting and resuming:
 
@@ -34,6 +34,7 @@ from sexton.ddl.session import Driver, own_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import SextonError, UsageError, WrongSchema
 from sexton.guard import operations as guard_operations
+from sexton.online import column_operations
 from sexton.online import operations as online_operations
 from sexton.online.run_steps import Record, RunSteps
 from sexton.text.durations import parse
@@ -41,6 +42,7 @@ from sexton.text.durations import parse
 __all__ = [
     "Record",
     "RunSteps",
+    "column_operations",
     "guard_operations",
     "include_name",
     "online_operations",

@@ -35,6 +35,7 @@ STORY = [
     ("explain chat_without_model --url {url}", 0, "explain"),
     ("explain schema_drift --url {url}", 0, "explain"),
     ("audit", 1, "audit"),
+    ("revision --dry-run", 2, "error"),
     ("grants auditor --to nobody", 0, "grants"),
     ("adopt", 0, "adopt"),
     ("provider list", 0, "provider"),

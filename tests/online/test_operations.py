@@ -14,7 +14,7 @@ from sexton.ddl.engine import engine
 from sexton.errors import Refused, UsageError, WrongSchema
 from sexton.online.indexes import Index
 from sexton.online.keys import key_of
-from sexton.online.operations import _create_index, _create_key
+from sexton.online.operations import CreateForeignKeyOnline, CreateIndexOnline
 from sexton.online.tables import Table
 from tests.test_alembic import alembic, team  # noqa: F401 - a fixture
 
@@ -260,8 +260,8 @@ def test_not_null_resumes_wherever_it_was_left(shop):
 
 def test_each_knows_its_reverse():
     key = key_of("k", (Table("a"), Table("b")), (["x"], ["y"]), ondelete="set null")
-    index = _create_index(Index("i", Table("a"), ("x",)))
-    for there in (_create_key(key), index):
+    index = CreateIndexOnline(Index("i", Table("a"), ("x",)))
+    for there in (CreateForeignKeyOnline(key), index):
         again = there.reverse().reverse()
         assert [s.title for s in again.build(None)] == [s.title for s in there.build(None)]
     assert sexton.alembic.include_name("sexton_guard", "index", {}) is False

@@ -108,7 +108,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     live: str | None = None
     parent_live: str | None = None
     key: Literal["foreign", "none", "any"] = "any"
-    guard: bool = False
+    guard: bool | msgspec.UnsetType = msgspec.UNSET  # unset is not our concern
     on_orphan: Literal["tombstone", "null", "delete", "report"] = "report"
     severity: Severity = Severity.ERROR
     id: tuple[str, ...] = ()
@@ -200,6 +200,10 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             self.live(ref.source.table) if ref.live is None else ref.live,
             self.live(ref.target.table) if ref.parent_live is None else ref.parent_live,
         )
+
+    def among(self, flag: Default) -> str:
+        """The condition of the rows that may carry a flag; empty where all may."""
+        return self.live(table(flag.table)) if flag.among is None else flag.among
 
     def soft(self, name: str) -> SoftDelete | None:
         """The soft delete of a table."""

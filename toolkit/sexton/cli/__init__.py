@@ -25,6 +25,7 @@ from sexton.cli import (
     init,
     repair,
     report,
+    revision,
     schema,
     undo,
 )
@@ -116,6 +117,7 @@ for command in (
     undo.undo,
     undo.history,
     init.init,
+    revision.revision,
     fleet.fleet,
     grants.grants,
     report.report,

@@ -9,11 +9,14 @@ from psycopg import errors
 
 from sexton import condition
 from sexton.catalog.identifiers import identifier
-from sexton.catalog.relations import SAFE_PATH, Relation, expose, resolve
+from sexton.catalog.relations import SAFE_PATH, Relation, expose, quoted, resolve
 from sexton.database import Connection, rows, settings
 from sexton.errors import UsageError
 from sexton.reference import Declarations
 from sexton.text.printable import shown
+
+# By table: the columns that a revision is to add, with their types as SQL.
+Coming = Mapping[str, Mapping[str, str]]
 
 TABLES = """
     select
@@ -49,8 +52,14 @@ TABLES = """
 """
 
 
-def require(connection: Connection, declared: Declarations, file: Path) -> None:
-    """Insist on the tables, columns, keys and conditions of a file; raises UsageError."""
+def require(
+    connection: Connection, declared: Declarations, file: Path, coming: Coming | None = None
+) -> None:
+    """Insist on the tables, columns, keys and conditions of a file; raises UsageError.
+
+    `coming` are columns that a revision is to add: as good as there.
+    """
+    coming = coming or {}
     wanted = declared.tables()
     if not wanted:
         return
@@ -72,7 +81,7 @@ def require(connection: Connection, declared: Declarations, file: Path) -> None:
     for table, columns in wanted.items():
         there = known[relations[table].oid]
         for column, path in columns.items():
-            if column not in there["columns"]:
+            if column not in (*there["columns"], *coming.get(table, ())):
                 near = _near(column, there["columns"])
                 raise UsageError(
                     f"{shown(file)}: {path}: {table} has no column {column}{near}",
@@ -81,7 +90,11 @@ def require(connection: Connection, declared: Declarations, file: Path) -> None:
     for table, entry in declared.entries():
         _require_id(file, table, declared.id(table), known[relations[table].oid])
         del entry
-    _require_conditions(connection, declared, file, relations)
+    exposed: dict[str, Relation | str] = {**relations}
+    for table, types in coming.items():
+        more = "".join(f", null::{type} as {quoted(c)}" for c, type in types.items())
+        exposed[table] = f"select *{more} from {relations[table].sql}"  # noqa: S608
+    _require_conditions(connection, declared, file, exposed)
 
 
 # What the server may have against a condition.
@@ -140,7 +153,7 @@ def _require_conditions(
     connection: Connection,
     declared: Declarations,
     file: Path,
-    relations: Mapping[str, Relation],
+    relations: Mapping[str, Relation | str],
 ) -> None:
     """Let the server read every condition over its own table; it looks at no row."""
     asked: dict[tuple[str, str], str] = {}
@@ -181,7 +194,7 @@ def _require_conditions(
 def _read(
     connection: Connection,
     conditions: list[tuple[str, str]],
-    relations: Mapping[str, Relation],
+    relations: Mapping[str, Relation | str],
 ) -> None:
     parts = [
         f"exists (select from {identifier(table)} where (\n{text}\n))"

@@ -13,7 +13,7 @@ AMONG = "sexton_among"  # the rows that may carry a flag
 
 def checks(declared: Declarations, package: str, flag: Default) -> Iterator[Check]:
     """The checks of one entry."""
-    table, among = reference.table(flag.table), _among(declared, flag)
+    table, among = reference.table(flag.table), declared.among(flag)
     name = flag_name(flag)
     made = _Flag(flag, table, among, declared.id(table))
     if flag.required:
@@ -29,13 +29,9 @@ def flags(declared: Declarations, table: str) -> tuple[str, ...]:
     for mine, flag in declared.defaults():
         if mine == table:
             name = flag_name(flag)
-            found += [f"{name}_dangling"] if _among(declared, flag) else []
+            found += [f"{name}_dangling"] if declared.among(flag) else []
             found += [f"{name}_missing"] if flag.required else []
     return tuple(found)
-
-
-def _among(declared: Declarations, flag: Default) -> str:
-    return declared.live(reference.table(flag.table)) if flag.among is None else flag.among
 
 
 class _Flag:

@@ -47,22 +47,25 @@ def check(declared: Declarations, module: str) -> Check | None:
             order by f.reference
         """,
         text=TEXT,
-        manual_action="do what the finding says, by a revision of yours",
+        manual_action="sexton revision writes a revision of yours that does what is said",
     )
 
 
-def _rows(ref: Reference) -> list[str]:
-    """For each thing asked a query: the reference, and what is wrong or null."""
-    label = _literal(ref.label)
+def between(ref: Reference) -> str:
+    """The foreign keys of the two tables, `k`, to go on after `select`."""
     child, parent = (_literal(p.table) for p in (ref.source, ref.target))
-    pairs = zip(ref.source.columns, ref.target.columns, strict=True)
-    wanted = ", ".join(_literal(f"{column}={key}") for column, key in pairs)
-    keys = f"""
+    return f"""
         from pg_constraint k
         where k.contype = 'f' and k.conrelid = to_regclass({child})
           and k.confrelid = to_regclass({parent})
     """
-    exact = f"""
+
+
+def alike(ref: Reference) -> str:
+    """That a key `k` is over the reference's columns, to go on after `between`."""
+    pairs = zip(ref.source.columns, ref.target.columns, strict=True)
+    wanted = ", ".join(_literal(f"{column}={key}") for column, key in pairs)
+    return f"""
         and array(
             select a.attname::text || '='::text || b.attname::text
             from rows from (unnest(k.conkey), unnest(k.confkey)) as u (mine, theirs)
@@ -71,6 +74,12 @@ def _rows(ref: Reference) -> list[str]:
             order by 1
         ) = array(select w.pair from unnest(array[{wanted}]::text[]) w (pair) order by 1)
     """
+
+
+def _rows(ref: Reference) -> list[str]:
+    """For each thing asked a query: the reference, and what is wrong or null."""
+    label = _literal(ref.label)
+    keys, exact = between(ref), alike(ref)
     table = dotted(ref.source.table)
     made = []
     if ref.key == "foreign":

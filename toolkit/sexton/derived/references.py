@@ -38,7 +38,7 @@ def check(declared: Declarations, package: str, ref: Reference) -> Check:
             parent.table,
             parent.columns,
             parent_live=parent_live,
-            guarded=ref.guard,
+            guarded=bool(ref.guard),
         ),
         select=shown.select,
         text=_explained(ref, live, parent_live),

@@ -5,21 +5,47 @@
 
 from typing import Any
 
-from alembic.operations import MigrateOperation, Operations
+from alembic.operations import Operations
 
-from sexton.ddl.session import own_session
+from sexton.ddl.session import Driver
+from sexton.ddl.steps import Step
 from sexton.guard.change import planned
-from sexton.guard.spec import GuardSpec, table_and_columns
+from sexton.guard.spec import GuardSpec, columns_of, table_and_columns
+from sexton.online.operation import Online
 
 
-@Operations.register_operation("add_guard")
-class AddGuard(MigrateOperation):
-    """The operation behind `op.add_guard`."""
+class OfGuard(Online):
+    """An operation of one guard."""
 
-    verb = "add"
+    verb: str
 
     def __init__(self, spec: GuardSpec) -> None:
         self.spec = spec
+
+    def build(self, driver: Driver | None) -> list[Step]:
+        """As far as they can be known now."""
+        return planned(driver, self.verb, self.spec)
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """The two places."""
+        spec = self.spec
+        return (
+            columns_of(spec.child, spec.columns),
+            columns_of(spec.parent, spec.parent_columns),
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Which rows count."""
+        return {"live": self.spec.live, "parent_live": self.spec.parent_live or None}
+
+
+@Operations.register_operation("add_guard")
+class AddGuard(OfGuard):
+    """The operation behind `op.add_guard`."""
+
+    name, verb = "add_guard", "add"
 
     @classmethod
     def add_guard(
@@ -38,19 +64,16 @@ class AddGuard(MigrateOperation):
         """
         operations.invoke(cls(_spec(child, parent, live, parent_live)))
 
-    def reverse(self) -> MigrateOperation:
+    def reverse(self) -> "DropGuard":
         """The operation that takes it away."""
         return DropGuard(self.spec)
 
 
 @Operations.register_operation("drop_guard")
-class DropGuard(MigrateOperation):
+class DropGuard(OfGuard):
     """The operation behind `op.drop_guard`."""
 
-    verb = "remove"
-
-    def __init__(self, spec: GuardSpec) -> None:
-        self.spec = spec
+    name, verb = "drop_guard", "remove"
 
     @classmethod
     def drop_guard(
@@ -65,7 +88,7 @@ class DropGuard(MigrateOperation):
         """Take a guard away; the conditions are for its reverse alone."""
         operations.invoke(cls(_spec(child, parent, live, parent_live)))
 
-    def reverse(self) -> MigrateOperation:
+    def reverse(self) -> AddGuard:
         """The operation that sets it again."""
         return AddGuard(self.spec)
 
@@ -77,14 +100,3 @@ def _spec(child: str, parent: str, live: str, parent_live: str) -> GuardSpec:
         live=live,
         parent_live=parent_live,
     )
-
-
-@Operations.implementation_for(AddGuard)
-@Operations.implementation_for(DropGuard)
-def _change(operations: Any, operation: AddGuard | DropGuard) -> None:
-    if operations.migration_context.as_sql:
-        operations.run_steps(planned(None, operation.verb, operation.spec))
-        return
-    driver = operations.get_bind().connection.driver_connection
-    with own_session(driver):
-        operations.run_steps(planned(driver, operation.verb, operation.spec))

@@ -1,65 +1,34 @@
-"""`op.…_online` and the soft delete's two, for anybody's revisions.
+"""`op.…_online` for constraints and indexes, for anybody's revisions.
 
-`import sexton.alembic` registers them. Signatures follow Alembic's own. Each does nothing
-where its result is there, prints its SQL offline, and may be killed and run again.
+`import sexton.alembic` registers them. Signatures follow Alembic's own; what is dropped may
+be described, as Alembic's operations remember it, so that the operation has a reverse.
+Each does nothing where its result is there, prints its SQL offline, and may be killed and
+run again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from alembic.operations import MigrateOperation, Operations
-from sqlalchemy import Column
+from alembic.operations import Operations
 
-from sexton.ddl.session import Driver, own_session
+from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
-from sexton.online import columns, indexes, keys
+from sexton.errors import UsageError
+from sexton.online import indexes, keys
+from sexton.online.operation import Online
 from sexton.online.tables import Table
 
-Build = Callable[[Driver | None], list[Step]]
-Reverse = Callable[[], "Online"]
-
-
-class Online(MigrateOperation):
-    """An operation that is steps, and knows its reverse where there is one."""
-
-    def __init__(self, build: Build, back: Reverse | None = None) -> None:
-        self.build = build
-        self.back = back
-
-    def reverse(self) -> MigrateOperation:
-        """The operation that undoes it; ValueError where what was there is not known."""
-        if self.back is None:
-            raise ValueError("what was there before is not known: say it in the operation")
-        return self.back()
-
-
-@Operations.implementation_for(Online)
-def _run(operations: Any, operation: Online) -> None:
-    if operations.migration_context.as_sql:
-        operations.run_steps(operation.build(None))
-        return
-    driver = operations.get_bind().connection.driver_connection
-    with own_session(driver):
-        operations.run_steps(operation.build(driver))
-
-
-# -- constraints ---------------------------------------------------------------------
-
-
-def _create_key(key: keys.Key) -> Online:
-    return Online(lambda driver: keys.create_key(driver, key), lambda: _drop_key(key))
-
-
-def _drop_key(key: keys.Key) -> Online:
-    return Online(
-        lambda driver: keys.drop_constraint(driver, key.name, key.source),
-        lambda: _create_key(key),
-    )
+FOREIGN_KEY = "foreignkey"  # Alembic's word for the type of a constraint
 
 
 @Operations.register_operation("create_foreign_key_online")
 class CreateForeignKeyOnline(Online):
     """The operation behind `op.create_foreign_key_online`."""
+
+    name = "create_foreign_key_online"
+
+    def __init__(self, key: keys.Key) -> None:
+        self.key = key
 
     @classmethod
     def create_foreign_key_online(
@@ -84,12 +53,57 @@ class CreateForeignKeyOnline(Online):
         referent = Table(referent_table, referent_schema)
         columns = (local_cols, remote_cols)
         key = keys.key_of(constraint_name, (source, referent), columns, **options)
-        operations.invoke(_create_key(key))
+        operations.invoke(cls(key))
+
+    def build(self, driver: Driver | None) -> list[Step]:
+        """NOT VALID, then VALIDATE."""
+        return keys.create_key(driver, self.key)
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """As Alembic's."""
+        key = self.key
+        tables = (key.source.name, key.referent.name)
+        return (key.name, *tables, key.local_cols, key.remote_cols)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As Alembic's, and what becomes of orphans."""
+        return {
+            "source_schema": self.key.source.schema,
+            **_referring(self.key),
+            "orphans": self.key.orphans,
+        }
+
+    def reverse(self) -> "DropConstraintOnline":
+        """The operation that drops it."""
+        return DropConstraintOnline(self.key.name, self.key.source, FOREIGN_KEY, self.key)
+
+
+def _referring(key: keys.Key) -> dict[str, Any]:
+    """What a key does, as far as it is not what every key does."""
+    said = {"ondelete": key.ondelete, "onupdate": key.onupdate}
+    made: dict[str, Any] = {"referent_schema": key.referent.schema}
+    made |= {event: how for event, how in said.items() if how != "NO ACTION"}
+    made["deferrable"] = key.deferrable
+    return made | ({"initially": "DEFERRED"} if key.initially == "DEFERRED" else {})
 
 
 @Operations.register_operation("drop_constraint_online")
 class DropConstraintOnline(Online):
     """The operation behind `op.drop_constraint_online`."""
+
+    name = "drop_constraint_online"
+
+    def __init__(
+        self,
+        constraint_name: str,
+        table: Table,
+        type_: str | None = None,
+        key: keys.Key | None = None,
+    ) -> None:
+        self.constraint_name, self.table = constraint_name, table
+        self.type_, self.key = type_, key
 
     @classmethod
     def drop_constraint_online(
@@ -97,32 +111,78 @@ class DropConstraintOnline(Online):
         operations: Operations,
         constraint_name: str,
         table_name: str,
+        type_: str | None = None,
         *,
         schema: str | None = None,
+        referent_table: str | None = None,
+        referent_schema: str | None = None,
+        local_cols: Sequence[str] | None = None,
+        remote_cols: Sequence[str] | None = None,
+        **options: Any,
     ) -> None:
-        """Drop a constraint; of a foreign key, lock the parent first."""
+        """Drop a constraint; of a foreign key, lock the parent first.
+
+        For the reverse alone: referent_table, local_cols, remote_cols, and the `options`
+        of `create_foreign_key_online`, say what the foreign key was. Raises UsageError,
+        Refused, Busy.
+        """
         table = Table(table_name, schema)
-        operations.invoke(
-            Online(lambda driver: keys.drop_constraint(driver, constraint_name, table))
-        )
+        given = [referent_table, local_cols, remote_cols]
+        key = None
+        if referent_table and local_cols and remote_cols:
+            tables = (table, Table(referent_table, referent_schema))
+            columns = (local_cols, remote_cols)
+            key = keys.key_of(constraint_name, tables, columns, **options)
+        elif options or referent_schema or any(part is not None for part in given):
+            raise UsageError(
+                f"{constraint_name}: what the foreign key was is half said",
+                hint="give referent_table, local_cols and remote_cols, or none of them",
+            )
+        operations.invoke(cls(constraint_name, table, type_, key))
 
+    def build(self, driver: Driver | None) -> list[Step]:
+        """One step."""
+        return keys.drop_constraint(driver, self.constraint_name, self.table)
 
-# -- indexes -------------------------------------------------------------------------
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """As Alembic's."""
+        return (self.constraint_name, self.table.name)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """As Alembic's, and what the foreign key was, where that is known."""
+        made: dict[str, Any] = {"type_": self.type_, "schema": self.table.schema}
+        if self.key:
+            made["referent_table"] = self.key.referent.name
+            made["local_cols"], made["remote_cols"] = (
+                self.key.local_cols,
+                self.key.remote_cols,
+            )
+            made |= _referring(self.key)
+            if self.key.orphans != "refuse":
+                made["orphans"] = self.key.orphans
+        return made
 
-def _create_index(index: indexes.Index) -> Online:
-    return Online(
-        lambda driver: indexes.create_index(driver, index),
-        lambda: Online(
-            lambda driver: indexes.drop_index(driver, index.name, index.table),
-            lambda: _create_index(index),
-        ),
-    )
+    def reverse(self) -> CreateForeignKeyOnline:
+        """The operation that makes the foreign key; ValueError where it is not known."""
+        if self.key is None:
+            raise ValueError(
+                f"what the constraint {self.constraint_name} was is not known: where it is "
+                "a foreign key, give op.drop_constraint_online its referent_table, "
+                "local_cols and remote_cols (and ondelete, …); nothing online makes others"
+            )
+        return CreateForeignKeyOnline(self.key)
 
 
 @Operations.register_operation("create_index_online")
 class CreateIndexOnline(Online):
     """The operation behind `op.create_index_online`."""
+
+    name = "create_index_online"
+
+    def __init__(self, index: indexes.Index) -> None:
+        self.index = index
 
     @classmethod
     def create_index_online(
@@ -138,13 +198,41 @@ class CreateIndexOnline(Online):
     ) -> None:
         """Build an index CONCURRENTLY, after dropping what is half built of it."""
         table = Table(table_name, schema)
-        index = indexes.Index(index_name, table, tuple(columns), unique, postgresql_where)
-        operations.invoke(_create_index(index))
+        operations.invoke(
+            cls(indexes.Index(index_name, table, tuple(columns), unique, postgresql_where))
+        )
+
+    def build(self, driver: Driver | None) -> list[Step]:
+        """Drop what is half built, then build."""
+        return indexes.create_index(driver, self.index)
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """As Alembic's."""
+        return (self.index.name, self.index.table.name, self.index.columns)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As Alembic's."""
+        index = self.index
+        said = {"schema": index.table.schema, "unique": index.unique}
+        return {**said, "postgresql_where": index.where}
+
+    def reverse(self) -> "DropIndexOnline":
+        """The operation that drops it."""
+        return DropIndexOnline(self.index.name, self.index.table, self.index)
 
 
 @Operations.register_operation("drop_index_online")
 class DropIndexOnline(Online):
     """The operation behind `op.drop_index_online`."""
+
+    name = "drop_index_online"
+
+    def __init__(
+        self, index_name: str, table: Table, index: indexes.Index | None = None
+    ) -> None:
+        self.index_name, self.table, self.index = index_name, table, index
 
     @classmethod
     def drop_index_online(
@@ -154,136 +242,42 @@ class DropIndexOnline(Online):
         table_name: str,
         *,
         schema: str | None = None,
+        columns: Sequence[Any] | None = None,
+        unique: bool = False,
+        postgresql_where: Any = None,
     ) -> None:
-        """Drop an index CONCURRENTLY."""
+        """Drop an index CONCURRENTLY; columns and what follows are for its reverse."""
         table = Table(table_name, schema)
-        operations.invoke(
-            Online(lambda driver: indexes.drop_index(driver, index_name, table))
-        )
+        index = None
+        if columns is not None:
+            index = indexes.Index(
+                index_name, table, tuple(columns), unique, postgresql_where
+            )
+        operations.invoke(cls(index_name, table, index))
 
+    def build(self, driver: Driver | None) -> list[Step]:
+        """One step."""
+        return indexes.drop_index(driver, self.index_name, self.table)
 
-# -- columns -------------------------------------------------------------------------
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """As Alembic's."""
+        return (self.index_name, self.table.name)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """As Alembic's, and what the index was, where that is known."""
+        made: dict[str, Any] = {"schema": self.table.schema}
+        if self.index:
+            made |= {"columns": self.index.columns, "unique": self.index.unique}
+            made["postgresql_where"] = self.index.where
+        return made
 
-@Operations.register_operation("add_column_online")
-class AddColumnOnline(Online):
-    """The operation behind `op.add_column_online`."""
-
-    @classmethod
-    def add_column_online(
-        cls,
-        operations: Operations,
-        table_name: str,
-        column: "Column[Any]",
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Add a column; refused where that would rewrite the table."""
-        operations.invoke(_add_column(Table(table_name, schema), column))
-
-
-def _add_column(table: Table, column: "Column[Any]") -> Online:
-    return Online(
-        lambda driver: columns.add_column(driver, table, column),
-        lambda: Online(
-            lambda driver: columns.drop_column(driver, table, column.name),
-            lambda: _add_column(table, column),
-        ),
-    )
-
-
-@Operations.register_operation("drop_column_online")
-class DropColumnOnline(Online):
-    """The operation behind `op.drop_column_online`."""
-
-    @classmethod
-    def drop_column_online(
-        cls,
-        operations: Operations,
-        table_name: str,
-        column_name: str,
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Drop a column, with what it holds."""
-        table = Table(table_name, schema)
-        operations.invoke(
-            Online(lambda driver: columns.drop_column(driver, table, column_name))
-        )
-
-
-Pair = Callable[..., list[Step]]
-
-
-def _either(there: Pair, back: Pair, *arguments: Any) -> Online:
-    """An operation of which nothing but its name says which way it goes."""
-    return Online(
-        lambda driver: there(driver, *arguments),
-        lambda: _either(back, there, *arguments),
-    )
-
-
-@Operations.register_operation("set_not_null_online")
-@Operations.register_operation("drop_not_null_online")
-class NotNullOnline(Online):
-    """The operations behind `op.set_not_null_online` and `op.drop_not_null_online`."""
-
-    @classmethod
-    def set_not_null_online(
-        cls,
-        operations: Operations,
-        table_name: str,
-        column_name: str,
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Make a column NOT NULL, proved by a CHECK beforehand; Refused where one is."""
-        both = (columns.set_not_null, columns.drop_not_null)
-        operations.invoke(_either(*both, Table(table_name, schema), column_name))
-
-    @classmethod
-    def drop_not_null_online(
-        cls,
-        operations: Operations,
-        table_name: str,
-        column_name: str,
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Let a column be null."""
-        both = (columns.drop_not_null, columns.set_not_null)
-        operations.invoke(_either(*both, Table(table_name, schema), column_name))
-
-
-@Operations.register_operation("add_soft_delete")
-@Operations.register_operation("drop_soft_delete")
-class SoftDelete(Online):
-    """The operations behind `op.add_soft_delete` and `op.drop_soft_delete`."""
-
-    @classmethod
-    def add_soft_delete(
-        cls,
-        operations: Operations,
-        table_name: str,
-        deleted: str = "deleted",
-        deleted_at: str = "deleted_at",
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Add the flag, not null and false, and the time."""
-        both = (columns.add_soft_delete, columns.drop_soft_delete)
-        operations.invoke(_either(*both, Table(table_name, schema), deleted, deleted_at))
-
-    @classmethod
-    def drop_soft_delete(
-        cls,
-        operations: Operations,
-        table_name: str,
-        deleted: str = "deleted",
-        deleted_at: str = "deleted_at",
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Drop the two; Refused while a row is soft-deleted."""
-        both = (columns.drop_soft_delete, columns.add_soft_delete)
-        operations.invoke(_either(*both, Table(table_name, schema), deleted, deleted_at))
+    def reverse(self) -> CreateIndexOnline:
+        """The operation that builds it; ValueError where it is not known what it was."""
+        if self.index is None:
+            raise ValueError(
+                f"what the index {self.index_name} was is not known: give "
+                "op.drop_index_online its columns (and unique, postgresql_where)"
+            )
+        return CreateIndexOnline(self.index)

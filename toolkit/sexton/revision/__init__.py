@@ -1,0 +1,1 @@
+"""A revision that makes what the database has into what is declared."""

@@ -1,0 +1,82 @@
+"""The unique indexes that hold declared defaults to one row, or to one of each group."""
+
+from collections.abc import Mapping
+
+from sexton.catalog.identifiers import identifier
+from sexton.catalog.relations import Relation
+from sexton.database import Connection
+from sexton.derived.naming import flag_name
+from sexton.errors import Refused, WrongSchema
+from sexton.guard.predicate import require_immutable
+from sexton.online.indexes import Index
+from sexton.online.operations import CreateIndexOnline
+from sexton.reference import Declarations, Default
+from sexton.revision import catalog
+from sexton.revision.change import Change, change
+from sexton.revision.columns import table_of
+from sexton.revision.conditions import Conditions, calls_others
+
+PROBE = "sexton_probe_mark"
+
+
+def changes(
+    connection: Connection,
+    declared: Declarations,
+    relations: Mapping[str, Relation],
+    names: catalog.Names,
+) -> list[Change]:
+    """What builds them; raises Refused where a condition cannot be an index's."""
+    made = []
+    for table, flag in declared.defaults():
+        relation, among = relations[table], declared.among(flag)
+        # No index is built online on a partitioned table, and none on a view.
+        if relation.kind != "r" or _held(connection, relation, flag, among):
+            continue
+        where = _and(identifier(flag.flag), among)
+        columns = flag.per or (flag.flag,)
+        name = names.free(relation, dict.fromkeys((*flag.per, flag.flag)), "idx")
+        made.append(
+            change(
+                f"build the unique index {name}",
+                CreateIndexOnline(Index(name, table_of(table), columns, True, where)),
+                f"From now on a second {flag.flag} is refused, within a transaction too: "
+                "take the flag away first. Those that are there: sexton audit "
+                f"{flag_name(flag)}_ambiguous",
+            )
+        )
+    return made
+
+
+def _and(one: str, other: str) -> str:
+    return f"{one} and ({other})" if other else one
+
+
+def _held(connection: Connection, table: Relation, flag: Default, among: str) -> bool:
+    """Whether an index holds it already, for these rows or for all that carry the flag."""
+    conditions, name = Conditions(connection, table), identifier(flag.flag)
+    try:
+        mark = conditions.mark(_and(name, among))
+        enough = {conditions.spelt(name), conditions.spelt(_and(name, among))}
+        if among:
+            enough.add(conditions.spelt(f"({among}) and {name}"))
+        held = any(
+            conditions.spelt(index.where) in enough
+            for index in catalog.indexes(connection, table)
+            if index.where and not calls_others(index.where) and _groups(index, flag)
+        )
+        if not held:
+            check = f"(NOT ({PROBE} IS DISTINCT FROM {mark.text}))"
+            require_immutable(connection, conditions.table, mark, PROBE, check)
+    except WrongSchema:
+        return False  # it speaks of a column that is still to be made
+    except Refused as error:
+        raise Refused(
+            f"the default of {table.name}: {error.message}", hint=error.hint
+        ) from None
+    return held
+
+
+def _groups(index: catalog.FoundIndex, flag: Default) -> bool:
+    """Whether an index lets one row of each group be in it, or of a larger one."""
+    # Among rows with the flag, it is a constant as good as another.
+    return index.unique and set(index.columns) <= {*flag.per, flag.flag, catalog.CONSTANT}

@@ -275,6 +275,12 @@ def test_nothing_of_the_product_is_left(run, file, monkeypatch):
             "did you mean customer_id?",
         ),
         (
+            'deleted = "deleted"',
+            'deleted = "xyz"',
+            "soft_delete[0].deleted: customers has no column xyz\n"
+            "  next: sexton revision writes the migration that adds it",
+        ),
+        (
             'parent = "customers.id"',
             'parent = "costumers.id"',
             "has no table costumers; did you mean customers?",

@@ -85,7 +85,7 @@ def require(
                 near = _near(column, there["columns"])
                 raise UsageError(
                     f"{shown(file)}: {path}: {table} has no column {column}{near}",
-                    hint=HINT,
+                    hint=HINT if near or not path.startswith("soft_delete") else TO_ADD,
                 )
     for table, entry in declared.entries():
         _require_id(file, table, declared.id(table), known[relations[table].oid])
@@ -103,6 +103,7 @@ UNREADABLE = (
     *(errors.StatementTooComplex, errors.TooManyArguments),
 )
 HINT = "correct the project file, or connect to the database that it is about"
+TO_ADD = "sexton revision writes the migration that adds it"
 
 
 def _near(name: str, names: Iterable[str]) -> str:

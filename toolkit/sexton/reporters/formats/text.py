@@ -155,7 +155,7 @@ def _line(word: str, outcome: "Outcome", report: "Report") -> str:
     if outcome.strategy and outcome.strategy != "constraint":
         said[-1] += f", {outcome.strategy}, {outcome.elapsed_ms:.1f} ms"
     text = "; ".join(filter(None, said))
-    return f"{word:<{INDENT}}{outcome.check.name:<33}{text}"
+    return f"{word:<{INDENT}}{outcome.check.name:<32} {text}"
 
 
 def _outcome(report: "Report", outcome: "Outcome", rows: int, view: View) -> Iterator[str]:
@@ -193,7 +193,7 @@ def _comparison(comparison: "Comparison") -> Iterator[str]:
             key = ", ".join(f"{name}={value}" for name, value in entry.key.items())
             owner = f"; ask {entry.owner}" if entry.owner else ""
             text = printable(f"{entry.table} {key}{owner}")
-            yield f"{word:<{INDENT}}{printable(entry.check):<33}{text}"
+            yield f"{word:<{INDENT}}{printable(entry.check):<32} {text}"
     if comparison.stale:
         import shlex
 

@@ -59,7 +59,7 @@ def timeout_with_retries(url: str) -> None:
 def sexton(url: str) -> None:
     """`sexton upgrade`, with its defaults."""
     with contextlib.closing(connect(url, name="sexton upgrade")) as connection:
-        upgrade(connection, url, "0004", Options())
+        upgrade(connection, url, "head", Options())
 
 
 def nothing(_: str) -> None:

@@ -8,8 +8,10 @@ import contextlib
 import gc
 import itertools
 import os
+import shutil
 import signal
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,11 +21,16 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from sexton.chat.deletion import DeleteProvider
+from sexton.chat.operation import run
 from sexton.database import Connection, connect
 from sexton.embedded import Server
+from sexton.project import current
 from sexton.upgrade.run import upgrade
 from tests.support import guards as guard
-from tests.support.tools import Cli
+from tests.support.audits import SLEEPER
+from tests.support.environments import ENV
+from tests.support.tools import Cli, add_chat, add_model, add_provider
 from tests.support.upstream import build_upstream
 
 # Durability is not what these tests are about; the crash tests start their own server.
@@ -33,6 +40,16 @@ SETTINGS = {
     "max_prepared_transactions": "10",
     "autovacuum_naptime": "1d",
 }
+
+# Each test copies a database, and on a disk the copying takes most of the time.
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30  # bytes; the tests fill about a quarter of them
+if (
+    MEMORY.is_dir()
+    and shutil.disk_usage(MEMORY).free > ROOM
+    and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+):
+    tempfile.tempdir = str(MEMORY)
 
 # The tests are not polluted by the environment.
 TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
@@ -77,10 +94,16 @@ def _start() -> Origin:
         container.with_command(["postgres", *options])
         started = _stack.enter_context(container)
         return Origin(f"testcontainers {image}", started.get_connection_url())
-    directory = Path(_stack.enter_context(tempfile.TemporaryDirectory()))
-    directory.chmod(0o711)
-    server = _stack.enter_context(Server(directory / "db", settings=SETTINGS))
+    server = _stack.enter_context(Server(own_directory() / "db", settings=SETTINGS))
     return Origin("embedded", server.url())
+
+
+def own_directory() -> Path:
+    """A directory of this run alone."""
+    own = tempfile.TemporaryDirectory(prefix="sexton-tests-")
+    directory = Path(_stack.enter_context(own))
+    directory.chmod(0o711)
+    return directory
 
 
 def docker_answers() -> bool:
@@ -98,6 +121,17 @@ def docker_answers() -> bool:
             return False
         finally:
             gc.collect()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; keep together what shares a module's fixture."""
+    items.sort(key=lambda item: item.path.parent.name not in ("scenes", "trust"))
+    for item in items:
+        known = getattr(item, "_fixtureinfo", None)
+        found = known.name2fixturedefs.values() if known else ()
+        if any(definitions[-1].scope == "module" for definitions in found):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_report_header() -> str:
@@ -118,10 +152,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # A worker of several ignores Ctrl-C, and so would the commands that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.basetemp is None:
-        own = tempfile.TemporaryDirectory(prefix="sexton-tests-")
-        directory = Path(_stack.enter_context(own))
-        directory.chmod(0o711)
-        config.option.basetemp = str(directory / "tmp")
+        config.option.basetemp = str(own_directory() / "tmp")
 
 
 @pytest.hookimpl(trylast=True)
@@ -171,7 +202,21 @@ def template(administrator) -> Iterator[Callable[[str], str]]:
 
     yield make
     for name in made.values():
-        administrator.execute(f"drop database {name} with (force)")
+        drop(administrator, name)
+
+
+def drop(administrator: psycopg.Connection, name: str) -> None:
+    """Drop a database, once those who have just left it are gone, or in spite of them.
+
+    The server itself looks for them every 100 ms only.
+    """
+    here = "select from pg_stat_activity where datname = %s"
+    for _ in range(25):
+        left = not administrator.execute(here, [name]).fetchone()
+        time.sleep(0.002)
+        if left:
+            break
+    administrator.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture
@@ -187,7 +232,7 @@ def database(administrator, template) -> Iterator[Callable[[str], str]]:
 
     yield make
     for name in names:
-        administrator.execute(f"drop database {name} with (force)")
+        drop(administrator, name)
 
 
 @pytest.fixture
@@ -223,7 +268,7 @@ def guarded_template(administrator, template):
     with contextlib.closing(connect(origin().url(name), name="tests")) as connection:
         guard.add(connection)
     yield name
-    administrator.execute(f"drop database {name} with (force)")
+    drop(administrator, name)
 
 
 @pytest.fixture
@@ -232,10 +277,67 @@ def guarded_url(administrator, guarded_template):
     name = f"sexton_guarded_{os.getpid()}_{next(_number)}"
     administrator.execute(f"create database {name} template {guarded_template}")
     yield origin().url(name)
-    administrator.execute(f"drop database {name} with (force)")
+    drop(administrator, name)
 
 
 @pytest.fixture
 def guarded(guarded_url):
     with contextlib.closing(connect(guarded_url, name="tests")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def clean(connection):
+    """A database at head in which nothing is wrong."""
+    add_provider(connection, "openai", api_key="sk-made-up")
+    add_model(connection, "openai", is_default=True)
+    return connection
+
+
+@pytest.fixture
+def orphan(clean):
+    """The id of a model config without its provider."""
+    return str(add_model(clean, "azure"))
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """A directory with a check, `slow`, that sleeps."""
+    directory = tmp_path / "checks"
+    directory.mkdir()
+    (directory / "slow.py").write_text(SLEEPER)
+    return str(directory)
+
+
+@pytest.fixture
+def history(connection):
+    """A deleted provider whose config was the default, and a chat on it."""
+    for name in ("anthropic", "openai"):
+        add_provider(connection, name)
+    add_model(connection, "anthropic", "a")
+    old = add_model(connection, "openai", "b", is_default=True)
+    add_chat(connection, old)
+    run(connection, DeleteProvider("openai"))
+    return old
+
+
+@pytest.fixture
+def team(tmp_path):
+    """A team's own environment: three lines of ini, an env.py of three lines."""
+    folder = tmp_path / "db"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "env.py").write_text(ENV)
+    shutil.copy(Path(current().migrations) / "script.py.mako", folder)
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = db\n")
+    return tmp_path
+
+
+@pytest.fixture
+def empty_url(database):
+    return database("empty")
+
+
+@pytest.fixture
+def empty(empty_url):
+    with contextlib.closing(connect(empty_url, name="tests")) as opened:
         yield opened

@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 
-import psycopg
 import pytest
 from psycopg import conninfo
 
 from sexton.cli import sexton as group
-from tests.support.tools import Cli, add_chat, add_model, add_provider
+from tests.support.project import HEAD
+from tests.support.tools import Cli, add_model, add_provider
 
 MISSING = "00000000-0000-0000-0000-000000000000"
 
@@ -47,8 +47,7 @@ READING = [
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_every_command_has_help(sexton, path):
     result = sexton(*path, "--help", database=False)
-    assert result.code == 0
-    assert result.stderr == ""
+    assert (result.code, result.stderr) == (0, "")
     assert "Usage: sexton" in result.stdout
 
 
@@ -64,7 +63,9 @@ def test_reading_commands_print_one_document(sexton, arguments):
 def test_exit_codes_are_in_the_help():
     said = outside("--help").stdout
     for code in (0, 1, 2, 3, 4, 5, 6, 70):
-        assert f"\n    {code} " in said
+        assert f"\n    {code} " in said, (
+            f"the help in sexton/cli/__init__.py does not say what {code} means"
+        )
 
 
 BAD_INPUT = {
@@ -131,28 +132,6 @@ def test_no_url_at_all_says_what_to_pass():
     assert "cannot connect" in result.stderr
 
 
-def test_an_empty_database_is_the_wrong_schema(database, capfd):
-    for command in ("status", "audit", "repair"):
-        result = Cli(database("empty"), capfd)(command)
-        assert result.code == 4
-        assert "no table chat_providers" in result.stderr
-
-
-def test_no_tombstones_yet_is_the_wrong_schema(database, capfd):
-    before = Cli(database("0001"), capfd)
-    for command in (["provider", "delete", "openai"], ["model", "promote", MISSING]):
-        result = before(*command)
-        assert result.code == 4
-        assert "no tombstones yet" in result.stderr
-
-
-def test_the_key_must_be_gone_before_a_provider_goes(database, capfd):
-    before = Cli(database("0003"), capfd)
-    result = before("provider", "delete", "openai")
-    assert result.code == 5
-    assert "chat_model_configs_provider_fkey still stands" in result.stderr
-
-
 def test_a_read_only_role_may_look(administrator, connection, url, capfd):
     add_model(connection, "openai", is_default=True)
     add_provider(connection, "openai", api_key="sk-hidden")
@@ -201,71 +180,13 @@ def test_ctrl_c_is_3_and_quiet(sexton, monkeypatch):
     assert "interrupted" in result.stderr
 
 
-def test_a_reader_who_leaves_early_is_no_error(connection, url):
-    add_provider(connection, "openai")
-    for number in range(2000):
-        add_model(connection, "openai", f"model-{number}")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sexton", "model", "list", "--url", url],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read().count("\n") == 1  # where it is connected
-    process.stderr.close()
-    process.wait()
-
-
 def test_version(sexton):
     from sexton import __version__
 
     assert sexton("--version", database=False).stdout == f"sexton {__version__}\n"
 
 
-def test_status_says_where_the_database_stands(connection, sexton):
-    add_provider(connection, "openai")
-    live = add_model(connection, "openai", "gpt", is_default=True)
-    gone = add_model(connection, "openai", "old", deleted=True, deleted_at="now")
-    add_chat(connection, gone)
-    assert sexton("status", "--format", "json").json == {
-        "revision": "0004",
-        "head": "0004",
-        "drift": [],
-        "providers": 1,
-        "live": 1,
-        "tombstones": 1,
-        "chats_on_tombstones": 1,
-        "default": {"id": str(live), "provider": "openai", "model": "gpt", "usable": True},
-    }
-
-
-def test_status_works_before_the_change(database, capfd):
-    url = database("0001")
-    with psycopg.connect(url) as connection:
-        connection.execute("insert into chat_providers (provider) values ('openai')")
-        connection.execute(
-            "insert into chat_model_configs (provider, model, is_default, context_limit,"
-            " compression_threshold) values ('openai', 'gpt', true, 1, 1)"
-        )
-    document = Cli(url, capfd)("status", "--format", "json").json
-    assert document["revision"] == "0001"
-    assert document["default"]["model"] == "gpt"
-    assert document["tombstones"] == 0
-
-
 def test_every_command_answers_to_an_embedded_directory(tmp_path, capfd):
     embedded = Cli(f"embedded:{tmp_path}/db", capfd)
     assert embedded("upgrade").code == 0
-    assert embedded("status", "--format", "json").json["revision"] == "0004"
-
-
-def test_who_does_it_may_stand_in_the_environment(connection, sexton, monkeypatch):
-    monkeypatch.setenv("SEXTON_ACTOR", "night shift")
-    add_provider(connection, "openai")
-    assert sexton("provider", "disable", "openai").code == 0
-    add_model(connection, "azure")
-    sexton("repair", "model_without_provider", "--apply")
-    runs = sexton("history", "--format", "json").json["runs"]
-    assert {run["actor"] for run in runs} == {"night shift"}
+    assert embedded("status", "--format", "json").json["revision"] == HEAD

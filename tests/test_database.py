@@ -1,11 +1,14 @@
 """Connections: what errors say, and what they never say."""
 
 import contextlib
+import threading
 
 import psycopg
 import pytest
 
+from sexton.chat import models
 from sexton.database import (
+    ATTEMPTS,
     connect,
     database,
     location,
@@ -15,7 +18,9 @@ from sexton.database import (
     transact,
 )
 from sexton.errors import Busy, ConnectionFailed, Refused, WrongSchema
+from sexton.server_errors import to_sexton_error
 from sexton.text.redaction import redact
+from tests.support.tools import add_model, add_provider, second_connection
 
 
 @pytest.mark.parametrize(
@@ -163,3 +168,55 @@ def test_a_connection_says_where_it_leads(url):
         assert (found.database, found.role) == (opened.info.dbname, opened.info.user)
         assert f"{found.database} at " in str(found)
         assert str(found).endswith(f" as {found.role}")
+
+
+def test_a_lock_that_is_let_go_in_time_is_no_failure(url, connection, monkeypatch):
+    monkeypatch.setattr("sexton.database.LOCK_TIMEOUT", "50ms")
+    add_provider(connection, "openai")
+    model = add_model(connection, "openai")
+    held, refused = threading.Event(), threading.Event()
+
+    def hold():
+        with (
+            contextlib.closing(second_connection(url)) as other,
+            other.transaction(),
+        ):
+            other.execute("select from chat_providers for update")
+            held.set()
+            assert refused.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+
+    def work():
+        try:
+            return models.promote(connection, model)
+        except psycopg.errors.LockNotAvailable:
+            refused.set()
+            raise
+
+    assert transact(connection, work)["is_default"]
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.SerializationFailure,
+        psycopg.errors.DeadlockDetected,
+        psycopg.errors.LockNotAvailable,
+    ],
+)
+def test_what_loses_every_time_ends_as_busy(connection, monkeypatch, error):
+    monkeypatch.setattr("sexton.database.time.sleep", lambda _: None)
+    tries = []
+
+    def lose():
+        tries.append(error)
+        raise error("lost")
+
+    with pytest.raises(error) as lost:
+        transact(connection, lose)
+    assert isinstance(to_sexton_error(lost.value), Busy)
+    assert len(tries) == ATTEMPTS

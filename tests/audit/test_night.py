@@ -9,7 +9,7 @@ from sexton.audit import cursor as cursors
 from sexton.audit import night
 from sexton.audit.auditor import run_checks
 from sexton.database import connect
-from sexton.errors import Refused, UsageError
+from sexton.errors import Refused
 from tests.support import giants
 from tests.support.giants import CHECKS, FLAGGED, ORPHANS, by_check
 
@@ -164,11 +164,3 @@ def test_a_cursor_belongs_to_one_database(nights, database, tmp_path):
         giants.make(connection)
         with pytest.raises(Refused, match="is the cursor of another database"):
             Nights(connection, other, nights.file)(FLAGGED)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 9}', "[" * 100_000])
-def test_what_is_no_cursor_is_refused(tmp_path, text):
-    file = tmp_path / "cursor.json"
-    file.write_text(text)
-    with pytest.raises(UsageError, match="is not a cursor"):
-        cursors.load(file, 60, None)

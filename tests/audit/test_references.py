@@ -3,6 +3,7 @@
 import contextlib
 import uuid
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,9 +11,11 @@ from hypothesis import strategies as some
 from psycopg import errors
 
 from sexton.audit import references
-from sexton.audit.references import QUERIES, ReferenceFacts, choose, facts, query
+from sexton.audit.references import QUERIES, ReferenceFacts, choose, query
 from sexton.check import Check, Reference, Severity
 from sexton.database import connect, rows, scalar
+from tests.support.audits import by_check, run
+from tests.support.references import SHAPES, USABLE, check, found, known_facts, shaped
 
 # One column of each kind; text in two collations, of which the first is the database's.
 TYPES = {
@@ -21,18 +24,6 @@ TYPES = {
     "text": some.sampled_from(["", "a", "A", "b", "B", "ä", "Zeta", "zeta", " a", "%"]),
     'text collate "ucs_basic"': some.sampled_from(["a", "A", "b", "B", "ä", "Ä", "z"]),
 }
-
-
-def check(where="", counts=""):
-    return Check(
-        "tests.child_without_parent",
-        severity=Severity.ERROR,
-        table="child",
-        key=("id",),
-        message="child {id} names {ref}, which does not exist",
-        where=where,
-        reference=Reference("ref", "parent", "key", parent_where=counts),
-    )
 
 
 def expected(children, parents, where, counts):
@@ -71,11 +62,6 @@ def tables(connection, type, children, parents):
             )
             cursor.executemany("insert into parent values (%s, %s)", parents)
         yield
-
-
-def found(connection, strategy, made):
-    answer = rows(connection, query(made, strategy))
-    return Counter(row["id"] for row in answer)
 
 
 @pytest.mark.parametrize("type", TYPES)
@@ -134,47 +120,12 @@ def test_a_collation_of_its_own_is_compared_by_the_parents(connection):
 
 # -- references of other shapes ------------------------------------------------------------
 
-SHAPES = {
-    "composite": """
-        create table "The Parent" (id int, "a b" int, "C" text, "Live" boolean);
-        create table "The Child" (id int, ref1 int, "ref 2" text, ok boolean);
-        create index on "The Child" (ref1, "ref 2");
-    """,
-    "composite, the index the other way round": """
-        create table "The Parent" (id int, "a b" int, "C" text, "Live" boolean);
-        create table "The Child" (id int, ref1 int, "ref 2" text, ok boolean);
-        create index on "The Child" ("ref 2" desc, ref1 desc) where ref1 is not null;
-    """,
-    "partitioned": """
-        create table "The Parent" (id int, "a b" int, "C" text, "Live" boolean);
-        create table "The Child" (id int, ref1 int, "ref 2" text, ok boolean)
-            partition by list (ok);
-        create table part1 partition of "The Child" for values in (true);
-        create table part2 partition of "The Child" default;
-        create index on "The Child" (ref1, "ref 2");
-    """,
-}
 SELF = """
     create table "The Parent" (
         id int, "a b" int, "C" text, "Live" boolean, ref1 int, "ref 2" text, ok boolean
     );
     create index on "The Parent" (ref1, "ref 2");
 """
-
-
-def shaped(child, live, parent_live):
-    return Check(
-        "tests.shaped",
-        severity=Severity.ERROR,
-        table=child,
-        key=("id",),
-        message="{id}",
-        live="ok -- which count" if live else "",
-        reference=Reference(
-            *(("ref1", "ref 2"), "The Parent", ("a b", "C")),
-            parent_live='"Live"' if parent_live else "",
-        ),
-    )
 
 
 number = some.none() | some.integers(0, 3)
@@ -294,130 +245,6 @@ def test_equality_is_the_keys_own_wherever_its_operators_lie(connection):
         assert [r["id"] for r in rows(connection, query(check(), strategy, known))] == [2]
 
 
-@pytest.mark.parametrize("index", ['(ref1, "ref 2" desc)', "(ref1)", '(ref1, id, "ref 2")'])
-def test_an_index_that_does_not_sort_as_rows_do_is_no_use(connection, index):
-    connection.execute(SHAPES["composite"].rpartition("create index")[0])
-    connection.execute(f'create index on "The Child" {index}')
-    assert known_facts(connection, shaped("The Child", False, False)).index is None
-
-
-def test_a_key_over_other_pairs_enforces_nothing(connection):
-    connection.execute("create table parent (a int, b int, primary key (a, b))")
-    connection.execute("create table child (id int, x int, y int)")
-    made = Check(
-        "tests.pairs",
-        severity=Severity.ERROR,
-        table="child",
-        key=("id",),
-        message="{id}",
-        reference=Reference(("x", "y"), "parent", ("a", "b")),
-    )
-    key = "alter table child add constraint k foreign key (x, y) references parent "
-    with connection.transaction(force_rollback=True):
-        connection.execute("alter table parent add unique (b, a)")
-        connection.execute(key + "(b, a)")
-        assert known_facts(connection, made).constraint is None
-    connection.execute(key + "(a, b)")
-    known = known_facts(connection, made)
-    assert (known.constraint, known.unique) == ("k", True)
-
-
-def test_a_trigger_switched_off_on_a_partition_enforces_nothing(connection):
-    connection.execute(
-        """
-        create table parent (key int primary key);
-        create table child (id int, ref int references parent) partition by list (id);
-        create table part partition of child default;
-        """
-    )
-    assert known_facts(connection).constraint
-    connection.execute("alter table part disable trigger all")
-    assert known_facts(connection).constraint is None
-
-
-def test_a_child_of_a_wider_integer_type_is_comparable(connection):
-    connection.execute("create table parent (key bigint primary key)")
-    connection.execute("create table child (id int, ref int)")
-    connection.execute("create index on child (ref)")
-    connection.execute("insert into parent values (1), (30000000000)")
-    connection.execute("insert into child values (1, 1), (2, 2)")
-    known = known_facts(connection)
-    assert known.comparable
-    for strategy in QUERIES:
-        assert [r["id"] for r in rows(connection, query(check(), strategy, known))] == [2]
-
-
-# -- facts ---------------------------------------------------------------------------------
-
-
-def known_facts(connection, made=None):
-    made = made or check()
-    [found] = facts(connection, [(made.table, made.reference)]).values()
-    return found
-
-
-@pytest.fixture
-def pair(connection):
-    connection.execute("create table parent (key uuid primary key, live boolean)")
-    connection.execute("create table child (id int primary key, ref uuid, live boolean)")
-    return connection
-
-
-USABLE = [
-    "create index i on child (ref)",
-    "create index i on child (ref desc)",
-    "create index i on child (ref, id)",
-    "create unique index i on child (ref)",
-    "create index i on child (ref) where ref is not null",
-]
-USELESS = [
-    "create index i on child (id, ref)",
-    "create index i on child using hash (ref)",
-    "create index i on child (ref) where id > 0",
-    "create index i on child ((ref::text))",
-]
-
-
-@pytest.mark.parametrize("index", USABLE)
-def test_an_index_led_by_the_column_can_be_used(pair, index):
-    pair.execute(index)
-    assert known_facts(pair).index == "i"
-
-
-@pytest.mark.parametrize("index", USELESS)
-def test_any_other_index_cannot(pair, index):
-    pair.execute(index)
-    assert known_facts(pair).index is None
-
-
-def test_an_invalid_index_cannot(pair):
-    pair.execute(USABLE[0])
-    pair.execute("update pg_index set indisvalid = false where indexrelid = 'i'::regclass")
-    assert known_facts(pair).index is None
-
-
-KEY = "alter table child add constraint k foreign key (ref) references parent"
-
-
-def test_a_valid_key_enforces_the_reference(pair):
-    pair.execute(KEY)
-    assert known_facts(pair).constraint == "k"
-
-
-def test_a_key_does_not_enforce_a_condition_on_the_parent(pair):
-    pair.execute(KEY)
-    assert known_facts(pair, check(counts="parent.live")).constraint is None
-
-
-@pytest.mark.parametrize(
-    "weakened",
-    [f"{KEY} not valid", f"{KEY}; alter table child disable trigger all"],
-)
-def test_a_key_not_valid_or_switched_off_enforces_nothing(pair, weakened):
-    pair.execute(weakened)
-    assert known_facts(pair).constraint is None
-
-
 # -- the rule ------------------------------------------------------------------------------
 
 
@@ -489,3 +316,18 @@ def test_the_probing_reads_hardly_more_than_the_parents(pair):
     table = scalar(pair, "select pg_relation_size('child') / 8192")
     assert explained[0]["Plan"]["Actual Rows"] == 10
     assert buffers < 200 * 3 + 100, f"{buffers} blocks read; the table has {table}"
+
+
+@pytest.mark.parametrize("strategy", references.QUERIES)
+def test_fingerprints_do_not_depend_on_the_strategy(broken, monkeypatch, strategy):
+    options = {"sample": 1000, "confirm_after": 0}
+    expected = by_check(run(broken, "chat_without_model", **options))
+    choose = references.choose
+
+    def chosen(check, known):
+        return replace(choose(check, known), strategy=strategy)
+
+    monkeypatch.setattr(references, "choose", chosen)
+    outcomes = run(broken, "chat_without_model", **options)
+    assert outcomes["chat_without_model"].strategy == strategy
+    assert by_check(outcomes) == expected

@@ -4,7 +4,15 @@ import os
 
 import pytest
 
-from sexton.catalog.relations import SAFE_PATH, bind, expose, literal, quoted, resolve
+from sexton.catalog.relations import (
+    SAFE_PATH,
+    bind,
+    column_names,
+    expose,
+    literal,
+    quoted,
+    resolve,
+)
 from sexton.database import rows, scalar, settings
 from sexton.errors import Refused
 
@@ -59,6 +67,11 @@ def test_names_in_catalog_queries_become_oids(connection):
         "select to_regclass('chats')::oid as there, to_regclass('no') as absent", found
     )
     assert rows(connection, sql) == [{"there": found["chats"].oid, "absent": None}]
+
+
+def test_columns_have_the_names_of_their_numbers_in_order(connection):
+    named = column_names("'chat_providers'::regclass", "array[3, 0, 1]::int2[]")
+    assert scalar(connection, f"select {named}") == ["display_name", None, "id"]
 
 
 @pytest.mark.parametrize("text", ["plain", "it's", "back\\slash's", '"', "é\n"])

@@ -23,3 +23,15 @@ def graves(connection):
             deleted_at="2026-01-01",
         ),
     }
+
+
+@pytest.fixture
+def two(connection):
+    """A provider with the default and another one, and the heir's: their configs."""
+    add_provider(connection, "anthropic")
+    add_provider(connection, "openai", api_key="k")
+    return {
+        "default": add_model(connection, "openai", "a", is_default=True),
+        "other": add_model(connection, "openai", "b"),
+        "heir": add_model(connection, "anthropic", "c"),
+    }

@@ -2,7 +2,6 @@
 
 import contextlib
 import uuid
-from typing import Any
 
 import pytest
 
@@ -12,14 +11,10 @@ from sexton.chat.errors import Missing, ProviderMissing
 from sexton.chat.operation import preview, run
 from sexton.database import connect, rows, scalar
 from sexton.errors import Incomplete, Refused, UsageError
-from tests.support.tools import add_chat, add_model, add_provider, do, model, table
-from tests.support.worlds import SETTINGS, add_override
+from tests.support.tools import add_chat, add_model, add_provider, do, model, plan, table
+from tests.support.worlds import SETTINGS
 
 USER = uuid.UUID(int=7)
-
-
-def plan(connection, name, **kwargs) -> Any:
-    return preview(connection, DeleteProvider(name, **kwargs))
 
 
 def test_deleting_keeps_older_tombstones_as_they_are(connection):
@@ -29,37 +24,6 @@ def test_deleting_keeps_older_tombstones_as_they_are(connection):
     add_model(connection, "openai")
     do(connection, DeleteProvider, "openai")
     assert model(connection, old)["deleted_at"] == before
-
-
-def test_the_heir_is_usable_unless_upstreams_order_is_asked_for(connection):
-    add_provider(connection, "anthropic", enabled=False)
-    add_provider(connection, "openai")
-    add_provider(connection, "vercel")
-    add_model(connection, "openai", is_default=True)
-    off = add_model(connection, "anthropic")
-    usable = add_model(connection, "vercel")
-    assert plan(connection, "openai").heir["id"] == usable
-    first = plan(connection, "openai", heir="first")
-    assert first.heir["id"] == off
-
-
-def test_an_orphan_is_never_the_usable_heir(connection):
-    add_provider(connection, "openai")
-    add_model(connection, "openai", is_default=True)
-    orphan = add_model(connection, "anthropic")
-    assert plan(connection, "openai").heir is None
-    first = plan(connection, "openai", heir="first")
-    assert first.heir["id"] == orphan
-
-
-def test_of_equals_the_larger_id_inherits(connection):
-    add_provider(connection, "anthropic")
-    add_provider(connection, "openai")
-    add_model(connection, "openai", is_default=True)
-    moment = "2026-01-01"
-    twins = [add_model(connection, "anthropic", updated_at=moment) for _ in range(4)]
-    heir = plan(connection, "openai").heir
-    assert heir["id"] == max(twins)
 
 
 def test_a_provider_that_is_gone_is_not_found(connection):
@@ -139,22 +103,6 @@ def test_a_role_without_the_journal_is_refused_before_anything_is_written(
         connection.execute("reset role")
         connection.execute(f"drop owned by {role}")
         administrator.execute(f"drop role {role}")
-
-
-def test_settings_that_name_what_goes_are_counted(connection):
-    connection.execute(SETTINGS)
-    add_provider(connection, "openai")
-    gone = add_model(connection, "openai")
-    for index, kind in enumerate(("site", "advisor", "personal", "pct")):
-        add_override(connection, kind, index, gone)
-    connection.execute(
-        "insert into site_configs values ('agents_computer_use_provider', 'openai')"
-    )
-    connection.execute(
-        "insert into site_configs values ('deployment_id', %s)", (str(gone),)
-    )
-    deletion = plan(connection, "openai")
-    assert deletion.references.overrides == 5
 
 
 # -- restoring

@@ -1,48 +1,24 @@
 """The runner: what it refuses, what it insists on, and what it costs."""
 
 import contextlib
-import threading
 
 import psycopg
 import pytest
-from psycopg.rows import tuple_row
 
 from sexton import journal
-from sexton.chat import keys, models, operation, providers
+from sexton.chat import models, operation, providers
 from sexton.chat.chats import resolve
-from sexton.chat.deletion import DeleteProvider, RestoreProvider
-from sexton.chat.locks import lock_election
+from sexton.chat.deletion import DeleteProvider
 from sexton.chat.providers import SwitchProvider
-from sexton.chat.reassign import Reassign
-from sexton.database import connect, rows, scalar
-from sexton.errors import Busy, Refused, SextonError
-from tests.support.tools import (
-    add_chat,
-    add_model,
-    add_provider,
-    do,
-    model,
-    second_connection,
-    table,
-)
-from tests.support.worlds import SETTINGS, add_override
+from sexton.database import connect, rows
+from sexton.errors import Refused
+from tests.support.tools import add_chat, do, model, table
+from tests.support.worlds import SETTINGS
 
 SUPPRESS = """
     create function suppress() returns trigger language plpgsql as 'begin return null; end';
     create trigger suppress before {} on {} for each row execute function suppress()
 """
-
-
-@pytest.fixture
-def two(connection):
-    """A provider with the default and another one, and the heir's: their configs."""
-    add_provider(connection, "anthropic")
-    add_provider(connection, "openai", api_key="k")
-    return {
-        "default": add_model(connection, "openai", "a", is_default=True),
-        "other": add_model(connection, "openai", "b"),
-        "heir": add_model(connection, "anthropic", "c"),
-    }
 
 
 @contextlib.contextmanager
@@ -155,84 +131,6 @@ def test_row_security_is_refused_in_preview_and_run(
     assert len(table(connection, "chat_providers")) == 2
 
 
-@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_another_isolation_is_refused_in_a_callers_transaction(connection, two, level):
-    with connection.transaction():
-        connection.execute(f"set transaction isolation level {level}")
-        with pytest.raises(Refused, match=level):
-            operation.run(connection, DeleteProvider("openai"))
-
-
-def test_a_default_of_another_isolation_loses_no_model(url, connection, two):
-    # The server's own insert, which waits for nobody, commits while the deletion waits.
-    connection.execute("set default_transaction_isolation = 'repeatable read'")
-    connection.execute("set application_name = 'deletion'")
-    with contextlib.closing(second_connection(url)) as other:
-        with other.transaction():
-            other.execute("select from chat_providers for key share")
-            thread = threading.Thread(
-                target=operation.run, args=(connection, DeleteProvider("openai"))
-            )
-            thread.start()
-            waiting = "select count(*) from pg_locks where not granted"
-            while thread.is_alive() and not scalar(other, waiting):
-                pass
-            late = add_model(other, "openai", "late")
-        thread.join()
-    assert model(connection, late)["deleted"]
-
-
-def test_a_replica_session_is_refused(connection, two):
-    connection.execute("set session_replication_role = replica")
-    with pytest.raises(Refused, match="session_replication_role is replica"):
-        operation.run(connection, DeleteProvider("openai"))
-    assert len(table(connection, "chat_providers")) == 2
-
-
-# -- which connections it takes
-
-
-def test_everything_works_on_a_plain_connection(url, connection, two):
-    connection.execute(SETTINGS)
-    for index, kind in enumerate(("site", "advisor", "personal", "pct")):
-        add_override(connection, kind, index, two["other"])
-    chat = add_chat(connection, two["other"])
-    with psycopg.connect(url) as plain:
-        assert plain.row_factory is tuple_row
-        path = scalar(plain, "show search_path")
-        deletion = DeleteProvider("openai")
-        for wanted in (
-            deletion,
-            SwitchProvider("openai", enabled=False),
-            models.DeleteModel(two["other"]),
-            Reassign(two["other"], two["heir"]),
-        ):
-            assert operation.preview(plain, wanted).document()
-        operation.run(plain, Reassign(two["other"], two["heir"]))
-        operation.run(plain, SwitchProvider("openai", enabled=False))
-        operation.run(plain, SwitchProvider("openai", enabled=True))
-        operation.run(plain, models.DeleteModel(two["other"]))
-        operation.run(plain, deletion)
-        plain.commit()
-        providers.add_provider(plain, "openai", api_key="k", allow_user_api_key=True)
-        plain.commit()
-        operation.run(plain, RestoreProvider("openai"))
-        keys.set_user_key(plain, "openai", two["heir"], "k")
-        keys.remove_user_key(plain, "openai", two["heir"])
-        providers.update_provider(plain, "openai", {"display_name": "x"})
-        made = models.create_model(plain, provider="openai", model="n", context_limit=1)
-        models.update_model(plain, made["id"], {"display_name": "x"})
-        models.promote(plain, made["id"])
-        assert models.list_models(plain)
-        assert providers.list_providers(plain)
-        assert resolve(plain, chat)["model"]["id"] == two["heir"]
-        assert scalar(plain, "show search_path") == path
-        assert scalar(plain, "show row_security") == "on"
-        plain.rollback()
-    # What stood after the caller's last commit is all that is left.
-    assert model(connection, two["default"])["deleted"]
-
-
 # -- nobody else's code
 
 
@@ -252,29 +150,6 @@ def test_a_table_put_in_the_way_is_refused(connection, administrator, two, table
     finally:
         connection.execute("drop schema squat cascade")
         administrator.execute(f"drop role {intruder}")
-
-
-# -- who is in the way
-
-
-def test_who_holds_the_election_lock_is_named(url, connection, two, monkeypatch):
-    monkeypatch.setattr("sexton.database.LOCK_TIMEOUT", "10ms")
-    with contextlib.closing(connect(url, name="a stranger")) as other:
-        with other.transaction():
-            lock_election(other)
-            with pytest.raises(Busy) as busy:
-                operation.run(connection, DeleteProvider("openai"))
-        assert f"pid {other.info.backend_pid}" in busy.value.message
-    assert "(a stranger)" in busy.value.message
-    assert "holds the election lock" in busy.value.message
-
-
-def test_who_holds_the_provider_is_named(url, connection, two, monkeypatch):
-    monkeypatch.setattr("sexton.database.LOCK_TIMEOUT", "10ms")
-    with contextlib.closing(connect(url, name="a backup")) as other, other.transaction():
-        other.execute("select from chat_providers for update")
-        with pytest.raises(Busy, match=r"\(a backup\)"):
-            operation.run(connection, DeleteProvider("openai"))
 
 
 # -- what it costs
@@ -367,44 +242,3 @@ def test_a_secret_in_a_base_url_is_nowhere_but_in_its_column(
     said.stdout += str(rows(connection, "select * from sexton.changes"))
     assert "S3CRET" not in said.stdout
     assert "gw" in said.stdout
-
-
-def test_what_goes_for_good_is_said_and_kept(connection, sexton, two):
-    connection.execute(
-        """
-        insert into user_chat_provider_keys (user_id, chat_provider_id, api_key)
-        select gen_random_uuid(), id, 'k' from chat_providers where provider = 'openai'
-        """
-    )
-    promised = sexton("provider", "delete", "openai", "--dry-run").stdout
-    assert "for good: the provider's own API key would go with it" in promised
-    assert "for good: 1 user key would go with it" in promised
-    assert "2 models would become tombstones" in promised
-    done = sexton("provider", "delete", "openai")
-    assert "for good: 1 user key went with it" in done.stdout
-    assert "sexton undo" in done.stderr
-    [run] = rows(connection, "select lost from sexton.runs")
-    assert run["lost"] == ["1 users' keys for openai"]
-
-
-def test_a_person_is_asked_before_a_provider_goes(connection, sexton, two, monkeypatch):
-    monkeypatch.setattr("sexton.chat.cli.run._a_person", lambda: True)
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
-    result = sexton("provider", "delete", "openai")
-    assert "for good" in result.stderr
-    assert len(table(connection, "chat_providers")) == 2
-    assert sexton("provider", "delete", "openai", "--yes").code == 0
-    assert len(table(connection, "chat_providers")) == 1
-
-
-def test_our_sentence_is_the_text_and_upstreams_is_in_the_document(sexton):
-    said = sexton("provider", "delete", "nope")
-    assert "sexton: no provider is called 'nope'\n" in said.stderr
-    error = sexton("provider", "delete", "nope", "--format", "json").json["error"]
-    assert error["message"].startswith("Resource not found")
-    assert error["hint"].startswith("no provider is called 'nope'")
-
-
-def test_every_refusal_says_what_is_wrong_in_words_of_its_own():
-    for kind in SextonError.__subclasses__():
-        assert kind.upstream is None or kind.upstream != kind().message

@@ -3,7 +3,6 @@
 import re
 import string
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -46,20 +45,26 @@ def check(request):
     return request.param
 
 
+def file(check):
+    """The file to correct."""
+    return f"checks/{check.name}.py"
+
+
 def test_it_explains_itself(check):
     paragraphs = check.explanation.split("\n\n")
-    assert len(paragraphs) >= 3, "say the bad state, how it comes about, and its cure"
-    assert re.fullmatch(r"[A-Z`].*\.", check.summary), "the first line is a sentence"
-    assert check.explanation.endswith(".")
+    where = f"in the docstring of {file(check)}"
+    assert len(paragraphs) >= 3, f"{where}, say the bad state, how it comes about, its cure"
+    assert re.fullmatch(r"[A-Z`].*\.", check.summary), f"{where}, begin with a sentence"
+    assert check.explanation.endswith("."), f"{where}, end with a full stop"
 
 
-def test_its_name_is_its_files_and_its_tests(check):
-    assert Path(__file__).with_name(f"test_{check.name}.py").exists()
-    assert check.module == f"chat_checks.{check.name}"
+def test_its_name_is_its_files(check):
+    assert check.module == f"chat_checks.{check.name}", f"{file(check)}: Check(__name__, …)"
 
 
 def test_it_says_what_to_do_or_is_no_fault(check):
-    assert check.repairs or check.manual_action or check.severity is Severity.INFO
+    told = check.repairs or check.manual_action or check.severity is Severity.INFO
+    assert told, f"say `repair` or `manual_action` in {file(check)}"
 
 
 def test_its_repair_plans_nothing_where_nothing_is_wrong(check, empty):
@@ -102,12 +107,12 @@ def test_its_rows_have_its_key_and_all_that_its_message_names(check, upstream, e
         returned = {column.name for column in cursor.description or ()}
     named = {name for _, name, _, _ in string.Formatter().parse(check.message) if name}
     if not check.judge:
-        assert named - {"table"} <= returned
-    assert set(check.key) <= returned
+        assert named - {"table"} <= returned, f"select them in {file(check)}"
+    assert set(check.key) <= returned, f"select the key in {file(check)}"
 
 
 def test_its_rows_come_in_the_order_of_its_key(check):
     if check.key:
         order = check.find.lower().rpartition("order by")[2]
         columns = [re.sub(r"^.*\.", "", part.strip()) for part in order.split(",")]
-        assert columns == list(check.key)
+        assert columns == list(check.key), f"order by the key in {file(check)}"

@@ -4,7 +4,14 @@ import pytest
 
 from sexton.database import scalar
 from sexton.project import all_checks
+from tests.support.repairs import incident, orphans
 from tests.support.tools import add_model, add_provider
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "plan.json"
+
 
 OWN = '''"""An invoice is paid twice.
 
@@ -84,25 +91,6 @@ def test_a_plan_that_a_limit_refuses_is_shown_and_not_saved(connection, sexton, 
     assert "--max-fraction" in result.stderr
 
 
-def test_the_options_that_an_undo_is_told_of_are_its_own(connection, sexton):
-    add_provider(connection, "anthropic", api_key="x")
-    add_model(connection, "anthropic", is_default=True)
-    add_model(connection, "google")
-    assert sexton("repair", "--apply").code == 0
-    connection.execute(
-        """
-        create function nothing() returns trigger language plpgsql
-            as 'begin return new; end';
-        create trigger meddler before update on chat_model_configs
-            for each row execute function nothing();
-        """
-    )
-    result = sexton("undo", "1")
-    assert result.code == 5
-    assert "--allow-triggers" in result.stderr
-    assert sexton("undo", "1", "--allow-triggers").code == 0
-
-
 def test_names_in_a_plan_cannot_lie(connection, sexton):
     add_provider(connection, "anthropic", api_key="x")
     add_model(connection, "anthropic", is_default=True)
@@ -115,3 +103,58 @@ def test_names_in_a_plan_cannot_lie(connection, sexton):
 def test_every_repair_says_what_it_writes():
     for check in all_checks().values():
         assert len(check.repair_texts) == len(check.repairs)
+
+
+def test_the_commands_tell_the_whole_story(sexton, connection, path):
+    incident(connection)
+    result = sexton("repair", "--out", str(path))
+    assert result.code == 1
+    assert f"sexton apply {path}" in result.stdout
+    result = sexton("apply", str(path), "--actor", "ann", "--format", "json")
+    assert (result.code, result.json["run"], result.json["rows"]) == (0, 1, 3)
+    assert "applied before, in run 1" in sexton("apply", str(path)).stdout
+    assert sexton("repair").stdout == "nothing to repair\n"
+    result = sexton("history", "--format", "json")
+    [run] = result.json["runs"]
+    assert (run["actor"], run["rows"], run["undone_by"]) == ("ann", 3, None)
+    assert len(sexton("history", "1", "--format", "json").json["changes"]) == 3
+    assert "by ann" in sexton("history", "1").stdout
+    assert sexton("undo", "1").code == 0
+    assert "undo" in sexton("history").stdout
+    assert sexton("apply", str(path)).code == 5
+    assert sexton("undo", "9").code == 2
+
+
+def test_what_repair_prints_as_json_can_be_applied(sexton, connection, path):
+    incident(connection)
+    result = sexton("repair", "--format", "json")
+    assert result.json["actions"][0]["check"] == "tombstone_half_set"
+    path.write_text(result.stdout)
+    assert sexton("apply", str(path)).code == 0
+    assert sexton("repair", "--format", "json").code == 0
+
+
+def test_repair_now_prints_the_plan_and_the_run(sexton, connection):
+    incident(connection)
+    result = sexton("repair", "--apply", "--format", "json")
+    assert (result.code, result.json["applied"]["run"]) == (0, 1)
+    assert len(result.json["actions"]) == 3
+
+
+def test_a_guarded_plan_is_shown_but_not_saved(sexton, connection, path):
+    orphans(connection, 20)
+    result = sexton("repair")
+    assert result.code == 1
+    assert "safety limit: 21 of the 21 rows" in result.stdout
+    result = sexton("repair", "--out", str(path))
+    assert (result.code, path.exists()) == (5, False)
+    assert "--max-fraction 1" in result.stderr
+    assert sexton("repair", "--apply").code == 5
+    result = sexton("repair", "--apply", "--max-fraction", "1")
+    assert result.code == 0, result.stdout
+
+
+def test_saving_and_making_at_once_is_a_mistake(sexton, path):
+    assert sexton("repair", "--apply", "--out", str(path)).code == 2
+    assert sexton("repair", "no_such_check").code == 2
+    assert sexton("repair", "--unsafe", "no_such_check").code == 2

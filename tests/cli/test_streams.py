@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tools import add_provider
+from tests.support.tools import add_model, add_provider
 
 SEXTON = [sys.executable, "-m", "sexton"]
 
@@ -146,3 +146,20 @@ def test_logs_are_json_or_carry_the_time(url):
         {"time", "message"}
     ] * len(found.stderr.splitlines())
     assert found.returncode == 2
+
+
+def test_a_reader_who_leaves_early_is_no_error(connection, url):
+    add_provider(connection, "openai")
+    for number in range(2000):
+        add_model(connection, "openai", f"model-{number}")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sexton", "model", "list", "--url", url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read().count("\n") == 1  # where it is connected
+    process.stderr.close()
+    process.wait()

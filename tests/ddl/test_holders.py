@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 
 import pytest
 
@@ -9,8 +10,10 @@ from sexton.database import connect
 from sexton.ddl.holders import LockSampler, advice
 from sexton.ddl.options import Options
 from sexton.errors import Busy
-from sexton.upgrade.run import downgrade, upgrade
+from sexton.upgrade.run import upgrade
+from tests.support.project import above
 from tests.support.tools import Cli
+from tests.support.waiting import Working
 
 
 def test_a_gid_is_quoted_in_the_hint(connection):
@@ -24,20 +27,6 @@ def test_a_gid_is_quoted_in_the_hint(connection):
         assert said.startswith("commit prepared 'x''; alter role intruder superuser; --' ")
     finally:
         connection.execute("rollback prepared 'x''; alter role intruder superuser; --'")
-
-
-def test_a_concurrent_step_ends_the_idle_where_it_is_asked(database):
-    url = database("0003")
-    with (
-        contextlib.closing(connect(url, name="tests")) as connection,
-        contextlib.closing(connect(url, name="nightly-report")) as idle,
-    ):
-        idle.execute("begin; update chat_model_configs set enabled = enabled")
-        idle.execute("lock table chat_model_configs in row exclusive mode")
-        said: list[str] = []
-        options = Options(terminate_idle_older_than=0.3, deadline=20, say=said.append)
-        assert downgrade(connection, url, "0002", options) == ["0003"]
-        assert any(line.startswith("ended pid") for line in said)
 
 
 def test_without_the_right_to_see_it_says_so_and_what_to_grant(
@@ -75,3 +64,42 @@ def test_without_the_right_to_see_it_says_so_and_what_to_grant(
             connection.execute(f"reassign owned by {role} to postgres")
             connection.execute(f"drop owned by {role}")
         administrator.execute(f"drop role {role}")
+
+
+def test_a_prepared_transaction_is_seen_and_named(keyed, application):
+    application.execute("begin")
+    application.execute("update chat_providers set enabled = enabled")
+    application.execute("prepare transaction 'left behind'")
+    try:
+        sampler = LockSampler(application, ["chat_providers"], "access exclusive")
+        [holder] = [h for h in sampler.sample() if h.gid]
+        assert (holder.gid, holder.pid) == ("left behind", None)
+        working = Working(keyed, max_stall=0.1, deadline=0.7)
+        with pytest.raises(Busy, match="prepared transaction 'left behind'") as raised:
+            working.result()
+        assert "rollback prepared 'left behind'" in raised.value.hint
+    finally:
+        application.execute("rollback prepared 'left behind'")
+    assert Working(keyed).result() == above("0003")
+
+
+def test_a_role_without_statistics_still_sees_that_somebody_is_there(keyed, application):
+    application.execute("create role plain_role")
+    application.execute("grant usage on schema public to plain_role")
+    try:
+        with (
+            contextlib.closing(connect(keyed, name="plain")) as plain,
+            application.transaction(),
+        ):
+            plain.execute("set role plain_role")
+            application.execute("select from chat_providers")
+            sampler = LockSampler(plain, ["chat_providers"], "access exclusive")
+            assert [holder.pid for holder in sampler.sample()] == [
+                application.info.backend_pid
+            ]
+            time.sleep(0.05)
+            [holder] = sampler.sample()
+            assert holder.since is None
+            assert holder.age >= 0.05
+    finally:
+        application.execute("drop owned by plain_role; drop role plain_role")

@@ -7,13 +7,14 @@ import pytest
 from sexton.errors import UsageError
 from sexton.fleet.report import FleetReport, merge
 from sexton.reporters import fleet as reporter
+from tests.support.project import HEAD
 
 
 def report(*statuses, kind="audit", shard="1/1"):
     made = FleetReport(kind, "2026-01-01T00:00:00+00:00", shard=shard)
     for number, status in enumerate(statuses):
         name = f"{status}-{shard[0]}{number}"
-        made.add({"target": name, "status": status, "server": "h:5432", "revision": "0004"})
+        made.add({"target": name, "status": status, "server": "h:5432", "revision": HEAD})
     made.finish()
     return made
 
@@ -91,6 +92,6 @@ def test_the_text_names_what_is_wrong_and_counts_the_rest():
     said = reporter.render(made)
     assert "UNREACHABLE" in said.splitlines()[0]
     assert "\\x1b[2J" in said
-    assert "revisions differ: 1 at 0003, 2 at 0004" in said
+    assert f"revisions differ: 1 at 0003, 2 at {HEAD}" in said
     assert said.endswith("3 targets: 1 unreachable, 1 findings, 1 clean. Exit 3.")
     assert "clean-1" not in said

@@ -4,8 +4,6 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from sexton.fleet import run
 from sexton.fleet.executors import executor
 from sexton.fleet.inventory import Target, Wave
@@ -115,41 +113,3 @@ def test_what_was_finished_is_not_done_again():
     wave = Wave(name="w")
     records = go([(wave, targets("clean-1", "clean-2"))], fleets.by_name, finished=done)
     assert statuses(records) == {"clean-1": "applied", "clean-2": "clean"}
-
-
-def test_a_fresh_process_for_each_target():
-    with executor("processes", 2, 30) as (pool, leaves):
-        assert not leaves
-        names = targets("a", "b", "c")
-        records = list(run_fleet([(Wave(name="w"), names)], fleets.slow, pool))
-    assert len({record["pid"] for record in records}) == 3
-
-
-def test_a_process_that_dies_is_tried_again_and_then_told(tmp_path):
-    with executor("processes", 2, 30) as (pool, _):
-        once = Target(name="once", service=str(tmp_path / "marker"))
-        wave = Wave(name="w", max_failures=9)
-        [record] = run_fleet([(wave, [once])], fleets.dies_once, pool)
-        assert record["status"] == "clean"
-        [record] = run_fleet([(wave, targets("always"))], fleets.dies, pool)
-    assert record["status"] == "incomplete"
-    assert "ended 2 times without an answer" in record["reason"]
-
-
-def test_a_process_that_is_too_late_is_ended():
-    with executor("processes", 1, 1.5) as (pool, _):
-        wave = Wave(name="w", max_failures=9)
-        [record] = run_fleet([(wave, targets("x"))], fleets.endless, pool)
-    assert record["status"] == "incomplete"
-    assert "no answer within 1.5 s" in record["reason"]
-
-
-@pytest.mark.parametrize("name", ["thread", "dask://127.0.0.1:1"])
-def test_an_executor_that_is_not_there_is_a_usage_error(name):
-    from sexton.errors import UsageError
-
-    with (
-        pytest.raises(UsageError, match=r"no executor|no Dask scheduler answers"),
-        executor(name, 1, 1),
-    ):
-        pass

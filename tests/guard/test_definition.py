@@ -1,27 +1,21 @@
 """What a guard holds, and what it lets through."""
 
-import contextlib
-import threading
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg import IsolationLevel, errors
+from psycopg import errors
 
-from sexton.database import Connection, connect, rows
+from sexton.database import Connection, rows
 from tests.support import guards as guard
 from tests.support.guards import (
-    TABLES,
     bury,
     drop_provider,
     guard_refuses,
     orphans,
-    program,
     revive,
     tombstone,
-    wait_until_blocked,
 )
-from tests.support.tools import add_model, add_provider, second_connection, table
+from tests.support.tools import add_model, add_provider, table
 
 
 def test_a_provider_with_live_models_cannot_be_deleted(guarded):
@@ -126,61 +120,6 @@ def test_nobody_needs_to_know_of_the_columns_and_nobody_can_spoil_them(guarded):
         guarded.execute("update chat_providers set sexton_live = false")
 
 
-@pytest.mark.parametrize("level", list(IsolationLevel)[1:], ids=lambda x: x.name)
-@pytest.mark.parametrize("first", ["insert", "delete"])
-@pytest.mark.parametrize("change", ["insert", "revive", "move"])
-def test_no_order_of_a_write_and_a_deletion_makes_an_orphan(
-    guarded, other, guarded_url, level, first, change
-):
-    add_provider(guarded, "openai")
-    add_provider(guarded, "azure")
-    dead = tombstone(guarded, "openai")
-    away = add_model(guarded, "azure")
-
-    def write(connection):
-        if change == "insert":
-            add_model(connection, "openai")
-        elif change == "revive":
-            revive(connection, dead)
-        else:
-            connection.execute(
-                "update chat_model_configs set provider = 'openai' where id = %s", (away,)
-            )
-
-    def delete(connection):
-        drop_provider(connection, "openai")
-
-    one, two = (write, delete) if first == "insert" else (delete, write)
-    guarded.isolation_level = other.isolation_level = level
-    failed: list[Exception] = []
-
-    def second():
-        try:
-            with other.transaction():
-                # The snapshot is older than the first one's commit.
-                other.execute("select count(*) from chat_providers")
-                seen.set()
-                begun.wait(10)
-                two(other)
-        except psycopg.Error as error:
-            failed.append(error)
-
-    seen, begun = threading.Event(), threading.Event()
-    thread = threading.Thread(target=second)
-    with contextlib.closing(second_connection(guarded_url)) as third:
-        thread.start()
-        assert seen.wait(10)
-        with guarded.transaction():
-            one(guarded)
-            begun.set()
-            wait_until_blocked(third, other.info.backend_pid)
-        thread.join(10)
-        assert not thread.is_alive()
-        assert orphans(third) == 0
-    [error] = failed
-    assert isinstance(error, errors.ForeignKeyViolation | errors.SerializationFailure)
-
-
 COLUMNS = "provider, model, context_limit, compression_threshold, deleted, deleted_at"
 
 
@@ -270,42 +209,3 @@ def test_the_provider_table_cannot_be_dropped_under_the_guard(guarded):
         guarded.execute("drop table chat_providers")
     guard.remove(guarded)
     guarded.execute("drop table chat_providers")
-
-
-@pytest.mark.parametrize("form", ["plain", "inserts", "custom"])
-def test_a_dump_restores_the_guard(guarded, guarded_url, database, form):
-    add_provider(guarded, "openai")
-    id = add_model(guarded, "openai")
-    dead = tombstone(guarded, "legacy-removed")
-    before = table(guarded, "chat_model_configs")
-    target = database("empty")
-    options = {"plain": [], "inserts": ["--inserts"], "custom": ["-Fc"]}[form]
-    # The product's schema alone: the guard needs nothing of the schema sexton.
-    dumped = program("pg_dump", *options, "-N", "sexton", "-d", guarded_url)
-    if form == "custom":
-        program("pg_restore", "-d", target, "--no-owner", stdin=dumped)
-    else:
-        program("psql", "-q", "-X", "-d", target, stdin=dumped)
-    with contextlib.closing(connect(target, name="tests")) as restored:
-        assert guard.status(restored)["guard"] == "set"
-        assert table(restored, "chat_model_configs") == before
-        with guard_refuses():
-            drop_provider(restored, "openai")
-        with guard_refuses():
-            revive(restored, dead)
-        bury(restored, id)
-
-
-def test_data_of_before_the_guard_restores_into_it(guarded_url, guarded, url, connection):
-    add_provider(connection, "openai")
-    add_model(connection, "openai")
-    tombstone(connection, "legacy-removed")
-    # Without a key among them, pg_dump does not know which table must come first.
-    for name in TABLES:
-        dumped = program("pg_dump", "--data-only", "-t", name, "-d", url)
-        program("psql", "-q", "-X", "-d", guarded_url, stdin=dumped)
-    marks = rows(guarded, "select provider, sexton_live from chat_model_configs order by 1")
-    assert [tuple(row.values()) for row in marks] == [
-        ("legacy-removed", None),
-        ("openai", True),
-    ]

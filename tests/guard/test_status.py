@@ -4,10 +4,14 @@ import pytest
 from alembic import command
 
 from sexton.ddl.engine import engine
+from sexton.guard import change
+from sexton.guard.spec import GuardSpec
+from sexton.guard.status import INCOMPLETE, SET, drift, enforced_by, status
 from sexton.upgrade.run import config
 from tests.support import guards as guard
 from tests.support.guards import DAMAGE, everything_of_ours, tombstone
 from tests.support.tools import Cli, add_model, add_provider
+from tests.support.worlds_of_guards import BOTH, every_world, make, run, state
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -84,3 +88,40 @@ def test_alembic_check_finds_nothing_to_drop(guarded_url, guarded):
     with engine(guarded_url, "alembic check").connect() as connection:
         checked.attributes["connection"] = connection
         command.check(checked)
+
+
+@every_world
+def test_quoting_of_everything_changes_nothing(empty, world):
+    make(empty, world)
+    change.add(empty, world.spec)
+    empty.execute("set quote_all_identifiers = on")
+    assert state(empty, world.spec) == SET
+    assert drift(empty, world.spec) == []
+    assert change.add(empty, world.spec) == []
+
+
+def test_what_a_part_lacks_is_said_and_repaired(empty):
+    make(empty, BOTH)
+    change.add(empty, BOTH.spec)
+    guard = status(empty, BOTH.spec)["guards"][0]
+    trigger = next(p["part"] for p in guard["parts"] if "trigger" in p["part"])
+    name = trigger.split()[1]
+    run(empty, f"alter table customers disable trigger {name}")
+    assert state(empty, BOTH.spec) == INCOMPLETE
+    [sentence] = drift(empty, BOTH.spec)
+    assert f"it lacks {trigger}: sexton guard add" in sentence
+    assert len(change.add(empty, BOTH.spec)) == 1
+    assert state(empty, BOTH.spec) == SET
+
+
+def test_another_condition_under_the_same_name_is_another_guard(empty):
+    make(empty, BOTH)
+    change.add(empty, BOTH.spec)
+    other = GuardSpec(
+        *("invoices", ("customer_id",), "customers", ("id",)), parent_live="not deleted"
+    )
+    assert state(empty, other) == INCOMPLETE
+    assert enforced_by(empty, other) is None
+    change.add(empty, other)
+    assert state(empty, other) == SET
+    assert state(empty, BOTH.spec) == INCOMPLETE

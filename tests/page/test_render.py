@@ -9,6 +9,7 @@ import pytest
 
 from sexton.page import render
 from tests.support.documents import audited, check, finding
+from tests.support.project import HEAD
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[2J\u202e"
 
@@ -106,7 +107,7 @@ def test_a_fleet_is_shown_the_worst_first():
             **dict.fromkeys(["incomplete", "refused", "busy", "findings", "applied"], 0),
             "unreachable": 1,
             "clean": 1,
-            "versions": {"0004": 1, "none": 1},
+            "versions": {HEAD: 1, "none": 1},
             "code": 3,
         },
         "targets": [

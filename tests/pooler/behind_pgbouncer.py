@@ -20,6 +20,7 @@ from sexton.cli import run
 from sexton.database import connect
 from sexton.embedded import Server
 from sexton.upgrade.run import upgrade
+from tests.support.project import HEAD
 
 PORT = 6499
 CONFIG = """
@@ -83,7 +84,7 @@ def pooled(server, tmp_path):
 @pytest.mark.parametrize("command", [["upgrade"], ["downgrade", "0003"]])
 def test_it_is_refused_with_the_fix_and_nothing_changes(server, pooled, capfd, command):
     with contextlib.closing(connect(server.url(), name="tests")) as connection:
-        upgrade(connection, server.url(), "0003" if command == ["upgrade"] else "0004")
+        upgrade(connection, server.url(), "0003" if command == ["upgrade"] else HEAD)
         before = schema.revision(connection)
         assert run([*command, "--url", pooled]) == 4
         assert "a connection pooler stands between" in capfd.readouterr().err

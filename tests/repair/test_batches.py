@@ -5,13 +5,10 @@ import threading
 import pytest
 
 from sexton import journal
-from sexton.database import REPAIR
 from sexton.errors import Busy
-from sexton.repair import batches
 from sexton.repair.apply import apply_plan
 from sexton.repair.undo import undo_run
-from tests.repair.test_apply import orphans
-from tests.repair.test_planning import ALLOW, incident, planned, whole
+from tests.support.repairs import ALLOW, incident, orphans, planned
 from tests.support.tools import second_connection
 
 
@@ -21,29 +18,6 @@ def other(url):
     opened.execute("set application_name = 'nightly report'")
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Lose after a moment, and make plans of more than 10 rows large."""
-    monkeypatch.setattr("sexton.database.LOCK_TIMEOUT", "50ms")
-    for name in ("SMALL", "FIRST_BATCH", "SMALLEST_BATCH", "LARGEST_BATCH"):
-        monkeypatch.setattr(batches, name, 10)
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_row_that_stays_locked_is_busy_and_says_who(connection, other):
-    _, orphan, _ = incident(connection)
-    plan = planned(connection)
-    before = whole(connection)
-    with other.transaction():
-        other.execute("select from chat_model_configs where id = %s for update", (orphan,))
-        with pytest.raises(Busy) as error:
-            apply_plan(connection, plan)
-    assert "locks on its tables are held by pid" in error.value.message
-    assert "nightly report" in error.value.message
-    assert "nothing was changed" in str(error.value.hint)
-    assert whole(connection) == before
 
 
 @pytest.mark.usefixtures("quick")
@@ -81,15 +55,6 @@ def test_what_was_interrupted_can_be_finished_by_a_new_plan(connection, other, s
     assert sexton("undo", "2").code == 0
     assert sexton("undo", "1").code == 0
     assert len(planned(connection, options=ALLOW).actions) == 46
-
-
-def test_another_repair_is_named(connection, other):
-    incident(connection)
-    plan = planned(connection)
-    with other.transaction():
-        other.execute("select pg_advisory_xact_lock(%s)", (REPAIR,))
-        with pytest.raises(Busy, match=r"another repair .*: pid \d+, .*nightly report"):
-            apply_plan(connection, plan)
 
 
 def test_who_commits_while_it_waits_is_seen(connection, other):

@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from sexton.repair.exact import canonical, loads
+from sexton.errors import Refused, UsageError
+from sexton.repair.exact import canonical
 from sexton.repair.plan import digest_of
 from sexton.repair.planfile import read_plan, write_plan
-from tests.repair.test_planning import incident, planned
+from tests.support.repairs import incident, planned, saved
 
 
 @pytest.fixture
@@ -107,11 +108,6 @@ def test_a_baseline_is_not_overwritten_by_the_hint(sexton, path):
     assert str(path) not in result.stderr.partition("next:")[2]
 
 
-def test_numbers_stay_as_they_are_written():
-    text = '{"a":0.12345678901234567890123,"b":[1.10,12345678901234567890],"c":"0.10"}'
-    assert canonical(loads(text)) == text
-
-
 def test_a_saved_plan_is_shown_without_a_database(document, sexton, path):
     del document
     result = sexton("show", str(path), database=False)
@@ -119,3 +115,51 @@ def test_a_saved_plan_is_shown_without_a_database(document, sexton, path):
     assert f"sexton apply {path}" in result.stdout
     result = sexton("show", str(path), "--format", "json", database=False)
     assert result.json == json.loads(path.read_text())
+
+
+def test_a_saved_plan_is_the_plan(connection, path):
+    incident(connection)
+    plan = saved(connection, path)
+    read = read_plan(path)
+    assert read.document() == plan.document() == json.loads(path.read_text())
+    assert read.digest == plan.digest
+    assert list(read.actions) == plan.actions
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"deleted":[false,true]', '"deleted":[false,false]'),
+        ('"max_rows":1000', '"max_rows":9999'),
+        ('"expires_at":"2', '"expires_at":"9'),
+        ("default_missing", "default_ambiguous"),
+    ],
+)
+def test_an_altered_plan_is_refused(connection, path, old, new):
+    incident(connection)
+    saved(connection, path)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(Refused, match="was altered after it was made"):
+        read_plan(path)
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document))
+    with pytest.raises(Refused, match="was altered after it was made"):
+        read_plan(path)
+
+
+def test_half_a_plan_is_no_plan(connection, path):
+    incident(connection)
+    saved(connection, path)
+    text = path.read_text()
+    for length in range(0, len(text) - 3, 7):
+        path.write_text(text[:length])
+        with pytest.raises((UsageError, Refused)):
+            read_plan(path)
+
+
+def test_a_plan_that_cannot_be_read_or_written_says_why(connection, tmp_path):
+    with pytest.raises(UsageError, match=r"cannot read .*No such file"):
+        read_plan(tmp_path / "absent.json")
+    with pytest.raises(UsageError, match=r"cannot write .*No such file"):
+        write_plan(planned(connection), tmp_path / "absent" / "plan.json")

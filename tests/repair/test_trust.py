@@ -11,7 +11,7 @@ from sexton.repair.apply import apply_plan
 from sexton.repair.plan import Action, Plan
 from sexton.repair.planfile import read_plan
 from sexton.repair.undo import undo_run
-from tests.repair.test_planning import incident, planned, whole
+from tests.support.repairs import incident, planned, whole
 from tests.support.tools import add_model, second_connection
 
 EVIL = (

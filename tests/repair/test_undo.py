@@ -4,10 +4,10 @@ import pytest
 
 from sexton import journal
 from sexton.database import rows, scalar
-from sexton.errors import Incomplete, Refused
+from sexton.errors import Incomplete, NotFound, Refused
 from sexton.repair.apply import apply_plan
 from sexton.repair.undo import undo_run
-from tests.repair.test_planning import incident, planned, whole
+from tests.support.repairs import ALLOW, incident, orphans, planned, whole
 from tests.support.tools import add_model, add_provider
 
 ODD = """
@@ -238,3 +238,58 @@ def test_without_foreign_keys_and_triggers_nothing_is_changed(connection):
     connection.execute("set session_replication_role = replica")
     with pytest.raises(Refused, match="session_replication_role is replica"):
         apply_plan(connection, plan)
+
+
+def test_undo_puts_every_row_back_and_can_be_undone(connection):
+    incident(connection)
+    before = whole(connection)
+    apply_plan(connection, planned(connection))
+    after = whole(connection)
+    undone = undo_run(connection, 1, actor="ann")
+    assert (undone.run, undone.rows, undone.left) == (2, 3, [])
+    assert whole(connection) == before
+    assert journal.get_run(connection, 1)["undone_by"] == 2
+    assert undo_run(connection, 2).rows == 3
+    assert whole(connection) == after
+    with pytest.raises(Refused, match="run 1 was undone by run 2, and run 3") as error:
+        undo_run(connection, 1)
+    assert error.value.hint == "sexton undo 3"
+    undo_run(connection, 3)
+    assert whole(connection) == before
+
+
+def test_an_undo_of_nothing_is_refused(connection):
+    incident(connection)
+    with pytest.raises(NotFound, match="no run 7"):
+        undo_run(connection, 7)
+    apply_plan(connection, planned(connection))
+    connection.execute(
+        "update chat_model_configs set updated_at = now(), deleted_at = now()"
+    )
+    before = whole(connection)
+    with pytest.raises(Refused, match="none of the 3 rows"):
+        undo_run(connection, 1)
+    assert whole(connection) == before
+    assert len(journal.list_runs(connection)) == 1
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_large_undo_goes_on_where_it_was_interrupted(connection):
+    orphans(connection, 45)
+    before = whole(connection)
+    apply_plan(connection, planned(connection, options=ALLOW))
+
+    def stop(done, _):
+        if done >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        undo_run(connection, 1, progress=stop)
+    with pytest.raises(Refused, match="was interrupted") as error:
+        undo_run(connection, 2)
+    assert error.value.hint == "finish it first: sexton undo 1"
+    undone = undo_run(connection, 1)
+    assert (undone.run, undone.rows, undone.left) == (2, 46, [])
+    assert whole(connection) == before
+    undo_run(connection, 2)
+    assert len(rows(connection, "select from chat_model_configs where deleted")) == 45

@@ -102,24 +102,29 @@ def test_an_audit_tells_an_endpoint_of_what_changed_and_of_nothing_else(
 ):
     run = tmp_path / "run.json"
     with endpoint(200) as (url, received):
-        assert sexton("audit", "--notify", url, "-o", f"json:{run}").code == 0
+        audit = ("audit", "--confirm-after", "0")
+        assert sexton(*audit, "--notify", url, "-o", f"json:{run}").code == 0
         assert received == []
         add_provider(connection, "azure")
         add_model(connection, "nobody", is_default=True)
         since = ("--since", str(run), "--notify", url)
-        assert sexton("audit", *since).code == 1
+        assert sexton(*audit, *since).code == 1
         assert len(received) == 1
         assert json.loads(received[0][1])["before"] == "clean"
-        assert sexton("audit", "-o", f"json:{run}").code == 1
-        assert sexton("audit", *since).code == 1
+        assert sexton(*audit, "-o", f"json:{run}").code == 1
+        assert sexton(*audit, *since).code == 1
     assert len(received) == 1, "nothing changed since"
 
 
-def test_a_dead_endpoint_changes_no_exit_code_and_is_told_about(sexton, connection):
+def test_a_dead_endpoint_changes_no_exit_code_and_is_told_about(
+    sexton, connection, monkeypatch
+):
+    monkeypatch.setattr(notify, "PAUSE", 0.01)
     assert sexton("audit", "--notify", "http://127.0.0.1:9/").code == 0
     add_provider(connection, "azure")
     add_model(connection, "nobody", is_default=True)
-    result = sexton("audit", "--notify", "http://127.0.0.1:9/?token=pa55")
+    audit = ("audit", "--confirm-after", "0")
+    result = sexton(*audit, "--notify", "http://127.0.0.1:9/?token=pa55")
     assert result.code == 1
     assert "127.0.0.1 was not notified" in result.stderr
     assert "pa55" not in result.stderr

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tests.support.project import HEAD
+
 Document = dict[str, Any]
 
 
@@ -53,7 +55,7 @@ def audited(day: int, *checks: Document, **run: Any) -> Document:
             "finished_at": f"2026-01-{day:02}T03:00:01+00:00",
             "database": "chat",
             "server_version": "18.6",
-            "revision": "0004",
+            "revision": HEAD,
             "snapshot": "1:1:",
             **run,
         },

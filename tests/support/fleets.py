@@ -1,8 +1,12 @@
 """Work for fleets under test; workers import it, so it stands in a module."""
 
+import json
 import os
 import time
+from importlib import resources
 from pathlib import Path
+
+import jsonschema
 
 from sexton.fleet.inventory import Target
 from sexton.fleet.state import Record
@@ -62,3 +66,18 @@ class Watching:
         time.sleep(0.02)
         self.now[server] -= 1
         return {"status": "clean", "code": 0}
+
+
+def inventory(tmp_path, targets, more=""):
+    file = tmp_path / "fleet.toml"
+    lines = [more]
+    for name, where in targets.items():
+        lines += ["[[target]]", f"name = {json.dumps(name)}", f"url = {json.dumps(where)}"]
+    file.write_text("\n".join(lines))
+    return str(file)
+
+
+def documented(result):
+    schema = resources.files("sexton.reporters").joinpath("fleet.schema.json").read_text()
+    jsonschema.validate(result.json, json.loads(schema))
+    return result.json

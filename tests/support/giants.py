@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from sexton.audit import ranges
+from sexton.audit.auditor import run_checks
 from sexton.audit.outcome import Options, Outcome
+from sexton.audit.walk import Covered
 from sexton.check import Check, Reference, Severity
-from sexton.database import Connection
+from sexton.database import Connection, connect
 
 TABLES = """
     create table parent (id int primary key, dead_since timestamptz);
@@ -76,3 +78,15 @@ def by_check(outcomes: list[Outcome]) -> dict[str, Any]:
         o.check.name: (o.status, o.count, [f.key["id"] for f in o.findings])
         for o in outcomes
     }
+
+
+def run(connection, *checks, url=None, watch=lambda _: None, **more):
+    opener = (lambda: connect(url, name="tests", read_only=True)) if url else None
+    _, outcomes = run_checks(
+        *(connection, checks, options(**more)), connect=opener, watch=watch
+    )
+    return outcomes
+
+
+def pieces(watched):
+    return [what.part for what in watched if isinstance(what, Covered)]

@@ -1,6 +1,9 @@
 """A shop: tables of other shapes than the product's, and a project file about them."""
 
+import pytest
+
 from sexton.database import connect
+from tests.support.tools import Cli
 
 TABLES = """
     create schema billing;
@@ -94,3 +97,23 @@ def build(url, rows=ROWS):
     """Make the shop, with rows that break every rule."""
     with connect(url, name="tests") as connection:
         connection.execute(TABLES + rows)
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "sexton.toml"
+
+
+@pytest.fixture
+def shop_url(database):
+    url = database("empty")
+    build(url)
+    return url
+
+
+@pytest.fixture
+def run(shop_url, file, capfd):
+    """Run a command with the shop's project file."""
+    file.write_text(FILE)
+    cli = Cli(shop_url, capfd)
+    return lambda *arguments, **how: cli(*arguments, "--config", str(file), **how)

@@ -11,6 +11,8 @@ from sexton.audit.auditor import run_checks
 from sexton.audit.outcome import Options, Outcome
 from sexton.audit.selection import select_checks
 from sexton.chat import operation, queries
+from sexton.chat.deletion import DeleteProvider
+from sexton.chat.operation import preview
 from sexton.chat.transaction import reading
 from sexton.cli import run
 from sexton.database import Connection, connect, rows, scalar, transact
@@ -164,3 +166,16 @@ def add_queued(connection: Connection, chat: uuid.UUID, model: uuid.UUID | None)
     """Insert a queued message of a chat, and return its id."""
     values = {"chat_id": chat, "content": "{}", "model_config_id": model}
     return _insert(connection, "chat_queued_messages", values)
+
+
+def refusal(result: Result) -> tuple[int, int | None, str]:
+    """What a refusal says: exit code, HTTP status and message."""
+    error = result.json["error"]
+    assert set(error) == {"code", "status", "message", "hint"}
+    assert error["code"] == result.code
+    return result.code, error["status"], error["message"]
+
+
+def plan(connection: Connection, name: str, **kwargs: Any) -> Any:
+    """What deleting a provider would do."""
+    return preview(connection, DeleteProvider(name, **kwargs))

@@ -1,8 +1,14 @@
 """Tables of other shapes that a guard is set on, one of each kind."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
+from psycopg import errors
+
+from sexton.database import Connection, rows, scalar
 from sexton.guard.spec import GuardSpec
+from sexton.guard.status import status
 
 
 @dataclass(frozen=True)
@@ -156,3 +162,49 @@ WORLDS = {
     "self-reference": SELF,
     "an enumeration": ENUM,
 }
+
+every_world = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+
+
+def run(connection: Connection, sql: Any) -> None:
+    connection.execute(sql)
+
+
+def make(connection: Connection, world: World) -> None:
+    run(connection, world.tables)
+
+
+def state(connection: Connection, *specs: GuardSpec) -> Any:
+    return status(connection, *specs)["guard"]
+
+
+def files(connection: Connection) -> Any:
+    return rows(
+        connection,
+        "select oid, relfilenode from pg_class where relkind = 'r' "
+        "and relnamespace <> 'pg_catalog'::regnamespace order by oid",
+    )
+
+
+def orphans_of(connection: Connection, world: World) -> int:
+    """Live children of no live parent, said without the guard's own words."""
+    sql: Any = (
+        f"select count(*) from {world.child} c where ({world.spec.live or 'true'}) "
+        f"and c.{first_of(world)} is not null and not exists ("
+        f"select from {parent_of(world)} p where {world.parents})"
+    )
+    return int(scalar(connection, sql))
+
+
+def first_of(world: World) -> str:
+    return f'"{world.spec.columns[0]}"'
+
+
+def parent_of(world: World) -> str:
+    return ".".join(f'"{part}"' for part in world.spec.parent.split("."))
+
+
+def refused(connection: Connection, sql: Any) -> None:
+    with pytest.raises(errors.ForeignKeyViolation) as refusal:
+        connection.execute(sql)
+    assert str(refusal.value.diag.constraint_name).startswith("sexton_guard_")

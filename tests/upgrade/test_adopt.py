@@ -9,6 +9,7 @@ from sexton.database import connect
 from sexton.upgrade.adopt import adopt
 from sexton.upgrade.drift import drift
 from sexton.upgrade.run import upgrade
+from tests.support.project import HEAD, REVISIONS, above
 from tests.support.tools import Cli
 from tests.support.upstream import build_upstream as build_product
 
@@ -59,7 +60,7 @@ def opened(database):
         yield make
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("revision", REVISIONS)
 def test_it_recognises_ours_at_every_revision(opened, revision):
     connection, _ = opened(revision)
     connection.execute(FORGET)
@@ -88,7 +89,10 @@ def test_apply_stamps_and_the_upgrade_goes_on_from_there(opened, capfd):
     assert sexton("adopt", "--apply").code == 0
     assert sexton("adopt", "--apply").code == 0
     assert schema.revision(connection) == "0003"
-    assert sexton("upgrade").stdout == "applied 0004\nnow at 0004\n"
+    assert (
+        sexton("upgrade").stdout
+        == "".join(f"applied {n}\n" for n in above("0003")) + f"now at {HEAD}\n"
+    )
     assert drift(connection) == []
 
 
@@ -118,7 +122,7 @@ def test_half_way_by_hand_is_brought_to_the_end_by_the_upgrade(opened, capfd, st
     ],
 )
 def test_what_it_does_not_know_it_does_not_stamp(opened, capfd, hand, said):
-    connection, url = opened("0004")
+    connection, url = opened(HEAD)
     connection.execute(FORGET)
     connection.execute(hand)
     result = Cli(url, capfd)("adopt", "--apply")

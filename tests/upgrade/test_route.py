@@ -3,16 +3,16 @@
 import contextlib
 import threading
 
-import psycopg
 import pytest
 
 from sexton.catalog import schema
 from sexton.database import connect, rows, scalar
 from sexton.ddl.options import Options
-from sexton.errors import Busy, Incomplete, Refused, SchemaDrift
+from sexton.errors import Busy, Refused
 from sexton.upgrade.drift import drift
 from sexton.upgrade.route import find_route
 from sexton.upgrade.run import downgrade, upgrade
+from tests.support.project import HEAD, above, down_to
 from tests.support.tools import Cli, add_model, add_provider, table
 
 NAME = "idx_chat_model_configs_single_default"
@@ -21,16 +21,6 @@ KEY = """
     alter table chat_model_configs add constraint chat_model_configs_provider_fkey
     foreign key (provider) references chat_providers (provider) on delete cascade not valid
 """
-
-
-@pytest.fixture
-def populated(connection):
-    add_provider(connection, "openai")
-    add_model(connection, "openai", "a", is_default=True)
-    add_model(
-        connection, "openai", "b", is_default=True, deleted=True, deleted_at="2026-01-01"
-    )
-    return connection
 
 
 def interrupted(connection, url, target):
@@ -46,7 +36,7 @@ def interrupted(connection, url, target):
 
 def test_an_upgrade_heals_what_an_interrupted_downgrade_left(populated, url, capfd):
     before = table(populated, "chat_model_configs")
-    assert downgrade(populated, url, "0003") == ["0004"]
+    assert downgrade(populated, url, "0003") == down_to("0003")
     interrupted(populated, url, "0002")
     # As at the end of such a build: the new index stands, the old one is half dropped.
     populated.execute(
@@ -61,7 +51,7 @@ def test_an_upgrade_heals_what_an_interrupted_downgrade_left(populated, url, cap
     populated.execute(INVALID)
     planned = Cli(url, capfd)("upgrade", "--plan", "--format", "json")
     assert "0003 again" in [step["revision"] for step in planned.json["steps"]]
-    assert upgrade(populated, url) == ["0003 again", "0004"]
+    assert upgrade(populated, url) == ["0003 again", *above("0003")]
     assert drift(populated) == []
     assert table(populated, "chat_model_configs") == before
 
@@ -100,38 +90,6 @@ def test_half_of_an_upgrade_is_reversed_on_the_way_down(database, capfd):
         assert index["indexdef"].endswith("WHERE (is_default = true)")
 
 
-def test_a_heal_that_the_data_refuses_is_drift_with_the_reason(connection, url, capfd):
-    add_provider(connection, "openai")
-    connection.execute(f"drop index {NAME}")
-    for _ in range(2):
-        add_model(connection, "openai", is_default=True)
-    with pytest.raises(SchemaDrift, match="there are 2 defaults") as raised:
-        upgrade(connection, url)
-    assert raised.value.hint == "sexton repair default_ambiguous"
-    assert Cli(url, capfd)("upgrade", "--plan").code == 1
-
-
-def test_a_downgrade_asks_everything_before_its_first_step(populated, url, capfd):
-    before = [table(populated, name) for name in ("chat_model_configs", "chat_providers")]
-    for target in ("0001", "base"):
-        result = Cli(url, capfd)("downgrade", target)
-        assert result.code == 5
-        assert "nothing was changed" in result.stderr
-        assert schema.revision(populated) == "0004"
-    assert "delete them first" not in result.stderr
-    after = [table(populated, name) for name in ("chat_model_configs", "chat_providers")]
-    assert after == before
-
-
-def test_a_plan_of_a_downgrade_does_not_refuse_what_it_will_have_repaired(
-    populated, url, capfd
-):
-    planned = Cli(url, capfd)("downgrade", "0002", "--plan")
-    assert planned.code == 1
-    assert "refused" not in planned.stdout
-    assert downgrade(populated, url, "0002") == ["0004", "0003"]
-
-
 def test_an_older_target_is_no_invitation_to_downgrade(sexton):
     result = sexton("upgrade", "0002")
     assert result.code == 2
@@ -141,11 +99,9 @@ def test_an_older_target_is_no_invitation_to_downgrade(sexton):
 
 def test_one_route_serves_both_directions(connection):
     route = find_route(connection, "down", "0002")
-    assert (route.start, route.goal, route.revisions) == ("0004", "0002", ["0004", "0003"])
-    assert [(move.start, move.end) for move in route.moves] == [
-        ("0004", "0003"),
-        ("0003", "0002"),
-    ]
+    assert (route.start, route.goal, route.revisions) == (HEAD, "0002", down_to("0002"))
+    ends = [(move.start, move.end) for move in route.moves]
+    assert ends == list(zip(down_to("0002"), down_to("0001")[1:], strict=True))
 
 
 def test_a_writer_that_commits_while_a_downgrade_waits_is_seen(database, administrator):
@@ -193,56 +149,3 @@ def test_a_table_that_bears_the_index_name_is_refused_with_a_sentence(database):
         with pytest.raises(Refused, match="something else in the schema public is called"):
             upgrade(connection, url)
         assert schema.revision(connection) == "0002"
-
-
-def test_settings_of_role_or_database_do_not_matter(database, administrator):
-    url = database("empty")
-    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-    for setting in (
-        "quote_all_identifiers = on",
-        "idle_session_timeout = '700ms'",
-        "default_transaction_isolation = 'serializable'",
-        "statement_timeout = '20s'",
-        "row_security = on",
-    ):
-        administrator.execute(f"alter database {name} set {setting}")
-    with contextlib.closing(connect(url, name="tests")) as connection:
-        assert upgrade(connection, url) == ["0001", "0002", "0003", "0004"]
-        assert drift(connection) == []
-        with (
-            contextlib.closing(connect(url, name="idle")) as idle,
-            idle.transaction(),
-        ):
-            idle.execute("set local idle_in_transaction_session_timeout = 0")
-            idle.execute("update chat_providers set enabled = enabled")
-            ended = []
-
-            def go():
-                with contextlib.closing(connect(url, name="tests")) as own:
-                    ended.append(downgrade(own, url, "0003", Options(max_stall=0.1)))
-
-            going = threading.Thread(target=go)
-            going.start()
-            going.join(2.5)
-            held = "select count(*) from pg_locks where locktype = 'advisory'"
-            assert scalar(connection, held) == 1
-        going.join(60)
-        assert ended == [["0004"]]
-
-
-def test_an_interrupt_says_where_the_database_stands(database):
-    url = database("0003")
-
-    def interrupt(_line):
-        raise KeyboardInterrupt
-
-    with (
-        contextlib.closing(connect(url, name="tests")) as connection,
-        contextlib.closing(connect(url, name="idle")) as idle,
-        idle.transaction(),
-    ):
-        idle.execute("select from chat_providers")
-        with pytest.raises(Incomplete, match="the database is at 0003") as raised:
-            upgrade(connection, url, options=Options(max_stall=0.1, say=interrupt))
-        assert "running it again goes on from there" in raised.value.message
-        assert raised.value.code == 3

@@ -1,0 +1,138 @@
+"""A writer at work is no finding: what is found is looked at twice."""
+
+import contextlib
+import threading
+import uuid
+
+from sexton.audit import confirm
+from sexton.audit.outcome import Outcome
+from tests.support.audits import run
+from tests.support.tools import add_chat, add_model, add_provider, look, second_connection
+
+
+def test_a_writer_at_work_is_no_finding(url, free):
+    model = uuid.uuid4()
+    add_chat(free, model)
+    lost = add_chat(free, uuid.uuid4())
+
+    def watch(what):
+        if isinstance(what, Outcome) and what.count == 2:
+            # The writer commits the parent after the child.
+            with contextlib.closing(second_connection(url)) as other:
+                add_model(other, "openai", id=model)
+
+    outcome = run(free, "chat_without_model", watch=watch, confirm_after=0.01)[
+        "chat_without_model"
+    ]
+    assert (outcome.count, outcome.count_is) == (1, "exact")
+    assert [finding.key["id"] for finding in outcome.findings] == [str(lost)]
+    assert "1 more was gone at the second look" in str(outcome.reason)
+
+
+def test_where_all_were_writers_at_work_the_check_passes(url, free):
+    chat = add_chat(free, uuid.uuid4())
+
+    def watch(what):
+        if isinstance(what, Outcome) and what.count:
+            with contextlib.closing(second_connection(url)) as other:
+                other.execute("delete from chats where id = %s", [chat])
+
+    outcome = run(free, "chat_without_model", watch=watch, confirm_after=0.01)[
+        "chat_without_model"
+    ]
+    assert (outcome.status, outcome.count) == ("pass", 0)
+
+
+def test_what_is_new_at_the_second_look_is_left_to_the_next_audit(url, free):
+    first = add_chat(free, uuid.uuid4())
+
+    def watch(what):
+        if isinstance(what, Outcome) and what.count == 1:
+            with contextlib.closing(second_connection(url)) as other:
+                add_chat(other, uuid.uuid4())
+
+    outcome = run(free, "chat_without_model", watch=watch, confirm_after=0.01)[
+        "chat_without_model"
+    ]
+    assert [finding.key["id"] for finding in outcome.findings] == [str(first)]
+
+
+def test_settings_are_looked_at_twice_as_well(upstream):
+    upstream.execute("insert into site_configs values ('agents_advisor_config', '{')")
+    add_provider(upstream, "openai")
+    add_model(upstream, "openai")
+
+    def watch(what):
+        if isinstance(what, Outcome) and what.count:
+            upstream_url = upstream.info.dsn
+            with contextlib.closing(second_connection(upstream_url)) as other:
+                other.execute("update site_configs set value = '{}'")
+
+    outcome = run(upstream, "advisor_dangling", watch=watch, confirm_after=0.01)[
+        "advisor_dangling"
+    ]
+    assert outcome.status == "pass"
+    assert "writer at work" in str(outcome.reason)
+
+
+def test_what_could_not_be_looked_at_again_is_incomplete(free, reader):
+    connection, role = reader
+    add_chat(free, uuid.uuid4())
+    add_model(free, "azure")
+
+    def watch(what):
+        if isinstance(what, Outcome) and what.count:
+            free.execute(f"revoke select on chats from {role}")
+
+    names = ("chat_without_model", "model_without_provider")
+    outcomes = run(connection, *names, watch=watch, confirm_after=0.01)
+    assert outcomes["chat_without_model"].status == "incomplete"
+    assert outcomes["chat_without_model"].reason == (
+        "seen once, not confirmed by a second look: permission denied for table chats"
+    )
+    assert outcomes["model_without_provider"].status == "fail"
+
+
+def test_eight_writers_make_no_orphan(url, free):
+    """Each inserts the child 50 ms before its parent, as a real writer might."""
+    free.execute("create index on chats (owner_id)")
+    lost = {str(add_chat(free, uuid.uuid4())) for _ in range(7)}
+    stop = threading.Event()
+
+    def write():
+        with contextlib.closing(second_connection(url)) as other:
+            while not stop.is_set():
+                model = uuid.uuid4()
+                add_chat(other, model)
+                stop.wait(0.05)
+                add_model(other, "openai", str(model), id=model)
+
+    writers = [threading.Thread(target=write) for _ in range(8)]
+    for writer in writers:
+        writer.start()
+    try:
+        for _ in range(5):
+            outcome = run(free, "chat_without_model", confirm_after=0.5, sample=50)[
+                "chat_without_model"
+            ]
+            assert {finding.key["id"] for finding in outcome.findings} == lost
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+
+
+def test_many_findings_are_counted_but_not_kept(free, monkeypatch):
+    free.execute(
+        "insert into chats (owner_id, last_model_config_id) "
+        "select gen_random_uuid(), gen_random_uuid() from generate_series(1, 3000)"
+    )
+    once = look(free, "chat_without_model", sample=2)
+    assert (once.count, once.count_is, len(once.findings)) == (3000, "exact", 2)
+    assert once.truncated
+    monkeypatch.setattr(confirm, "LIMIT", 100)
+    twice = run(free, "chat_without_model", sample=2, confirm_after=0.01)[
+        "chat_without_model"
+    ]
+    assert (twice.count, twice.count_is, len(twice.findings)) == (100, "at_least", 2)
+    assert "3,000 at the first look; 100 of them looked at twice" in str(twice.reason)

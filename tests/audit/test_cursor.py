@@ -1,0 +1,14 @@
+"""A cursor is a file about one database."""
+
+import pytest
+
+from sexton.audit import cursor as cursors
+from sexton.errors import UsageError
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 9}', "[" * 100_000])
+def test_what_is_no_cursor_is_refused(tmp_path, text):
+    file = tmp_path / "cursor.json"
+    file.write_text(text)
+    with pytest.raises(UsageError, match="is not a cursor"):
+        cursors.load(file, 60, None)

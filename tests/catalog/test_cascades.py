@@ -1,0 +1,50 @@
+"""What else goes, or changes, when a row is deleted."""
+
+import pytest
+from psycopg.rows import dict_row
+
+from sexton.catalog.cascades import KEYS, count_reached, key_of
+from sexton.catalog.relations import resolve
+
+TABLES = """
+    create table owner (id int primary key);
+    create table "100%% pets" (
+        id int primary key, owner_id int references owner on delete cascade
+    );
+    create table toy (
+        id int primary key, pet int references "100%% pets" on delete set null
+    );
+    create table vet (id int primary key, owner_id int references owner);
+    insert into owner values (1), (2);
+    insert into "100%% pets" values (1, 1), (2, 1), (3, 2);
+    insert into toy values (1, 1), (2, 2), (3, 3), (4, null);
+    insert into vet values (1, 1);
+""".replace("%%", "%")
+
+
+@pytest.fixture
+def found(connection):
+    """The keys that a deletion of owners may follow, and the table's oid."""
+    connection.execute(TABLES)
+    relation = resolve(connection, ["owner"])["owner"].oid
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(KEYS, {"relations": [relation]}).fetchall()
+    return [key_of(row) for row in rows], relation
+
+
+def test_keys_that_only_refuse_are_not_followed(found):
+    keys, _ = found
+    assert [(key.name, key.action) for key in keys] == [
+        ("100% pets_owner_id_fkey", "c"),
+        ("toy_pet_fkey", "n"),
+    ]
+
+
+def test_what_hangs_on_what_goes_is_counted_too(connection, found):
+    keys, relation = found
+    reached = count_reached(connection, keys, relation, "this.id = %(id)s", {"id": 1})
+    assert [(key.name, count) for key, count in reached] == [
+        ("100% pets_owner_id_fkey", 2),
+        ("toy_pet_fkey", 2),
+    ]
+    assert count_reached(connection, keys, relation, "this.id = %(id)s", {"id": 9}) == []

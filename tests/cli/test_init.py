@@ -1,0 +1,37 @@
+"""`sexton init` overwrites nothing, and writes nothing into the database."""
+
+import pytest
+
+from sexton.database import connect, scalar
+from tests.support.drafts import SCHEMA
+from tests.support.tools import Cli
+
+
+@pytest.fixture
+def run(database, tmp_path, monkeypatch, capfd):
+    url = database("empty")
+    with connect(url, name="tests") as connection:
+        connection.execute(SCHEMA)
+        if connection.info.server_version >= 180000:
+            connection.execute(
+                "alter table parent add up int, add foreign key (up) references parent "
+                "not enforced"
+            )
+    monkeypatch.chdir(tmp_path)
+    return Cli(url, capfd)
+
+
+def test_what_is_there_is_never_overwritten(run, tmp_path):
+    (tmp_path / "sexton.toml").write_text('project = "mine"')
+    result = run("init")
+    assert result.code == 2
+    assert "sexton.toml is there already" in result.stderr
+    assert (tmp_path / "sexton.toml").read_text() == 'project = "mine"'
+
+
+def test_init_writes_nothing_into_the_database(run):
+    before = "select count(*) from pg_class"
+    with connect(run.url, name="tests") as connection:
+        counted = scalar(connection, before)
+        run("init", "--out", "-")
+        assert scalar(connection, before) == counted

@@ -1,0 +1,49 @@
+"""Work beside the others waits for them, and says for whom."""
+
+import contextlib
+
+import pytest
+
+from sexton.database import connect
+from sexton.ddl.options import Options
+from sexton.upgrade.run import downgrade
+from tests.support.tools import Cli
+
+
+def test_a_concurrent_step_ends_the_idle_where_it_is_asked(database):
+    url = database("0003")
+    with (
+        contextlib.closing(connect(url, name="tests")) as connection,
+        contextlib.closing(connect(url, name="nightly-report")) as idle,
+    ):
+        idle.execute("begin; update chat_model_configs set enabled = enabled")
+        idle.execute("lock table chat_model_configs in row exclusive mode")
+        said: list[str] = []
+        options = Options(terminate_idle_older_than=0.3, deadline=20, say=said.append)
+        assert downgrade(connection, url, "0002", options) == ["0003"]
+        assert any(line.startswith("ended pid") for line in said)
+
+
+@pytest.fixture
+def empty(database, capfd):
+    """Give a database without tables: its commands, and a connection."""
+    url = database("empty")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        yield Cli(url, capfd), connection
+
+
+def test_a_concurrent_step_names_the_prepared_transaction_it_waits_for(empty):
+    sexton, connection = empty
+    assert sexton("upgrade", "0002").code == 0
+    with contextlib.closing(connect(sexton.url, name="tests")) as other:
+        other.execute("begin; update chat_model_configs set model = model")
+        other.execute("insert into chat_providers (provider) values ('openai')")
+        other.execute("lock table chat_model_configs in row exclusive mode")
+        other.execute("prepare transaction 'left over'")
+    try:
+        result = sexton("upgrade", "0003", "--deadline", "3s")
+    finally:
+        connection.execute("rollback prepared 'left over'")
+    assert result.code == 6
+    assert "waits for prepared transaction 'left over' of " in result.stderr
+    assert "pid 0" not in result.stderr

@@ -1,0 +1,20 @@
+"""What is asked before a step is asked by who may do it."""
+
+import psycopg
+import pytest
+
+from sexton.errors import WrongServer
+from tests.support.waiting import Working
+
+
+def test_a_role_that_does_not_own_the_tables_is_told(keyed, application):
+    application.execute("create role no_owner login")
+    application.execute("grant usage on schema sexton to no_owner")
+    application.execute("grant select, update on sexton.alembic_version to no_owner")
+    try:
+        theirs = psycopg.conninfo.make_conninfo(keyed, user="no_owner")
+        with pytest.raises(WrongServer, match="no_owner does not own chat_") as raised:
+            Working(theirs).result()
+        assert raised.value.code == 4
+    finally:
+        application.execute("drop owned by no_owner; drop role no_owner")

@@ -1,0 +1,81 @@
+"""Each shape of a guard holds, comes and goes."""
+
+import pytest
+
+from sexton.errors import Refused
+from sexton.guard import change
+from sexton.guard.spec import GuardSpec
+from sexton.guard.status import NONE, SET, enforced_by, status
+from tests.support.guards import everything_of_ours
+from tests.support.worlds_of_guards import (
+    PLAIN,
+    every_world,
+    files,
+    make,
+    orphans_of,
+    refused,
+    run,
+    state,
+)
+
+
+@every_world
+def test_it_holds_for_live_rows_and_for_them_alone(empty, world):
+    make(empty, world)
+    run(empty, world.insert_dead)
+    before = files(empty)
+    change.add(empty, world.spec)
+    assert files(empty) == before
+    assert state(empty, world.spec) == SET
+    assert change.add(empty, world.spec) == []
+    assert (
+        enforced_by(empty, world.spec)
+        == status(empty, world.spec)["guards"][0]["constraint"]
+    )
+    run(empty, world.insert)
+    refused(empty, world.end)
+    refused(empty, world.insert_orphan)
+    refused(empty, world.revive_dead)
+    with empty.transaction():
+        run(empty, world.bury)
+        run(empty, world.end)
+    assert orphans_of(empty, world) == 0
+
+
+@every_world
+def test_it_goes_and_leaves_nothing_behind(empty, world):
+    make(empty, world)
+    change.add(empty, world.spec)
+    assert everything_of_ours(empty)
+    assert len(change.remove(empty, world.spec)) == 1
+    assert everything_of_ours(empty) == []
+    assert state(empty, world.spec) == NONE
+    run(empty, world.insert_orphan)
+
+
+@every_world
+def test_it_is_refused_while_live_rows_are_orphans_and_before_the_first_step(empty, world):
+    make(empty, world)
+    run(empty, world.insert_orphan)
+    before = everything_of_ours(empty)
+    with pytest.raises(Refused, match=r"1 (live )?row of .* is an orphan: there is no"):
+        change.add(empty, world.spec)
+    assert everything_of_ours(empty) == before
+
+
+def test_several_live_on_one_table(empty):
+    make(empty, PLAIN)
+    run(empty, "alter table invoices add payer_id bigint")
+    payer = GuardSpec("invoices", ("payer_id",), "customers", ("id",))
+    for spec in (PLAIN.spec, payer):
+        change.add(empty, spec)
+    assert state(empty, PLAIN.spec, payer) == SET
+    refused(empty, "insert into invoices (customer_id, payer_id) values (1, 9)")
+    refused(empty, "insert into invoices (customer_id, payer_id) values (9, 1)")
+    change.remove(empty, PLAIN.spec)
+    assert [one["guard"] for one in status(empty, PLAIN.spec, payer)["guards"]] == [
+        NONE,
+        SET,
+    ]
+    refused(empty, "insert into invoices (payer_id) values (9)")
+    run(empty, "insert into invoices (customer_id) values (9)")

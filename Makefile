@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help site demo test test-matrix test-page test-pooler lint types bench bench-startup bench-upgrade bench-audit bench-references docs test-crash bench-repair bench-lifecycle bench-guard bench-scale clean
+.PHONY: help site demo test test-matrix test-page test-pooler lint types bench bench-startup bench-upgrade bench-online bench-audit bench-references docs test-crash bench-repair bench-lifecycle bench-guard bench-scale clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -60,13 +60,16 @@ site: $(VENV)/.dev  ## The site, in docs/_site, and the man page beside it
 	$(BIN)/sphinx-build -q -W -b html docs docs/_site
 	$(BIN)/sphinx-build -q -W -b man docs docs/_site/man
 
-bench: bench-startup bench-upgrade bench-audit bench-references bench-lifecycle bench-repair bench-guard bench-scale  ## Each figure beside its rival (~25 min)
+bench: bench-startup bench-upgrade bench-online bench-audit bench-references bench-lifecycle bench-repair bench-guard bench-scale  ## Each figure beside its rival (~25 min)
 
 bench-startup: $(VENV)/.dev  ## How long Sexton takes to start
 	$(BIN)/python -m benchmarks.startup
 
 bench-upgrade: $(VENV)/.dev  ## What others feel of an upgrade: Alembic alone, retries, Sexton
 	$(BIN)/python -m benchmarks.upgrade
+
+bench-online: $(VENV)/.dev  ## What others feel of a key that is made or dropped: Alembic alone, Sexton
+	$(BIN)/python -m benchmarks.online
 
 bench-audit: $(VENV)/.dev  ## The audit beside psql (and Soda, dbt): 5,000,000 chats, ~3 min
 	$(BIN)/python -m benchmarks.audit --write

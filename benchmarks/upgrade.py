@@ -13,7 +13,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -34,6 +36,19 @@ READ = """
     select c.id from chat_model_configs c join chat_providers p using (provider)
     where c.enabled limit 5
 """
+WRITES = (  # parent first
+    "update chat_providers set updated_at = now() where provider = 'openai'",
+    "update chat_model_configs set updated_at = now() where provider = 'openai'",
+)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What the others do: a read, a transaction of writes, and the idle one's statement."""
+
+    read: str = READ
+    writes: tuple[str, ...] = WRITES
+    idle: str = "select from chat_model_configs"
 
 
 def alembic_alone(url: str) -> None:
@@ -66,7 +81,9 @@ def nothing(_: str) -> None:
     """No change of the schema at all."""
 
 
-def work(url: str, until: float, offset: int, latencies: list[float]) -> None:
+def work(
+    url: str, until: float, offset: int, latencies: list[float], traffic: Traffic
+) -> None:
     """One client: a third of its requests write, parent first."""
     rng = random.Random(offset)
     with contextlib.closing(connect(url, name="application")) as connection:
@@ -74,32 +91,30 @@ def work(url: str, until: float, offset: int, latencies: list[float]) -> None:
         while due < until:
             time.sleep(max(0.0, due - time.monotonic()))
             with contextlib.suppress(psycopg.errors.DeadlockDetected):
-                _request(connection, rng.random() < 1 / 3)
+                _request(connection, traffic, rng.random() < 1 / 3)
             latencies.append(time.monotonic() - due)
             due += CLIENTS / RATE
 
 
-def _request(connection: Connection, writes: bool) -> None:
+def _request(connection: Connection, traffic: Traffic, writes: bool) -> None:
+    statement: Any
     if not writes:
-        connection.execute(READ)
+        connection.execute(statement := traffic.read)
         return
     with connection.transaction():
-        connection.execute(
-            "update chat_providers set updated_at = now() where provider = 'openai'"
-        )
-        connection.execute(
-            "update chat_model_configs set updated_at = now() where provider = 'openai'"
-        )
+        for statement in traffic.writes:
+            connection.execute(statement)
 
 
 def measure(
-    url: str, change: Callable[[str], None], idle: float
+    url: str, change: Callable[[str], None], idle: float, traffic: Traffic = Traffic()
 ) -> tuple[float, float, float, str]:
     """Longest wait, p99 and p50 of the others, and how long the change came after."""
+    begun: Any = traffic.idle
     latencies: list[list[float]] = [[] for _ in range(CLIENTS)]
     until = time.monotonic() + idle + AFTER
     clients = [
-        threading.Thread(target=work, args=(url, until, index, latencies[index]))
+        threading.Thread(target=work, args=(url, until, index, latencies[index], traffic))
         for index in range(CLIENTS)
     ]
     ended: list[float] = []
@@ -117,7 +132,7 @@ def measure(
         for client in clients:
             client.start()
         reader.execute("begin")
-        reader.execute("select from chat_model_configs")
+        reader.execute(begun)
         time.sleep(BEFORE)
         changing = threading.Thread(target=run)
         changing.start()

@@ -23,6 +23,17 @@ def test_a_stranger_who_holds_the_key_is_named_and_how_to_end_it(connection, url
         assert f"select pg_terminate_backend({pid})" in str(raised.value.hint)
 
 
+def test_databases_do_not_wait_for_each_other(connection, database):
+    with (
+        contextlib.closing(connect(database("empty"), name="tests")) as other,
+        upgrade_lock(connection, Options(deadline=1)),
+        upgrade_lock(other, Options(deadline=1)),
+        pytest.raises(Busy, match="another upgrade is at work"),
+        upgrade_lock(other, Options(deadline=0.3)),
+    ):
+        pass
+
+
 def test_schemas_do_not_wait_for_each_other(connection):
     assert lock_key("sexton") == UPGRADE
     assert len({lock_key(name) for name in ("sexton", "tenant_1", "tenant_2")}) == 3

@@ -17,6 +17,7 @@ CODES = {
     "audit --confirm-after 0": [1, 0],
     "repair": [1],
     "revision --dry-run": [1],
+    "upgrade --plan": [1],
 }
 # What the page tells to add to the project file, and after which line.
 ADDED = {'alembic = "alembic.ini"': 'project = "shop"', 'key = "none"': "guard = true"}

@@ -18,13 +18,13 @@ import logging.config
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
-from sexton.catalog.relations import resolve, search_path
+from sexton.catalog.relations import resolve
 from sexton.catalog.schema import VERSION_SCHEMA
 from sexton.catalog.schema import revision as recorded
 from sexton.database import address_of
@@ -39,7 +39,8 @@ from sexton.guard import operations as guard_operations
 from sexton.online import column_operations
 from sexton.online import operations as online_operations
 from sexton.online.rewriter import online
-from sexton.online.run_steps import Record, RunSteps
+from sexton.online.run_steps import Record, RunSteps, here
+from sexton.online.surroundings import autocommit, impatient, journalled
 from sexton.text.durations import parse
 
 __all__ = [
@@ -68,15 +69,19 @@ def run_migrations(
     `context` is `alembic.context`. The connection is the one that the caller of Alembic
     gives as attribute `connection`, else one of its own to `sqlalchemy.url` of the ini
     file, DATABASE_URL or libpq's PG* variables. Further arguments are those of
-    `context.configure`. Autogenerate does not see what is Sexton's own.
+    `context.configure`. Autogenerate does not see what is Sexton's own. Where the schema
+    `sexton` is there, the journal has the run.
     """
     configured |= {"target_metadata": target_metadata, "version_table": version_table}
     configured |= {"version_table_schema": version_table_schema}
     configured["transaction_per_migration"] = True
     configured["include_name"] = _filter(include_name)
+    if look := context.config.attributes.get("look"):
+        look(context, configured)  # `sexton upgrade --plan` and its like
+        return
     if context.is_offline_mode():
         configured |= {"dialect_name": "postgresql", "literal_binds": True}
-        context.configure(**configured)
+        context.configure(sexton=(_options(context), Record()), **configured)
         with context.begin_transaction():
             context.run_migrations()
         return
@@ -127,38 +132,33 @@ def _run(context: Any, connection: Connection, configured: dict[str, Any]) -> No
     with contextlib.ExitStack() as stack:
         if not _changes(context):
             # `current`, `check` and `revision` only look, yet Alembic makes its table.
-            with _autocommit(driver), own_session(driver):
+            with autocommit(driver), own_session(driver):
                 _prepare(driver, schema, script)
             _configure_and_run(context, connection, configured, Options(), Record())
             return
+        options = _options(context)
+        with autocommit(driver):
+            at = here(driver, configured["version_table"], schema)
         # Alembic's own statements name no schema and no operator whole, so that whoever may
         # create some could have them run; only a revision that is no steps needs a path.
         theirs = not (schema and steps_only(script))
         if theirs:
-            configured["version_table_schema"] = _schema_of(driver, configured)
+            configured["version_table_schema"] = at.schema
+            stack.enter_context(impatient(driver, options))
         stack.enter_context(_secured(driver))
-        options = context.config.attributes.get("options") or _x_options(context)
-        record = context.config.attributes.get("record") or Record()
         require_direct(driver)
-        driver.rollback()
-        stack.enter_context(upgrade_lock(driver, options, schema or "public"))
-        with _autocommit(driver), own_session(driver):
+        own = stack.enter_context(upgrade_lock(driver, options, at.schema))
+        with autocommit(driver), own_session(driver):
             _prepare(driver, schema, script)
+        record = context.config.attributes.get("record")
+        if record is None:  # whoever gives one writes the journal
+            record = Record()
+            stack.enter_context(journalled(own, at, record, options))
         if theirs:
             context.configure(connection=connection, **configured)
             steps = context.get_context().opts["fn"]  # of the command that runs
             configured["fn"] = _on_their_session(steps, driver)
         _configure_and_run(context, connection, configured, options, record)
-
-
-def _schema_of(driver: Driver, configured: dict[str, Any]) -> str | None:
-    """Where Alembic finds its table, or makes it."""
-    name, schema = configured["version_table"], configured["version_table_schema"]
-    if schema is not None:
-        return str(schema)
-    if found := resolve(driver, [name]).get(name):
-        return found.schema
-    return next((s for s in search_path(driver) if not s.startswith("pg_")), None)
 
 
 def _on_their_session(steps: Callable[..., Any], driver: Driver) -> Callable[..., Any]:
@@ -182,25 +182,14 @@ def steps_only(script: ScriptDirectory) -> bool:
 @contextlib.contextmanager
 def _secured(driver: Driver) -> Iterator[None]:
     session = own_session(driver)
-    with _autocommit(driver):
+    with autocommit(driver):
         session.__enter__()
     try:
         yield
     finally:
         if not driver.closed:
-            with _autocommit(driver):
+            with autocommit(driver):
                 session.__exit__(None, None, None)
-
-
-@contextlib.contextmanager
-def _autocommit(driver: Driver) -> Iterator[None]:
-    """Out of any transaction for the block; what was begun is rolled back."""
-    driver.rollback()
-    before, driver.autocommit = driver.autocommit, True
-    try:
-        yield
-    finally:
-        driver.autocommit = before
 
 
 def _changes(context: Any) -> bool:
@@ -236,6 +225,8 @@ def _configure_and_run(
 ) -> None:
     def applied(*, step: Any, **_: Any) -> None:
         ids = step.up_revision_ids if step.is_upgrade else step.source_revision_ids
+        record.kind = "upgrade" if step.is_upgrade else "downgrade"
+        record.kind = "stamp" if step.is_stamp else record.kind
         record.add(ids)
 
     context.configure(
@@ -248,8 +239,10 @@ def _configure_and_run(
         context.run_migrations()
 
 
-def _x_options(context: Any) -> Options:
-    """Plain alembic's `-x max_stall=500ms` and its like."""
+def _options(context: Any) -> Options:
+    """What `sexton upgrade` gives, else plain alembic's `-x max_stall=500ms` and such."""
+    if given := context.config.attributes.get("options"):
+        return cast("Options", given)
     named = context.get_x_argument(as_dictionary=True)
     times: dict[str, Any] = {}
     for name in ("max_stall", "deadline", "terminate_idle_older_than"):

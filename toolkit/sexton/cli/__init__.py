@@ -27,6 +27,7 @@ from sexton.cli import (
     report,
     revision,
     schema,
+    status,
     undo,
 )
 from sexton.cli.options import configured
@@ -103,10 +104,10 @@ def sexton(log_format: str) -> None:
 
 
 for command in (
-    schema.status,
+    status.status,
     schema.upgrade,
     schema.downgrade,
-    schema.adopt,
+    status.adopt,
     guard.guard,
     checks.checks,
     checks.explain,

@@ -1,12 +1,12 @@
-"""`sexton status`, `upgrade`, `downgrade` and `adopt`."""
+"""`sexton upgrade` and `downgrade`."""
 
 import functools
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sexton.cli.options import FORMAT, URL, Command, reading, say_location, show
-from sexton.errors import DONE, FINDINGS, NO_CONNECTION, REFUSED
+from sexton.cli.options import FORMAT, URL, Command, say_location, show
+from sexton.errors import DONE, FINDINGS, REFUSED
 
 if TYPE_CHECKING:
     from sexton.ddl.options import Options
@@ -84,37 +84,6 @@ def moving(command: Command) -> Command:
     return wrapped
 
 
-@click.command()
-@reading
-def status(connection: Any, style: str) -> int:
-    """Revision, drift, counts, and the default.
-
-    Exit 1 where the schema has drifted from its revision.
-
-    \b
-    Examples:
-      sexton status
-      sexton status --url postgresql:///chat --format json
-    """
-    from sexton.catalog.schema import visible_revision
-    from sexton.errors import WrongSchema
-    from sexton.project import current
-    from sexton.reporters import text
-    from sexton.upgrade.drift import drift
-    from sexton.upgrade.route import known
-
-    if newer := current().newer(connection):
-        raise WrongSchema(newer, hint="use a Sexton that knows that release")
-    document = {
-        "revision": visible_revision(connection),
-        "head": known()[-1].number,
-        "drift": drift(connection),
-        **current().status(connection),
-    }
-    show(style, document, lambda: text.status(document))
-    return FINDINGS if document["drift"] else DONE
-
-
 FORCE = click.option(
     "--force",
     is_flag=True,
@@ -138,6 +107,9 @@ FORCE = click.option(
 @moving
 def upgrade(revision: str, guard: bool, create: bool, **arguments: Any) -> int:
     """Change the schema up to REVISION (default: head).
+
+    Of the team's own environment, where the project file names one by `alembic`; REVISION
+    is then whatever Alembic takes, as +1 or BRANCH@head.
 
     Nobody waits for it longer than --max-stall, and killed anywhere it goes on from
     there; what a downgrade that was interrupted left behind is put right. Exit 1 with
@@ -164,7 +136,8 @@ def upgrade(revision: str, guard: bool, create: bool, **arguments: Any) -> int:
 def downgrade(revision: str, **arguments: Any) -> int:
     """Change the schema back to REVISION, or to base, which drops the tables.
 
-    Everything that any step would refuse is asked before the first one.
+    Everything that any step would refuse is asked before the first one. Of the built-in
+    revisions:
 
     \b
     0003  the provider key is back, with disabled stubs for providers that are gone
@@ -192,13 +165,10 @@ def _move(
     guarded: bool = False,
     create: bool = False,
 ) -> int:
-    from sexton.catalog import schema
     from sexton.database import address_of, database
-    from sexton.errors import UsageError, WrongSchema
-    from sexton.project import current
+    from sexton.errors import UsageError
     from sexton.upgrade import run
-    from sexton.upgrade.right_database import require_right_database
-    from sexton.upgrade.route import BASE, find_route
+    from sexton.upgrade.route import BASE
 
     if plan and sql:
         raise UsageError("--plan and --sql do not go together")
@@ -209,18 +179,17 @@ def _move(
         database(address, name=name, read_only=read_only) as connection,
     ):
         say_location(connection, style)
-        if newer := current().newer(connection):
-            raise WrongSchema(newer, hint="use a Sexton that knows that release")
-        route = find_route(connection, way, revision, guarded=guarded)
-        require_right_database(connection, route, create=create, force=force)
+        chosen = {"guard": guarded, "create": create, "force": force}
+        chosen["tombstones"] = bool(options.choices)
+        route = _route(connection, address, way, revision, chosen)
         if read_only:
             again = f"sexton {way}grade{'' if revision == 'head' else f' {revision}'}"
-            again += " --guard" * guarded + " --create" * create + " --force" * force
+            again += "".join(f" --{n}" for n in ("guard", "create", "force") if chosen[n])
             say = _plan if plan else _sql
             return say(connection, route, options, style, again)
-        before = schema.revision(connection)
+        before = run.revision(connection, route)
         done = run.walk(connection, address, route, options)
-        after = schema.revision(connection)
+        after = run.revision(connection, route)
     verb = "applied" if way == "up" else "reverted"
     document = {"from": before, "to": after, verb: done}
 
@@ -231,6 +200,36 @@ def _move(
 
     show(style, document, lines)
     return DONE
+
+
+def _route(
+    connection: Any, address: str, way: str, revision: str, chosen: dict[str, bool]
+) -> Any:
+    """The route, in the team's own environment or through the product's revisions."""
+    from sexton.errors import UsageError, WrongSchema
+    from sexton.project import current
+    from sexton.upgrade.own import find_own_route, is_own
+    from sexton.upgrade.right_database import require_right_database
+    from sexton.upgrade.route import find_route, known
+
+    if is_own():
+        if foreign := [name for name, given in chosen.items() if given]:
+            raise UsageError(
+                f"--{foreign[0]} is about the built-in product, not your own revisions",
+                hint=f"sexton {way}grade --help",
+            )
+        return find_own_route(address, way, revision)
+    if not known():
+        from sexton.declarations.environment import own_environment
+
+        own_environment(current())
+    if newer := current().newer(connection):
+        raise WrongSchema(newer, hint="use a Sexton that knows that release")
+    route = find_route(connection, way, revision, guarded=chosen["guard"])
+    require_right_database(
+        connection, route, create=chosen["create"], force=chosen["force"]
+    )
+    return route
 
 
 def _plan(connection: Any, route: Any, options: "Options", style: str, command: str) -> int:
@@ -245,38 +244,12 @@ def _plan(connection: Any, route: Any, options: "Options", style: str, command: 
 
 
 def _sql(connection: Any, route: Any, options: "Options", style: str, command: str) -> int:
+    from sexton.upgrade.own import OwnRoute, own_script
     from sexton.upgrade.script import script
 
-    lines = script(connection, route, options, command)
+    if isinstance(route, OwnRoute):
+        lines = own_script(route, options)
+    else:
+        lines = script(connection, route, options, command)
     show(style, {"sql": lines}, lambda: lines)
     return DONE
-
-
-@click.command()
-@click.option("--apply", is_flag=True, help="Record the revision in the database.")
-@URL
-@FORMAT
-def adopt(apply: bool, url: str | None, style: str) -> int:
-    """Recognise a database that Sexton did not make.
-
-    To look needs no right; --apply makes the schema sexton, with one table, and no other
-    change. Exit 0 where it is recognised, 4 where not.
-
-    \b
-    Examples:
-      sexton adopt
-      sexton adopt --apply
-    """
-    from sexton.database import address_of, database
-    from sexton.upgrade import adopt
-
-    with (
-        address_of(url) as address,
-        database(address, name="sexton adopt", read_only=not apply) as connection,
-    ):
-        say_location(connection, style)
-        document = adopt.adopt(connection)
-        if apply and document["recognised"]:
-            document = adopt.stamp(connection, document)
-    show(style, document, lambda: adopt.text(document))
-    return DONE if document["recognised"] else NO_CONNECTION

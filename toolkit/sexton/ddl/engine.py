@@ -5,13 +5,26 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from sexton.database import connect
+from sexton.ddl.upgrade_lock import require_direct
+
+# Also where somebody takes the connection out of its transactions.
+READ_ONLY = """
+    select pg_catalog.set_config('default_transaction_read_only', 'on', false)
+"""
 
 
-def engine(address: str, name: str) -> Engine:
-    """An engine whose connections follow libpq's rules and read as `name`."""
+def engine(address: str, name: str, *, read_only: bool = False) -> Engine:
+    """An engine whose connections follow libpq's rules and read as `name`.
+
+    With `read_only`, the server refuses whatever would write. Behind a pooler, that
+    setting would end up in somebody else's session: raises WrongServer.
+    """
 
     def creator() -> object:
-        connection = connect(address, name=name)
+        connection = connect(address, name=name, read_only=read_only)
+        if read_only:
+            require_direct(connection)
+            connection.execute(READ_ONLY)
         connection.row_factory = tuple_row  # type: ignore[assignment]
         connection.autocommit = False
         return connection

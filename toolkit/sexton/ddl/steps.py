@@ -23,6 +23,7 @@ _STRONG = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusi
 CONFLICTS = {
     "row exclusive": _STRONG,
     AUTOVACUUM_LOCK: ("ShareUpdateExclusiveLock", *_STRONG),
+    "share": ("RowExclusiveLock", "ShareUpdateExclusiveLock", *_STRONG[1:]),
     "share row exclusive": ("RowExclusiveLock", "ShareUpdateExclusiveLock", *_STRONG),
     "access exclusive": (
         *("AccessShareLock", "RowShareLock", "RowExclusiveLock"),

@@ -47,8 +47,11 @@ def require_direct(driver: Driver) -> None:
 @contextlib.contextmanager
 def upgrade_lock(
     driver: Driver, options: Options, schema: str = "sexton"
-) -> Iterator[None]:
-    """Hold the upgrade lock; raise Busy where another keeps it until the deadline."""
+) -> Iterator[Driver]:
+    """Hold the upgrade lock; raise Busy where another keeps it until the deadline.
+
+    Yields the connection that holds it, which is idle.
+    """
     key = lock_key(schema)
     with contextlib.closing(connect(driver, NAME)) as own:
         started, last_said = time.monotonic(), 0.0
@@ -63,7 +66,7 @@ def upgrade_lock(
                     f"waiting for another upgrade: {_who(own, key)[0]}; {left} left"
                 )
             time.sleep(POLL)
-        yield
+        yield own
 
 
 def _try(own: Driver, key: int) -> bool:

@@ -104,42 +104,37 @@ def _audit(where: str, wanted: Wanted) -> Record:
 
 
 def _status(where: str, _: Wanted) -> Record:
-    from sexton.catalog.schema import visible_revision
     from sexton.database import database, snapshot
     from sexton.errors import DONE, FINDINGS
-    from sexton.upgrade.drift import drift
-    from sexton.upgrade.run import head
+    from sexton.upgrade.standing import standing
 
     with (
         database(where, name="sexton fleet status", read_only=True) as connection,
         snapshot(connection),
     ):
-        found = drift(connection)
-        revision = visible_revision(connection)
+        found = standing(connection, where)
         name = connection.info.dbname
     return {
-        "status": "findings" if found else "clean",
-        "code": FINDINGS if found else DONE,
-        "reason": "; ".join(found) or None,
+        "status": "findings" if found["drift"] else "clean",
+        "code": FINDINGS if found["drift"] else DONE,
+        "reason": "; ".join(found["drift"]) or None,
         "database": name,
-        "revision": revision,
-        "head": head(),
-        "drift": found,
+        **found,
     }
 
 
 def _upgrade(where: str, wanted: Wanted) -> Record:
-    from sexton.catalog.schema import revision
     from sexton.database import database
     from sexton.ddl.options import Options
     from sexton.errors import DONE
     from sexton.upgrade.run import upgrade
+    from sexton.upgrade.standing import revision_and_head
 
     options = Options(max_stall=wanted.max_stall, deadline=wanted.deadline)
     with database(where, name="sexton fleet upgrade") as connection:
-        before = revision(connection)
+        before, _ = revision_and_head(connection, where)
         applied = upgrade(connection, where, wanted.revision, options)
-        after = revision(connection)
+        after, _ = revision_and_head(connection, where)
         name = connection.info.dbname
     return {
         "status": "applied" if applied else "clean",

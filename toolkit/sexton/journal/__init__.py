@@ -13,11 +13,12 @@ from sexton.journal.history import (
     run_of_plan,
 )
 from sexton.journal.runs import add_loss, begin_run, finish_run, mark_undone
-from sexton.journal.tables import require_journal
+from sexton.journal.tables import find_objection, require_journal
 
 __all__ = [
     "add_loss",
     "begin_run",
+    "find_objection",
     "finish_run",
     "get_run",
     "has_journal",

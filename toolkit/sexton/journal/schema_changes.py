@@ -1,8 +1,9 @@
 """Changes of the schema in the journal: what was done, and the command that reverts it.
 
-Such a run is written after its steps, each of which committed by itself; where the journal
-may not be written, the change has happened all the same, and that is said. The rows that
-a step changed have a run of their own, in the step's transaction.
+Such a run is written after its steps, each of which committed by itself. Where this role
+may not write the journal, that is said before the first step; a change of the schema does
+not depend on it. The rows that a step changed have a run of their own, in the step's
+transaction.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ BACK = {
 @contextlib.contextmanager
 def recorded(
     connection: Connection,
-    kind: str,
+    kind: str | Callable[[], str],
     tables: Iterable[str],
     changed: Callable[[], Options],
     say: Callable[[str], None] = lambda _: None,
@@ -41,16 +42,23 @@ def recorded(
 
     `tables` are those whose owners may have made the journal. `changed` says, after the
     block, the run's options; none where nothing was changed. `say` is given the sentence
-    of why the journal does not have it. Raises nothing itself.
+    of why the journal will not have it, before the block where that is known by then.
+    Raises nothing itself.
     """
-    whole = False
+    tables, whole = sorted(set(tables)), False
+    objection = journal.find_objection(connection, _owners(connection, tables))
+    if objection:
+        said = objection.message.removesuffix("; nothing was changed")
+        say(f"this will not be in the journal: {said}; {objection.hint}")
     try:
         yield
         whole = True
     finally:
         try:
-            if not connection.closed and (options := changed()):
-                _write(connection, kind, tables, options, whole)
+            known = objection is None and not connection.closed
+            if known and (options := changed()):
+                name = kind if isinstance(kind, str) else kind()
+                _write(connection, name, tables, options, whole)
         except (SextonError, psycopg.Error) as error:
             if whole:
                 say(f"done, but not in the journal: {unwritten(error)}")
@@ -59,7 +67,7 @@ def recorded(
 def _write(
     connection: Connection, kind: str, tables: Iterable[str], options: Options, whole: bool
 ) -> None:
-    owners = {table.owner for table in resolve(connection, sorted(set(tables))).values()}
+    owners = _owners(connection, tables)
     with connection.transaction():
         connection.execute("set transaction isolation level read committed")
         with settings(connection, {"search_path": SAFE_PATH}):
@@ -68,12 +76,16 @@ def _write(
             )
 
 
+def _owners(connection: Connection, tables: Iterable[str]) -> set[str]:
+    return {table.owner for table in resolve(connection, tables).values()}
+
+
 def way_back(run: Mapping[str, Any]) -> str | None:
     """The command that takes such a run back; None for one that `undo` takes back.
 
     The journal's words go into it only as names that a shell leaves alone.
     """
-    if run["kind"] in ("adopt", REVISION):
+    if run["kind"] in ("adopt", "stamp", REVISION):
         return f"sexton history {run['run']}"
     if run["kind"] not in BACK:
         return None

@@ -141,31 +141,45 @@ def require_journal(connection: Connection, owners: Iterable[str] = ()) -> None:
     `owners` are the roles who own the tables that are about to change: beside this one,
     the database's owner and superusers, they and their members may have made it.
 
-    Raises Incomplete for a missing right, naming the GRANT, and Refused where anybody
-    else made it: a stranger's triggers would run with this role's rights.
+    Raises what `find_objection` returns.
+    """
+    if objection := find_objection(connection, owners):
+        raise objection
+    [state] = rows(connection, STATE, sorted(owners))
+    if not state["schema"]:
+        connection.execute("create schema sexton")
+    if state["tables"] < 2 or not state["current"]:
+        connection.execute(TABLES)
+
+
+def find_objection(
+    connection: Connection, owners: Iterable[str] = ()
+) -> Incomplete | Refused | None:
+    """What speaks against writing the journal. Reads only.
+
+    Incomplete for a missing right, naming the GRANT, and Refused where anybody else made
+    it: a stranger's triggers would run with this role's rights.
     """
     [state] = rows(connection, STATE, sorted(owners))
     role = printable(state["role"])
     if state["stranger"]:
-        raise Refused(
+        return Refused(
             "the schema sexton, or the journal in it, belongs to the role "
             f"{printable(state['stranger'])}, who owns none of the tables to be changed",
             hint="find out who made it; the journal is made anew where there is none",
         )
     if not state["schema"] or state["tables"] < 2 or not state["current"]:
         if not state["schema"] and not state["may_make_schema"]:
-            raise _not_allowed(role, f"create schema sexton authorization {role}")
+            return _not_allowed(role, f"create schema sexton authorization {role}")
         if state["schema"] and not (state["usage"] and state["may_make_tables"]):
-            raise _not_allowed(role, f"grant usage, create on schema sexton to {role}")
-        if not state["schema"]:
-            connection.execute("create schema sexton")
-        connection.execute(TABLES)
+            return _not_allowed(role, f"grant usage, create on schema sexton to {role}")
     elif not (state["usage"] and state["may_write"]):
-        raise _not_allowed(
+        return _not_allowed(
             role,
             f"grant usage on schema sexton to {role}; "
             f"grant select, insert on sexton.runs, sexton.changes to {role}",
         )
+    return None
 
 
 def unwritten(error: Exception) -> str:

@@ -62,7 +62,9 @@ def drop_constraint(driver: Driver | None, name: str, table: Table) -> list[Step
         Step(
             f"drop the constraint {name} of {table.name}",
             lock="access exclusive",
-            tables=tuple(dict.fromkeys([*_parents(driver, name, table), table.step_name])),
+            tables=tuple(
+                dict.fromkeys([*parents_of(driver, name, table), table.step_name])
+            ),
             done=f"select not exists (select from pg_constraint k where {mine})",  # noqa: S608
             refuse=((inherited, said(f"{name} is inherited: drop it at the parent")),),
             sql=(f"alter table {table.sql} drop constraint {quoted(name)}",),
@@ -70,7 +72,8 @@ def drop_constraint(driver: Driver | None, name: str, table: Table) -> list[Step
     ]
 
 
-def _parents(driver: Driver | None, name: str, table: Table) -> list[str]:
+def parents_of(driver: Driver | None, name: str, table: Table) -> list[str]:
+    """The table that a foreign key refers to, as steps name it; none for others."""
     if driver is None:
         return []
     found = rows(

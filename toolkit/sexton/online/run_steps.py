@@ -4,9 +4,8 @@
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -26,17 +25,29 @@ HERE = "here"  # where the version table says that the database is
 
 @dataclass
 class Record:
-    """What a run of Alembic has done: revisions, and titles of steps by revision."""
+    """What a run of Alembic has done: revisions, and titles of steps by revision.
 
+    `kind` is upgrade, downgrade or stamp. Of a revision that is not done yet, `titles` are
+    the steps that are committed, `pending` those in the transaction that is open.
+    """
+
+    kind: str = "upgrade"
     revisions: list[str] = field(default_factory=list)
     steps: dict[str, list[str]] = field(default_factory=dict)
     titles: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
 
     def add(self, numbers: Sequence[str]) -> None:
         """Note that these revisions are done, with the steps since the last ones."""
+        self.confirm()
         self.revisions += numbers
         self.steps[", ".join(numbers)] = self.titles
         self.titles = []
+
+    def confirm(self) -> None:
+        """Note that the open transaction is committed."""
+        self.titles += self.pending
+        self.pending = []
 
 
 @Operations.register_operation("run_steps")
@@ -66,22 +77,23 @@ class RunSteps(MigrateOperation):
 @Operations.implementation_for(RunSteps)
 def _run_steps(operations: Operations, operation: RunSteps) -> None:
     context = operations.migration_context
+    options, record = (context.opts or {}).get("sexton") or (Options(), Record())
     if context.as_sql:
         for step in operation.steps:
-            _print(operations, step)
+            _print(operations, step, options)
         return
     if not operation.steps:
         return
-    options, record = (context.opts or {}).get("sexton") or (Options(), Record())
     way = getattr((context.opts or {}).get("fn"), "__name__", "")
     if way in ("upgrade", "downgrade"):  # the command of Alembic that runs
-        options = dataclasses.replace(options, kind=way)
+        options = replace(options, kind=way)
     connection: Any = operations.get_bind()
     driver: Any = connection.connection.driver_connection
     *first, last = operation.steps
     with own_session(driver):
         at = _at(context, driver, operation.at)
         with context.autocommit_block():
+            record.confirm()
             record.titles += run(driver, first, options, at=at)
 
         @contextlib.contextmanager
@@ -95,25 +107,34 @@ def _run_steps(operations: Operations, operation: RunSteps) -> None:
                 raise
 
         if perform(driver, last, options, at, context.autocommit_block, inside):
-            record.titles.append(last.title)
+            record.pending.append(last.title)
 
 
-def _at(context: Any, driver: Driver, at: Any) -> At | None:
-    where = {"table": context.version_table, "schema": context.version_table_schema}
-    if where["schema"] is None:
-        found = resolve(driver, [where["table"]]).get(where["table"])
-        where["schema"] = found.schema if found else search_path(driver)[-1]
+def _at(context: Any, driver: Driver, at: Any) -> At:
+    found = here(driver, context.version_table, context.version_table_schema)
     if at == HERE:
-        # Alembic itself looks on the search_path, which shows pg_catalog alone by now.
-        here = At((), **where)
-        there = resolve(driver, [f"{here.schema}.{here.table}"])
-        query = f"select version_num from {here.sql}"  # noqa: S608
-        heads = rows(driver, query) if there else []
-        return At(tuple(row["version_num"] for row in heads), **where)
-    return At((at,) if isinstance(at, str) else tuple(at or ()), **where)
+        return found
+    return replace(found, revisions=(at,) if isinstance(at, str) else tuple(at or ()))
 
 
-def _print(operations: Operations, step: Step) -> None:
+def here(driver: Driver, table: str, schema: str | None) -> At:
+    """Where a version table says that the database is, and in which schema it lies.
+
+    Without a schema, as Alembic does it: where the search_path shows the table, else where
+    it would be made. The caller's path counts, also while pg_catalog alone is in sight.
+    """
+    if schema is None:
+        found = resolve(driver, [table]).get(table)
+        seen = [s for s in search_path(driver) if not s.startswith("pg_")]
+        schema = found.schema if found else next(iter(seen), "public")
+    at = At((), schema, table)
+    there = resolve(driver, [f"{schema}.{table}"])
+    query: Any = f"select version_num from {at.sql}"  # noqa: S608
+    heads = rows(driver, query) if there else []
+    return replace(at, revisions=tuple(row["version_num"] for row in heads))
+
+
+def _print(operations: Operations, step: Step, options: Options) -> None:
     def send(*lines: str) -> None:
         for line in lines:
             operations.execute(text(line.replace(":", r"\:")))
@@ -121,12 +142,12 @@ def _print(operations: Operations, step: Step) -> None:
     operations.execute(text(f"-- {step.title}".replace(":", r"\:")))
     if step.outside_transaction:
         with operations.migration_context.autocommit_block():
-            send(*map(text_of, step.sql))
+            send(*map(text_of, step.statements(options.choices)))
         return
     if step.tables and step.lock:
         tables = [".".join(map(quoted, name.split(".", 1))) for name in step.tables]
         send(
-            f"set local lock_timeout = '{round(Options().max_stall * 1000)}ms'",
+            f"set local lock_timeout = '{round(options.max_stall * 1000)}ms'",
             f"lock table {', '.join(tables)} in {step.lock} mode",
         )
-    send(*map(text_of, step.sql))
+    send(*map(text_of, step.statements(options.choices)))

@@ -32,14 +32,18 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 def status(document: dict[str, Any]) -> str:
     """The status document in lines."""
-    default = document["default"]
-    behind = "" if document["revision"] == document["head"] else ", sexton upgrade"
-    if document["revision"] is None:
+    at, head, product = document["revision"], document["head"], "default" in document
+    behind = "" if at == head else ", sexton upgrade"
+    if at is None and product:
         behind = "; not recorded yet, sexton adopt recognises it"
     lines = [
-        f"revision    {document['revision'] or 'none'} "
-        f"(head is {document['head']}{behind})",
+        f"revision    {at or 'none'}" + (f" (head is {head}{behind})" if head else ""),
         *(f"drift       {sentence}" for sentence in document["drift"]),
+    ]
+    if not product:
+        return "\n".join(lines)
+    default = document["default"]
+    lines += [
         f"providers   {document['providers']:,}",
         f"live        {document['live']:,} models",
         f"tombstones  {document['tombstones']:,} models, "

@@ -4,6 +4,8 @@ What a revision promises, its steps declare as facts; an audit, `sexton status`,
 and every upgrade ask the same.
 """
 
+from collections.abc import Callable
+
 from psycopg.rows import tuple_row
 
 from sexton.catalog.schema import revision
@@ -23,7 +25,12 @@ def facts(connection: Connection | None = None) -> list[Fact]:
 
     Without a connection, guards are left out whose conditions take a server to be read.
     """
-    found = revisions.facts(revisions.load(current().migrations))
+    return revisions.facts(revisions.load(current().migrations)) + guards(connection)
+
+
+def guards(connection: Connection | None = None) -> list[Fact]:
+    """What holds of the project's guards: each is whole, or not there at all."""
+    found = []
     for spec in current().guards:
         try:
             guard = loosely(connection, spec) if connection else offline(spec)
@@ -45,8 +52,24 @@ def facts(connection: Connection | None = None) -> list[Fact]:
 
 def held(connection: Connection) -> list[tuple[Fact, bool]]:
     """All facts, of all revisions, and whether each holds now. Reads catalogs alone."""
+    return _held(connection, facts)
+
+
+def broken_guards(connection: Connection) -> list[str]:
+    """One sentence for each guard that is neither whole nor absent."""
+    return [
+        f"{fact.table}: {fact.broken}"
+        for fact, holds in _held(connection, guards)
+        if not holds
+    ]
+
+
+def _held(
+    connection: Connection, asked_of: Callable[[Connection], list[Fact]]
+) -> list[tuple[Fact, bool]]:
     with own_session(connection):
-        asked = facts(connection)
+        if not (asked := asked_of(connection)):
+            return []
         query = "select " + ", ".join(f"({fact.holds})" for fact in asked)
         sql = safe(connection, query, (), {})
         row = connection.cursor(row_factory=tuple_row).execute(sql).fetchone()

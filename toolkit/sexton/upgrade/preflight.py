@@ -21,6 +21,7 @@ from sexton.ddl.session import own_session
 from sexton.ddl.steps import Step
 from sexton.errors import Refused, SchemaDrift
 from sexton.upgrade.drift import drift
+from sexton.upgrade.plain import Plain
 from sexton.upgrade.route import HEAL, Move, Route
 
 STATEMENT_TIMEOUT = "60s"
@@ -115,7 +116,9 @@ def require_clear(connection: Connection, route: Route, options: Options) -> Non
     WrongServer where the role does not own the tables.
     """
     with own_session(connection):
-        locked = {t for move in route.moves for step in move.steps for t in step.tables}
+        steps = [step for move in route.moves for step in move.steps]
+        # Of what a plain operation needs, the server knows more than we do.
+        locked = {t for s in steps if not isinstance(s, Plain) for t in s.tables}
         require_owner(connection, sorted(locked))
     refused = [a for a in preflight(connection, route, options) if a.refused]
     if not refused:

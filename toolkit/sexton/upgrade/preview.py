@@ -9,6 +9,8 @@ from sexton.ddl.options import Options
 from sexton.ddl.session import own_session
 from sexton.text.durations import duration
 from sexton.upgrade.drift import drift
+from sexton.upgrade.own import OwnRoute
+from sexton.upgrade.plain import Plain
 from sexton.upgrade.preflight import Answer, preflight
 from sexton.upgrade.route import BASE, HEAL, Route
 
@@ -20,16 +22,18 @@ def plan(connection: Connection, route: Route, options: Options) -> dict[str, An
     """The document that `upgrade --plan --format json` prints; no steps: nothing to do.
 
     {from, to, way, revisions[], drift[], steps[]}. A step: {revision, heal, title, done,
-    lock, tables, outside_transaction, rewrites, rows, bytes, estimate_s, blockers[],
-    refused[], warnings[], irreversible, hint}. `done` is true where the catalog has its
-    result already, and None where it depends on the steps before. `drift` is what
-    the route does not put right.
+    lock, tables, outside_transaction, rewrites, opaque, rows, bytes, estimate_s,
+    blockers[], refused[], warnings[], irreversible, hint}. `done` is true where the
+    catalog has its result already, and None where it depends on the steps before.
+    `opaque` is what cannot be looked into: a plain operation, or SQL; `rewrites` is None
+    where that is not known. `drift` is what the route does not put right.
     """
+    own = isinstance(route, OwnRoute)  # which promises what its own tests say
     with own_session(connection):
         answers = preflight(connection, route, options)
         steps = [_step(connection, answer, options) for answer in answers]
         healing = any(answer.move.kind == HEAL for answer in answers)
-        found = [] if healing else drift(connection, until=route.goal)
+        found = [] if healing or own else drift(connection, until=route.goal)
     return {
         "from": route.start,
         "to": route.goal,
@@ -50,7 +54,8 @@ def _step(connection: Connection, answer: Answer, options: Options) -> dict[str,
         "lock": step.lock,
         "tables": list(step.tables),
         "outside_transaction": step.outside_transaction,
-        "rewrites": False,
+        "rewrites": step.rewrites if isinstance(step, Plain) else False,
+        "opaque": isinstance(step, Plain),
         **_size(connection, step.scans),
         "blockers": [],
         "refused": answer.refused,
@@ -132,6 +137,8 @@ def _summary(document: dict[str, Any], command: str) -> str:
         if strong
         else ("none takes ACCESS EXCLUSIVE")
     )
+    if opaque := sum(step["opaque"] for step in document["steps"]):
+        locks += f", {opaque} cannot be looked into"
     if any(step["refused"] for step in document["steps"]):
         return f"{count}, {locks}; refused, see below; nothing was changed"
     blocked = any(step["blockers"] for step in document["steps"])
@@ -142,7 +149,8 @@ def _summary(document: dict[str, Any], command: str) -> str:
 def _details(step: dict[str, Any]) -> list[str]:
     lines = []
     if step["lock"]:
-        lines.append(f"lock: {step['lock']} on {', '.join(step['tables'])}; no rewrite")
+        rewrite = "no rewrite" if step["rewrites"] is False else "it may rewrite"
+        lines.append(f"lock: {step['lock']} on {', '.join(step['tables'])}; {rewrite}")
     if step["rows"] or step["bytes"]:
         about = "" if not step["rows"] else f"about {step['rows']:,} rows, "
         lines.append(

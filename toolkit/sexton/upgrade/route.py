@@ -58,6 +58,11 @@ class Route:
         """The revisions that it applies or reverts."""
         return [move.name for move in self.moves if move.kind == REVISION]
 
+    @property
+    def tables(self) -> list[str]:
+        """The tables that its steps lock."""
+        return [t for move in self.moves for step in move.steps for t in step.tables]
+
 
 def known(project: Project | None = None) -> tuple[Revision, ...]:
     """The project's revisions, the oldest first."""

@@ -1,8 +1,8 @@
 """Upgrade and downgrade: walk a route, and say in our words what went wrong."""
 
-import threading
+import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +21,13 @@ from sexton.ddl.options import Options
 from sexton.ddl.revisions import tables
 from sexton.ddl.session import secure_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
+from sexton.declarations.environment import own_environment
 from sexton.errors import Busy, Incomplete, Refused, SextonError, WrongServer
 from sexton.journal.schema_changes import recorded
 from sexton.project import current
 from sexton.server_errors import to_sexton_error
 from sexton.upgrade.drift import verify
+from sexton.upgrade.own import OwnRoute, find_own_route, is_own, one_thread
 from sexton.upgrade.preflight import require_clear
 from sexton.upgrade.right_database import require_right_database
 from sexton.upgrade.route import (
@@ -40,8 +42,6 @@ from sexton.upgrade.route import (
 )
 
 __all__ = ["Options", "downgrade", "head", "revisions", "upgrade"]
-
-_one_thread = threading.Lock()  # alembic keeps its context in module-level state
 
 
 def config() -> Config:
@@ -75,7 +75,8 @@ def upgrade(
 
     With `guarded`, the guard is set before the plain key goes, and "guard" returned in
     its place. With `create`, the tables are made in a database that has others; with
-    `force`, also where others count on what goes.
+    `force`, also where others count on what goes; a team's own environment knows none of
+    the three.
 
     `connection` is only looked at; the work is done on others to `address`. Afterwards
     the catalogs are read, and drift is an error. Raises UsageError for an unknown target,
@@ -83,6 +84,9 @@ def upgrade(
     data or the place forbids it, Busy where a lock could not be had, WrongServer behind a
     pooler or without the right, SchemaDrift.
     """
+    if is_own():
+        own = find_own_route(address, "up", target)
+        return walk(connection, address, own, options or Options())
     route = find_route(connection, "up", target, guarded=guarded)
     require_right_database(connection, route, create=create, force=force)
     return walk(connection, address, route, options or Options())
@@ -100,44 +104,65 @@ def downgrade(
 
     With `force`, also what was there before the database was adopted.
     """
+    if is_own():
+        own = find_own_route(address, "down", target)
+        return walk(connection, address, own, options or Options())
     route = find_route(connection, "down", target)
     require_right_database(connection, route, force=force)
     return walk(connection, address, route, options or Options())
 
 
 def walk(connection: Connection, address: str, route: Route, options: Options) -> list[str]:
-    """Make a route's moves, verify, and return their names; the journal has the run."""
-    before, done = schema.revision(connection), list[str]()
+    """Make a route's moves, verify, and return their names; the journal has the run.
+
+    Of a revision that is interrupted, it has the titles of the steps that were made.
+    """
+    before, done, begun = revision(connection, route), list[str](), list[str]()
     kind = "upgrade" if route.direction == "up" else "downgrade"
     options = replace(options, kind=kind)
 
     def changed() -> dict[str, Any]:
-        after = schema.revision(connection)
-        options = {"from": before, "to": after, "moves": done}
-        return options if done or after != before else {}
+        after = revision(connection, route)
+        options: dict[str, Any] = {"from": before, "to": after, "moves": done}
+        options |= {"steps": begun} if begun else {}
+        return options if done or begun or after != before else {}
 
-    ours = tables(known())
+    own = isinstance(route, OwnRoute)
+    ours = route.tables if own else tables(known())
     with recorded(connection, kind, ours, changed, options.say):
-        _walk(connection, address, route, options, done)
+        _walk(connection, address, route, options, done, begun)
     return done
 
 
+def revision(connection: Connection, route: Route) -> str | None:
+    """Where the database is now, by the version table of the route's environment."""
+    if isinstance(route, OwnRoute):
+        return route.revision(connection)
+    return schema.revision(connection)
+
+
 def _walk(
-    connection: Connection, address: str, route: Route, options: Options, done: list[str]
+    connection: Connection,
+    address: str,
+    route: Route,
+    options: Options,
+    done: list[str],
+    begun: list[str],
 ) -> None:
     try:
         if route.moves:
             require_clear(connection, route, options)
         for moves in _stretches(route):
             if moves[0].kind == REVISION:
-                _by_alembic(address, route, moves, options, done)
+                _by_alembic(address, route, moves, options, done, begun)
             else:
                 done += _by_ourselves(address, route, moves[0], options)
     except KeyboardInterrupt:
-        raise _say_where(Incomplete("interrupted"), connection, done) from None
+        raise _say_where(Incomplete("interrupted"), connection, route, done) from None
     except (SextonError, CommandError, psycopg.Error, exc.DBAPIError) as error:
-        raise _say_where(_translate(error), connection, done) from None
-    verify(connection)
+        raise _say_where(_translate(error), connection, route, done) from None
+    if not isinstance(route, OwnRoute):
+        verify(connection)
 
 
 def _stretches(route: Route) -> list[list[Move]]:
@@ -152,20 +177,31 @@ def _stretches(route: Route) -> list[list[Move]]:
 
 
 def _by_alembic(
-    address: str, route: Route, moves: list[Move], options: Options, done: list[str]
+    address: str,
+    route: Route,
+    moves: list[Move],
+    options: Options,
+    done: list[str],
+    begun: list[str],
 ) -> None:
     run: Callable[[Config, str], None] = (
         command.upgrade if route.direction == "up" else command.downgrade
     )
-    goal = moves[-1].end or BASE
-    given, record = config(), Record()
+    own = isinstance(route, OwnRoute)
+    goal = route.target if isinstance(route, OwnRoute) else moves[-1].end or BASE
+    given, record = own_environment(current()) if own else config(), Record()
     given.attributes.update(options=options, record=record)
     try:
-        with _one_thread, engine(address, f"sexton to {goal}").connect() as working:
+        with (
+            one_thread,
+            redirect_stdout(sys.stderr),
+            engine(address, f"sexton to {goal}").connect() as working,
+        ):
             given.attributes["connection"] = working
             run(given, goal)
     finally:
         done += record.revisions
+        begun += record.titles
 
 
 def _by_ourselves(address: str, route: Route, move: Move, options: Options) -> list[str]:
@@ -205,22 +241,25 @@ def _translate(error: Exception) -> SextonError:
     raise error
 
 
-def _say_where(error: SextonError, connection: Connection, done: list[str]) -> SextonError:
+def _say_where(
+    error: SextonError, connection: Connection, route: Route, done: list[str]
+) -> SextonError:
     """Add to a failure which step it was and where the database stands."""
     lines = [error.message, *(f"  {note}" for note in getattr(error, "__notes__", ()))]
     at: Any = None
     if not connection.closed and not connection.broken:
         try:
-            at = schema.revision(connection) or "no revision"
+            at = revision(connection, route) or "no revision"
         except psycopg.Error:
             at = None
     untouched = "nothing was changed" in error.message
     if at and not untouched:
         since = f", having done {', '.join(done)}" if done else ""
-        lines.append(
-            f"  the database is at {at}{since}, and every step is whole: "
-            "running it again goes on from there"
-        )
+        again = "and every step is whole: running it again goes on from there"
+        if isinstance(route, OwnRoute) and route.leaves_halves(done):
+            again = "but plain operations of the next one may be done: look, before it"
+            again += " is run again"
+        lines.append(f"  the database is at {at}{since}, {again}")
     error.message = "\n".join(lines)
     error.args = (error.message,)
     return error

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 import sexton.alembic  # noqa: F401 - registers the operations
 from sexton.database import connect, rows
-from tests.online.test_operations import operations
 from tests.support.killing import SELDOM, kill_process, kill_session, lived_through
+from tests.support.online import operations
 
 ANEW = """
     drop schema public cascade;

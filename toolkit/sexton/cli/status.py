@@ -1,0 +1,77 @@
+"""`sexton status` and `sexton adopt`."""
+
+import click
+
+from sexton.cli.options import FORMAT, URL, say_location, show
+from sexton.errors import DONE, FINDINGS, NO_CONNECTION
+
+
+@click.command()
+@URL
+@FORMAT
+def status(url: str | None, style: str) -> int:
+    """Revision, drift, counts, and the default.
+
+    Exit 1 where the schema has drifted from its revision, or from what the project file
+    declares.
+
+    \b
+    Examples:
+      sexton status
+      sexton status --url postgresql:///chat --format json
+    """
+    from sexton.database import address_of, database
+    from sexton.errors import WrongSchema
+    from sexton.project import current
+    from sexton.reporters import text
+    from sexton.upgrade.standing import standing
+
+    with (
+        address_of(url) as address,
+        database(address, name="sexton status", read_only=True) as connection,
+    ):
+        say_location(connection, style)
+        if newer := current().newer(connection):
+            raise WrongSchema(newer, hint="use a Sexton that knows that release")
+        document = standing(connection, address)
+        document |= current().status(connection)
+    show(style, document, lambda: text.status(document))
+    return FINDINGS if document["drift"] else DONE
+
+
+@click.command()
+@click.option("--apply", is_flag=True, help="Record the revision in the database.")
+@URL
+@FORMAT
+def adopt(apply: bool, url: str | None, style: str) -> int:
+    """Recognise a database that Sexton did not make.
+
+    To look needs no right; --apply makes the schema sexton, with one table, and no other
+    change. Exit 0 where it is recognised, 4 where not.
+
+    \b
+    Examples:
+      sexton adopt
+      sexton adopt --apply
+    """
+    from sexton.database import address_of, database
+    from sexton.errors import UsageError
+    from sexton.project import current
+    from sexton.upgrade import adopt
+    from sexton.upgrade.route import known
+
+    if not known():
+        raise UsageError(
+            f"{current().name} is not the built-in product, and there is nothing to adopt",
+            hint="of revisions of your own: alembic stamp REVISION",
+        )
+    with (
+        address_of(url) as address,
+        database(address, name="sexton adopt", read_only=not apply) as connection,
+    ):
+        say_location(connection, style)
+        document = adopt.adopt(connection)
+        if apply and document["recognised"]:
+            document = adopt.stamp(connection, document)
+    show(style, document, lambda: adopt.text(document))
+    return DONE if document["recognised"] else NO_CONNECTION

@@ -1,0 +1,63 @@
+"""What a run of Alembic has around it: no transaction, a lock's patience, the journal."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from sexton.database import rows
+from sexton.ddl.execution import At
+from sexton.ddl.options import Options
+from sexton.ddl.session import Driver
+from sexton.journal.schema_changes import recorded
+from sexton.online.run_steps import Record, here
+
+
+@contextlib.contextmanager
+def autocommit(driver: Driver) -> Iterator[None]:
+    """Out of any transaction for the block; what was begun is rolled back."""
+    driver.rollback()
+    before, driver.autocommit = driver.autocommit, True
+    try:
+        yield
+    finally:
+        driver.autocommit = before
+
+
+@contextlib.contextmanager
+def impatient(driver: Driver, options: Options) -> Iterator[None]:
+    """Let plain operations give up a lock in time, unless the session says when itself."""
+    change: Any = "select pg_catalog.set_config('lock_timeout', %s, false)"
+    with autocommit(driver):
+        asked = rows(driver, "select pg_catalog.current_setting('lock_timeout') as value")
+        if asked[0]["value"] == "0":
+            driver.execute(change, (f"{round(options.max_stall * 1000)}ms",))
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            with contextlib.suppress(psycopg.Error), autocommit(driver):
+                driver.execute(change, (asked[0]["value"],))
+
+
+@contextlib.contextmanager
+def journalled(own: Any, at: At, record: Record, options: Options) -> Iterator[None]:
+    """Let the journal have the run, where its schema is there: none is made for it."""
+    made = rows(own, "select pg_catalog.to_regnamespace('sexton') is not null as made")
+    if not made[0]["made"]:
+        yield
+        return
+
+    def heads() -> str | None:
+        return ", ".join(sorted(here(own, at.table, at.schema).revisions)) or None
+
+    def changed() -> dict[str, Any]:
+        after = heads()
+        said = {"from": before, "to": after, "moves": record.revisions}
+        said |= {"steps": record.titles} if record.titles else {}
+        return said if record.revisions or record.titles or after != before else {}
+
+    before, table = heads(), f"{at.schema}.{at.table}"
+    with recorded(own, lambda: record.kind, [table], changed, options.say):
+        yield

@@ -1,0 +1,259 @@
+"""The team's own environment: where its database is, and the route to another revision.
+
+Its env.py is run as Alembic runs it, and calls `sexton.alembic.run_migrations`, which
+then only looks: no version table is made, and the connection is read-only.
+"""
+
+import contextlib
+import io
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import HeadMaintainer, MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from psycopg import Error
+from sqlalchemy.exc import DBAPIError
+
+from sexton.database import Connection
+from sexton.ddl.engine import engine
+from sexton.ddl.options import Options
+from sexton.declarations.environment import own_environment
+from sexton.errors import Incomplete, SextonError, UsageError, WrongSchema
+from sexton.online.run_steps import here
+from sexton.project import current
+from sexton.server_errors import to_sexton_error
+from sexton.upgrade.plain import Plain
+from sexton.upgrade.recording import Recorder
+from sexton.upgrade.route import BASE, REVISION, Move, Route
+
+Seen = TypeVar("Seen")
+one_thread = threading.Lock()  # alembic keeps its context in module-level state
+ENV = (
+    "its whole text may be: from alembic import context; import sexton.alembic; "
+    "sexton.alembic.run_migrations(context, target_metadata=…)"
+)
+
+
+@dataclass(frozen=True)
+class OwnRoute(Route):
+    """A route through the team's own revisions.
+
+    `target` is what Alembic is given; the version table is `table`, in `schema` or, where
+    that is None, on the search_path.
+    """
+
+    target: str
+    table: str
+    schema: str | None
+
+    def leaves_halves(self, done: Sequence[str]) -> bool:
+        """Whether plain operations of the first revision that is not done may be."""
+        left = [move for move in self.moves if move.name not in done]
+        plain = [isinstance(step, Plain) for step in left[0].steps] if left else []
+        return sorted(plain) != plain  # a step of Sexton's, which commits, comes after one
+
+    def revision(self, connection: Connection) -> str | None:
+        """The database's revision now; several heads stand side by side."""
+        return _side_by_side(here(connection, self.table, self.schema).revisions)
+
+
+def is_own() -> bool:
+    """Whether the project in use has an environment of its own."""
+    return current().alembic is not None
+
+
+def find_own_route(address: str, direction: str, target: str) -> OwnRoute:
+    """The route to what Alembic calls so: a revision, head, heads, base, +1, branch@head.
+
+    Raises UsageError for a target that is none, or lies the other way, and for an env.py
+    that does not call `sexton.alembic.run_migrations`; WrongSchema for a database at a
+    revision that is not there. Reads only.
+    """
+
+    def see(context: MigrationContext, script: ScriptDirectory) -> OwnRoute:
+        heads = _heads(context, script)
+        way = script._upgrade_revs if direction == "up" else script._downgrade_revs
+        try:
+            found = way(target, heads)  # type: ignore[arg-type]
+        except (CommandError, AssertionError) as error:
+            at = _side_by_side(heads) or BASE
+            raise UsageError(
+                f"no way {direction} to {target!r} from {at}: {_first_line(error)}",
+                hint="`alembic history` lists the revisions; of several heads, name one "
+                "as REVISION or BRANCH@head, or all as heads",
+            ) from None
+        position, recorder, moves = _Heads(context, heads), Recorder(context), list[Move]()
+        start = before = _side_by_side(heads)
+        for step in found:
+            position.update_to_step(step)
+            after = _side_by_side(position.heads)
+            steps = recorder.record(step)
+            moves.append(Move(REVISION, step.revision.revision, before, after, steps))
+            before = after
+        return OwnRoute(
+            direction,
+            start,
+            before,
+            tuple(moves),
+            # Not relative to where the database will be by then, where that can be said.
+            target=target if before and ", " in before else before or BASE,
+            table=context.version_table,
+            schema=context.version_table_schema,
+        )
+
+    return _look(address, target, see)
+
+
+def at_and_head(address: str) -> tuple[str | None, str | None]:
+    """Where the team's database is, and the newest revision; raises as above."""
+
+    def see(
+        context: MigrationContext, script: ScriptDirectory
+    ) -> tuple[str | None, str | None]:
+        heads = _heads(context, script)
+        return _side_by_side(heads), _side_by_side(script.get_heads())
+
+    return _look(address, "heads", see)
+
+
+def own_script(route: OwnRoute, options: Options) -> str:
+    """Alembic's offline script of a route, with Sexton's steps in it. Writes nothing."""
+    if not route.moves:
+        return f"-- at {route.start or BASE} already: nothing to do"
+    if route.start and ", " in route.start:
+        raise UsageError(
+            f"the database is at several heads ({route.start}), from which Alembic "
+            "prints no script",
+            hint="merge them first: alembic merge heads",
+        )
+    config = own_environment(current())
+    config.output_buffer = printed = io.StringIO()
+    config.attributes["options"] = options
+    run = command.upgrade if route.direction == "up" else command.downgrade
+    try:
+        with one_thread, _quietly():
+            run(config, f"{route.start or BASE}:{route.target}", sql=True)
+    except SextonError:
+        raise
+    except Exception as error:
+        raise Incomplete(
+            "there is no script of it, for a revision asks the database: "
+            f"{type(error).__name__}: {_first_line(error)}",
+            hint="--plan says what it does",
+        ) from None
+    return printed.getvalue().strip()
+
+
+def _look(
+    address: str, target: str, see: Callable[[MigrationContext, ScriptDirectory], Seen]
+) -> Seen:
+    """Run the env.py to look, and return what `see` makes of it."""
+    config = own_environment(current())
+    script = ScriptDirectory.from_config(config)
+    file = Path(script.dir) / "env.py"
+    found: list[Seen] = []
+
+    def not_ours(*_: object) -> Any:
+        raise UsageError(f"{file} does not call sexton.alembic.run_migrations", hint=ENV)
+
+    with (
+        _said_of(file),
+        one_thread,
+        _quietly(),
+        engine(address, "sexton, looking", read_only=True).connect() as working,
+    ):
+
+        def look(context: Any, configured: dict[str, Any]) -> None:
+            context.configure(connection=working, **configured)
+            found.append(see(context.get_context(), script))
+
+        config.attributes.update(connection=working, look=look)
+        _run_env(config, script, target, not_ours)
+    if not found:
+        not_ours()
+    return found[0]
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what is loaded from writing its compiled self, or into a document."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def _run_env(
+    config: Config, script: ScriptDirectory, target: str, otherwise: Callable[..., Any]
+) -> None:
+    """Run env.py, which gets `otherwise` to run and may change nothing."""
+    with EnvironmentContext(
+        config, script, fn=otherwise, dont_mutate=True, destination_rev=target
+    ):
+        script.run_env()
+
+
+@contextlib.contextmanager
+def _said_of(file: Path) -> Iterator[None]:
+    """What goes wrong in an env.py, in our words."""
+    try:
+        yield
+    except SextonError:
+        raise
+    except DBAPIError as error:
+        if isinstance(error.orig, Error):
+            raise to_sexton_error(error.orig) from None
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"{file} does not run: {type(error).__name__}: {_first_line(error)}",
+            hint="`alembic current` runs it too",
+        ) from None
+
+
+class _Heads(HeadMaintainer):
+    """Where a database would be after each step, without telling it."""
+
+    def _insert_version(self, version: str) -> None:
+        self.heads.add(version)
+
+    def _delete_version(self, version: str) -> None:
+        self.heads.remove(version)
+
+    def _update_version(self, from_: str, to_: str) -> None:
+        self.heads.remove(from_)
+        self.heads.add(to_)
+
+
+def _heads(context: MigrationContext, script: ScriptDirectory) -> tuple[str, ...]:
+    # Not as Alembic asks, by operators that are looked up on the search path.
+    connection: Any = context.connection
+    driver = connection.connection.driver_connection
+    heads = here(driver, context.version_table, context.version_table_schema).revisions
+    for head in heads:
+        try:
+            script.get_revision(head)
+        except CommandError:
+            raise WrongSchema(
+                f"the database is at revision {head!r}, which {script.dir} does not have",
+                hint="use the revisions that made it, or newer ones",
+            ) from None
+    return heads
+
+
+def _side_by_side(revisions: Any) -> str | None:
+    return ", ".join(sorted(revisions)) or None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

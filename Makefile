@@ -28,7 +28,7 @@ demo: $(VENV)/.user  ## The whole story on an embedded PostgreSQL
 	$(BIN)/sexton demo
 
 test: $(VENV)/.dev  ## Run the tests, several at once (T=tests/test_x.py for some of them)
-	$(BIN)/python -m pytest $(or $(T),-n 4 --dist loadgroup)
+	$(BIN)/python -m pytest $(or $(T),-n 4 --dist loadscope --no-loadscope-reorder)
 
 test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 13 to 18 (V="13 17" for some; needs npm)
 	$(BIN)/python -m tests.matrix $(V) -- -q $(T)

@@ -5,6 +5,7 @@ Each test gets a database of its own, cloned from a migrated template.
 """
 
 import contextlib
+import functools
 import gc
 import itertools
 import os
@@ -123,15 +124,31 @@ def docker_answers() -> bool:
             gc.collect()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest; keep together what shares a module's fixture."""
+    """Begin with what takes longest."""
     items.sort(key=lambda item: item.path.parent.name not in ("scenes", "trust"))
-    for item in items:
-        known = getattr(item, "_fixtureinfo", None)
-        found = known.name2fixturedefs.values() if known else ()
-        if any(definitions[-1].scope == "module" for definitions in found):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep together what shares a module's fixture; let all else run where there is room.
+
+    (`--dist loadgroup` groups nothing under pytest 9.2, which has no `_nodeid`.)
+    """
+    if config.option.dist != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFixture(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+        @functools.cache  # noqa: B019 - lives as long as the run
+        def _shared(self, file: str) -> bool:
+            return 'scope="module"' in (config.rootpath / file).read_text()
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if self._shared(file) else nodeid
+
+    return ByFixture(config, log)
 
 
 def pytest_report_header() -> str:

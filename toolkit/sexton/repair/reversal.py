@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
 from sexton import journal
 from sexton.catalog.tables import Table
-from sexton.database import Connection, rows
+from sexton.database import Connection, rows, settings
 from sexton.errors import Refused
 from sexton.journal.images import JSON_NULLS
 from sexton.repair.batches import Size
@@ -223,8 +223,7 @@ class Reversal:
     def close(self, run: int) -> UndoResult:
         """Count what was restored, and list what was not."""
         last = self.total
-        left = rows(
-            self.connection,
+        left = self._joined(
             """
             select c.step, c.table_name as "table", c.key
             from sexton.changes c
@@ -256,9 +255,18 @@ class Reversal:
         lost = [*self.lost, *self._differing(run, last)]
         return UndoResult(self.number, run, count - len(left), listed, lost)
 
+    def _joined(self, query: LiteralString, *parameters: int) -> list[dict[str, Any]]:
+        """The rows of a query that joins both runs.
+
+        Statistics know nothing of the one that is being written: a loop in a loop over
+        100,000 steps would never end.
+        """
+        with settings(self.connection, {"enable_nestloop": "off"}):
+            return rows(self.connection, query, *parameters)
+
     def _differing(self, run: int, last: int) -> list[str]:
         """Which columns of restored rows are not as they were, for a trigger sets them."""
-        found = rows(self.connection, DIFFERING, last, run, self.number)
+        found = self._joined(DIFFERING, last, run, self.number)
         said = []
         for row in found:
             many = "1 row" if row["rows"] == 1 else f"{row['rows']:,} rows"

@@ -13,3 +13,13 @@ def test_an_unknown_name_is_refused():
 
 def test_a_name_given_twice_is_looked_at_once():
     assert len(select_checks(["default_missing", "default_missing"])) == 1
+
+
+def test_where_all_are_skipped_that_is_said():
+    with pytest.raises(UsageError, match="every check is skipped"):
+        select_checks([], skip=["*"])
+
+
+def test_folders_without_a_check_are_not_a_project_without_one():
+    with pytest.raises(UsageError, match="there is no check to run"):
+        select_checks([], {})

@@ -35,3 +35,16 @@ def test_init_writes_nothing_into_the_database(run):
         counted = scalar(connection, before)
         run("init", "--out", "-")
         assert scalar(connection, before) == counted
+
+
+def test_without_a_foreign_key_the_file_is_what_to_go_on_with(
+    database, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    run = Cli(database("empty"), capfd)
+    assert "next: declare in it what is true" in run("init").stderr
+    for command in ("audit", "repair"):
+        result = run(command)
+        assert result.code == 2
+        assert "sexton.toml declares nothing yet" in result.stderr
+        assert "next: declare a [[reference]]" in result.stderr

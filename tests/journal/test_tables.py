@@ -4,6 +4,7 @@ import pytest
 
 from sexton import journal
 from sexton.database import rows
+from sexton.errors import Incomplete, Refused
 
 
 def test_who_and_when_are_the_servers_word(connection):
@@ -20,8 +21,6 @@ def test_who_and_when_are_the_servers_word(connection):
 
 
 def test_a_stranger_s_schema_is_refused(connection):
-    from sexton.errors import Refused
-
     connection.execute("drop schema sexton cascade; create role sexton_intruder")
     try:
         connection.execute("create schema sexton authorization sexton_intruder")
@@ -35,8 +34,6 @@ def test_a_stranger_s_schema_is_refused(connection):
 
 
 def test_a_stranger_s_function_in_a_schema_of_ours_is_refused(connection):
-    from sexton.errors import Refused
-
     connection.execute("create role sexton_intruder")
     try:
         connection.execute("grant create, usage on schema sexton to sexton_intruder")
@@ -70,3 +67,26 @@ def test_a_member_of_the_tables_owner_may_have_made_the_journal(connection):
     finally:
         connection.execute("drop owned by sexton_deployer, sexton_owner cascade")
         connection.execute("drop role sexton_deployer, sexton_owner")
+
+
+def test_a_role_that_may_make_nothing_else_writes_a_journal_made_for_it(connection):
+    name = connection.info.dbname
+    connection.execute(
+        f"""
+        drop schema sexton cascade;
+        create role sexton_app;
+        revoke create on database {name} from public;
+        """
+    )
+    try:
+        connection.execute("set role sexton_app")
+        with pytest.raises(Incomplete) as refused, connection.transaction():
+            journal.begin_run(connection, "test")
+        connection.execute("reset role")
+        connection.execute(refused.value.hint.rpartition("type: ")[2])
+        connection.execute("set role sexton_app")
+        with connection.transaction():
+            assert journal.begin_run(connection, "test") == 1
+    finally:
+        connection.execute("reset role")
+        connection.execute("drop owned by sexton_app cascade; drop role sexton_app")

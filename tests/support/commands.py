@@ -119,7 +119,24 @@ FILES = {
     "db/env.py": "from alembic import context\n"
     "import sexton.alembic\n"
     "sexton.alembic.run_migrations(context)\n",
-    "db/script.py.mako": "",
+    "db/script.py.mako": '''"""${message}."""
+
+import sexton
+import sqlalchemy as sa
+from alembic import op
+${imports or ""}
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+
+
+def upgrade():
+    ${upgrades or "pass"}
+
+
+def downgrade():
+    ${downgrades or "pass"}
+''',
     "db/versions/0001_all.py": '''"""Everything at once."""
 
 import sqlalchemy as sa
@@ -335,8 +352,20 @@ SCENES = [
         guard remove --config {dir}/sexton.toml
         alembic -c {dir}/alembic.ini upgrade head --sql
         alembic -c {dir}/alembic.ini upgrade head
+        alembic -c {dir}/alembic.ini current --verbose
+        alembic -c {dir}/alembic.ini history --indicate-current
         alembic -c {dir}/alembic.ini downgrade base
+        status --config {dir}/sexton.toml
+        status --config {dir}/sexton.toml --format json
+        upgrade --config {dir}/sexton.toml --plan
+        upgrade --config {dir}/sexton.toml --sql
         upgrade --config {dir}/sexton.toml
+        status --config {dir}/sexton.toml
+        revision --config {dir}/sexton.toml --dry-run
+        revision --config {dir}/sexton.toml -m guard
+        upgrade --config {dir}/sexton.toml
+        downgrade base --config {dir}/sexton.toml --plan
+        downgrade base --config {dir}/sexton.toml --sql
         downgrade base --config {dir}/sexton.toml
         grants auditor --to x --config {dir}/sexton.toml
         grants deployer --to x --config {dir}/sexton.toml

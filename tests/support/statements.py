@@ -19,9 +19,24 @@ from psycopg.rows import tuple_row
 Node = dict[str, Any]
 
 TOKEN = re.compile(r"[{}()]|(?:\\.|[^\s{}()\\])+", re.DOTALL)
+RESULTS = (
+    *("vartype", "consttype", "paramtype", "funcresulttype", "opresulttype", "resulttype"),
+    *("coalescetype", "minmaxtype", "casetype", "array_typeid", "row_typeid", "typeId"),
+    *("refrestype", "aggtype", "wintype", "type"),
+)
+IMPLICIT = ("funcformat", "relabelformat", "coerceformat")
+# Every plain value but those that are asked for below; without them most trees are one.
+KEPT = "|".join(
+    [
+        *(*RESULTS, *IMPLICIT, "funcretset", "subLinkType", "name", "funcname"),
+        *("opno", "funcid", "aggfnoid", "winfnoid"),
+    ]
+)
 NOISE = re.compile(
-    r":(location|list_start|list_end|stmt_location|stmt_len|constvalue)"
-    r"\s+(-?\d+(\s*\[[^]]*\])?|<>)"
+    rf":(?!(?:{KEPT})\s)\w+\s+"
+    r"(?:\([bio](?: \d+)*\)|\{ALIAS [^{}]*\}|-?\d+\s*\[[^]]*\]|(?:\\.|[^\s{}()\\:])+)"
+    r"(?=[\s)}])",
+    re.DOTALL,
 )
 MOST = 24  # signatures of one use: more say nothing new
 
@@ -188,12 +203,6 @@ def parse(text: str) -> Any:
     return stack[0]
 
 
-RESULTS = (
-    *("vartype", "consttype", "paramtype", "funcresulttype", "opresulttype", "resulttype"),
-    *("coalescetype", "minmaxtype", "casetype", "array_typeid", "row_typeid", "typeId"),
-    *("refrestype", "aggtype", "wintype", "type"),
-)
-IMPLICIT = ("funcformat", "relabelformat", "coerceformat")
 BOOLEAN = 16
 BOOLEANS = ("SCALARARRAYOPEXPR", "BOOLEXPR", "NULLTEST", "BOOLEANTEST", "ROWCOMPAREEXPR")
 

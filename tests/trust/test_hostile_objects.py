@@ -32,7 +32,10 @@ def canaries(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def played(administrator, template, tmp_path_factory, canaries, intruder):
-    """Play a scene on a fresh database: its exit codes, by command."""
+    """Play a scene on a fresh database: its exit codes, and the traps that were sprung.
+
+    What statements use is recorded where nothing is to be done `before`.
+    """
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setenv("SEXTON_TEST_KEY", KEY)
     names = []
@@ -45,7 +48,8 @@ def played(administrator, template, tmp_path_factory, canaries, intruder):
         url = origin().url(name)
         for variable in (WHERE, "DATABASE_URL"):
             monkeypatch.setenv(variable, url)
-        tell_parse_trees(administrator, name)
+        if not before:
+            tell_parse_trees(administrator, name)
         with contextlib.closing(connect(url, name="tests")) as connection:
             connection.execute(
                 "set client_min_messages = warning; set debug_print_parse = off"
@@ -60,8 +64,9 @@ def played(administrator, template, tmp_path_factory, canaries, intruder):
             codes.append((said, code, [file.name for file in canaries.iterdir()]))
             for file in canaries.iterdir():
                 file.unlink()
-        with contextlib.closing(connect(url, name="tests")) as connection:
-            recorder.settle(connection)
+        if not before:
+            with contextlib.closing(connect(url, name="tests")) as connection:
+                recorder.settle(connection)
         return codes
 
     yield play

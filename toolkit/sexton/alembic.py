@@ -134,6 +134,13 @@ def _run(context: Any, connection: Connection, configured: dict[str, Any]) -> No
             # `current`, `check` and `revision` only look, yet Alembic makes its table.
             with autocommit(driver), own_session(driver):
                 _prepare(driver, schema, script)
+            context.configure(connection=connection, **configured)
+            # Autogenerate compares what the team's path shows, by SQLAlchemy's queries.
+            if "revision_context" not in context.get_context().opts:
+                with autocommit(driver):
+                    at = here(driver, configured["version_table"], schema)
+                configured["version_table_schema"] = at.schema
+                stack.enter_context(_secured(driver))
             _configure_and_run(context, connection, configured, Options(), Record())
             return
         options = _options(context)

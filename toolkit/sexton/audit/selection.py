@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from sexton.check import Check
 from sexton.errors import UsageError
-from sexton.project import all_checks
+from sexton.project import all_checks, current
+from sexton.text.printable import shown
 
 
 def select_checks(
@@ -18,18 +19,33 @@ def select_checks(
     """The checks named, or all of them, without those to `skip`.
 
     A name may have the wildcards * ? [. Raises UsageError for one that matches nothing,
-    and where nothing is left.
+    and where nothing is declared or left.
     """
     known = all_checks() if known is None else known
+    if not known:
+        raise _nothing_declared()
     selected = [name for asked in names for name in _matches(asked, known)] or list(known)
     skipped = {name for asked in skip for name in _matches(asked, known)}
     left = [known[name] for name in dict.fromkeys(selected) if name not in skipped]
     if not left:
         raise UsageError(
-            "every check that was named is skipped, so there is nothing to look at",
-            hint="name fewer checks to skip",
+            "every check is skipped, so there is nothing to look at",
+            hint="skip fewer: --skip, or skip in the project file",
         )
     return left
+
+
+def _nothing_declared() -> UsageError:
+    file = current().file
+    if all_checks() or not file:
+        return UsageError(
+            "there is no check to run", hint="name folders that have some: --checks DIR"
+        )
+    return UsageError(
+        f"{shown(file)} declares nothing yet, so there is nothing to look at",
+        hint="declare a [[reference]], a [[soft_delete]] or a [[default]] in it: "
+        "docs/your-own-tables.md",
+    )
 
 
 def _matches(asked: str, known: Mapping[str, Check]) -> list[str]:

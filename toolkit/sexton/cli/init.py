@@ -8,6 +8,8 @@ from sexton.cli.options import URL
 from sexton.errors import UsageError
 from sexton.text.printable import shown
 
+DECLARE = "declare in it what is true of the tables; the database has no foreign key"
+
 
 @click.command()
 @click.option(
@@ -55,8 +57,7 @@ def init(url: str | None, models: str | None, name: str | None, out: Path) -> No
             raise refusal
         replace_file(out, made.text)
         many = "1 reference" if made.references == 1 else f"{made.references} references"
-        click.echo(
-            f"wrote {shown(out)}: {many}; next: sexton checks, then sexton audit", err=True
-        )
+        then = "sexton checks, then sexton audit" if made.references else DECLARE
+        click.echo(f"wrote {shown(out)}: {many}; next: {then}", err=True)
     for note in made.notes:
         click.echo(note, err=True)

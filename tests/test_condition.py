@@ -5,7 +5,7 @@ import pytest
 from sexton.condition import beyond, closed
 
 
-@pytest.mark.parametrize("text", ["not deleted", "a = ')'", "a = $x$ ; $x$ -- ("])
+@pytest.mark.parametrize("text", ["not deleted", '"Paid"', "a = ')'", "a = $x$ ; $x$ -- ("])
 def test_one_condition_closed_in_itself_is_taken(text):
     closed(text)
 

@@ -25,16 +25,6 @@ MODULES = [path for path in SOURCES if path.stem not in ("__init__", "__main__")
 SCENES = ("scenes", "trust", "pooler")
 APART = ("test_house.py", "checks/test_every_check.py", "migrations/test_every_revision.py")
 
-# Modules that scenes alone look at so far; whoever writes their tests takes them out.
-WITHOUT = {
-    "cli/test_revision.py",
-    "reporters/test_revision.py",
-    *("online/test_column_operations.py", "online/test_operation.py"),
-    *(f"revision/test_{name}.py" for name in ("catalog", "change", "columns", "compare")),
-    *(f"revision/test_{name}.py" for name in ("conditions", "defaults", "environment")),
-    *(f"revision/test_{name}.py" for name in ("guards", "references", "revise", "write")),
-}
-
 
 def home(path):
     """Where the tests of a module lie, in the folder of tests."""
@@ -47,9 +37,6 @@ def test_every_module_has_its_test_file():
     for path in MODULES:
         test = ROOT / "tests" / home(path)
         message = f"write {test.relative_to(ROOT)}: it tests {path.relative_to(ROOT)}"
-        if str(home(path)) in WITHOUT:
-            assert not test.exists(), f"take {home(path)} out of WITHOUT in {__file__}"
-            continue
         assert test.exists(), message
 
 

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import alembic
 import pytest
 from alembic import command
 from alembic.config import Config
 
-from sexton.database import connect, rows
+from sexton.database import connect
 from sexton.ddl.engine import engine
 from tests.support.environments import ENV
+from tests.support.revisions import TEMPLATE, state
 from tests.support.schemas import conforms
 from tests.support.tools import Cli
 
@@ -78,28 +78,6 @@ flag = "is_default"
 per = ["customer_id"]
 elect = ["id"]
 """
-STATE = """
-    select c.oid::regclass || '.' || a.attname || ' '
-           || format_type(a.atttypid, a.atttypmod) || a.attnotnull
-           || coalesce(pg_get_expr(d.adbin, d.adrelid), '') as part
-    from pg_attribute a join pg_class c on c.oid = a.attrelid
-    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-    where c.relnamespace in ('public'::regnamespace, 'billing'::regnamespace)
-      and a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'i')
-      and c.relname <> all (array['alembic_version', 'alembic_version_pkc'])
-    union all
-    select conrelid::regclass || conname || pg_get_constraintdef(oid) || convalidated
-    from pg_constraint where conrelid <> 0 and conrelid::regclass::text !~ 'alembic'
-      and connamespace in ('public'::regnamespace, 'billing'::regnamespace)
-    union all
-    select pg_get_indexdef(indexrelid) || indisvalid
-    from pg_index join pg_class on oid = indexrelid
-    where relnamespace in ('public'::regnamespace, 'billing'::regnamespace)
-      and relname <> 'alembic_version_pkc'
-    union all
-    select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
-    order by 1
-"""
 # Nothing is unprotected for an instant: what is set comes before what goes.
 ORDER = [
     "op.add_soft_delete",
@@ -109,7 +87,6 @@ ORDER = [
     "op.add_guard",
     "op.drop_constraint_online",
 ]
-TEMPLATE = Path(alembic.__file__).parent / "templates" / "generic" / "script.py.mako"
 
 
 class Team:
@@ -143,7 +120,7 @@ class Team:
 
     def state(self):
         with contextlib.closing(connect(self.url, name="tests")) as connection:
-            return [row["part"] for row in rows(connection, STATE)]
+            return state(connection)
 
 
 @pytest.fixture
@@ -237,27 +214,6 @@ def test_guards_follow_what_is_declared(team):
     assert team.state() == before
 
 
-def test_a_guard_that_calls_functions_of_its_own_is_not_written_down(team):
-    team.execute("""
-        create function billing.odd(boolean) returns boolean immutable language plpgsql
-            as 'begin return $1; end'
-    """)
-    spec = ("invoices.customer_id", "customers.id", "--live", "billing.odd(paid)")
-    assert team.sexton("guard", "add", *spec).code == 0
-    team.declare("""
-        project = "shop"
-        alembic = "alembic.ini"
-        [[reference]]
-        child = "invoices.customer_id"
-        parent = "customers.id"
-        live = "paid"
-        guard = false
-    """)
-    refused = team.sexton("revision")
-    assert refused.code == 5
-    assert "calls functions of its own" in refused.stderr
-
-
 REFUSED = {
     "names no Alembic environment": ('project = "shop"', 2),
     "no table nobody": ("[[soft_delete]]\ntable = 'nobody'\ndeleted = 'deleted'", 2),
@@ -317,31 +273,6 @@ def test_what_no_revision_can_say_is_refused_in_one_sentence(team):
     assert team.state() == before
 
 
-def test_the_database_must_be_at_the_one_head(team):
-    """Whatever env.py calls the version table, which looking does not make."""
-    named = 'run_migrations(context, version_table="versions", version_table_schema="w")'
-    env = team.folder / "db" / "env.py"
-    env.write_text(ENV.replace("run_migrations(context)", named))
-    assert team.sexton("revision", "-m", "first").code == 0
-    refused = team.sexton("revision", "--format", "json")
-    assert refused.code == 5
-    assert "is at no revision, and the head is" in refused.json["error"]["message"]
-    [revision] = [file.stem.partition("_")[0] for file in team.files()]
-    team.execute(f"""
-        create schema w;
-        create table w.versions (version_num varchar(32));
-        insert into w.versions values ('{revision}')
-    """)
-    assert team.sexton("revision", "--dry-run").code == 1
-    [file] = team.files()
-    other = file.read_text().replace(revision, "another")
-    (file.parent / "another.py").write_text(other)
-    heads = team.sexton("revision")
-    assert heads.code == 5
-    assert "has 2 heads" in heads.stderr
-    assert "next: alembic merge heads" in heads.stderr
-
-
 def test_an_env_that_registers_nothing_and_hooks_of_the_team(team):
     """The revision registers the operations itself; hooks print beside the document."""
     (team.folder / "db" / "env.py").write_text("raise SystemExit(1)")
@@ -356,73 +287,3 @@ def test_an_env_that_registers_nothing_and_hooks_of_the_team(team):
     [file] = team.files()
     assert "import sexton.alembic  # noqa: F401" in file.read_text()
     assert made.json["text"] == file.read_text()
-
-
-DEFAULTS = """
-    create table {table} (
-        id int primary key, owner int, name text, is_default boolean not null,
-        deleted boolean not null default false
-    );
-    create unique index on {table} {index};
-"""
-# Whether an index like this holds the default to one row, or to one of each owner.
-HELD = {
-    "((1)) where is_default = true and deleted = false": (True, True),
-    "(is_default) where is_default = true": (True, True),
-    "((true)) where not deleted and is_default": (True, True),
-    "(owner) where is_default": (False, True),
-    "(owner, is_default) where not deleted and is_default = true": (False, True),
-    "(name) where is_default": (False, False),
-    "(lower(name)) where is_default": (False, False),
-    "((1)) where is_default and name = 'x'": (False, False),
-    "((1)) where is_default and billing.odd(deleted)": (False, False),
-    "(owner, is_default)": (False, False),
-}
-
-
-def test_an_index_that_holds_a_default_already_is_known_however_it_is_spelt(team):
-    team.execute(
-        "create function billing.odd(boolean) returns boolean immutable language sql "
-        "as 'select not $1'"
-    )
-    text, wanted = 'project = "shop"\nalembic = "alembic.ini"\n', []
-    for number, (index, (one, each)) in enumerate(HELD.items()):
-        table = f"t{number}"
-        team.execute(DEFAULTS.format(table=table, index=index))
-        for per, held in (("", one), ("per = ['owner']", each)):
-            text += f"[[default]]\ntable = '{table}'\nflag = 'is_default'\n{per}\n"
-            text += f"among = 'not deleted'\nname = '{table}_{len(per)}'\n"
-            columns = '["owner"]' if per else '["is_default"]'
-            wanted += [] if held else [f'"{table}", {columns}']
-    team.declare(text)
-    found = team.sexton("revision", "--dry-run", "--format", "json").json["changes"]
-    said = [" ".join(change["upgrade"][0].split()) for change in found]
-    assert len(said) == len(wanted)
-    for line, part in zip(said, wanted, strict=True):
-        assert part in line, (line, part)
-
-
-def test_a_key_that_nothing_enforces(team):
-    with contextlib.closing(connect(team.url, name="tests")) as connection:
-        version = connection.info.server_version
-        how = "not enforced" if version >= 180000 else "not valid"
-        connection.execute(f"""
-            create table lines (id int primary key, up bigint);
-            alter table lines add constraint loose foreign key (up) references customers
-                {how}
-        """)
-    reference = (
-        'project = "shop"\nalembic = "alembic.ini"\n'
-        "[[reference]]\nchild = 'lines.up'\nparent = 'customers.id'\n"
-    )
-    team.declare(reference + "key = 'none'")
-    dropped = team.sexton("revision", "--dry-run")
-    assert dropped.code == (5 if version >= 180000 else 1), dropped
-    team.declare(reference + "key = 'foreign'")
-    made = team.sexton("revision", "--dry-run", "--format", "json").json
-    name = "lines_up_fkey" if version >= 180000 else "loose"
-    assert f'create_foreign_key_online("{name}"' in "".join(
-        " ".join(line.split()).replace("( ", "(")
-        for change in made["changes"]
-        for line in change["upgrade"]
-    )

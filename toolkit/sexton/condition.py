@@ -31,7 +31,7 @@ _QUERY = re.compile(r"\b(select|table)\b|\bvalues\s*\(", re.IGNORECASE)
 
 def closed(text: str) -> None:
     """Insist on one SQL condition, closed in itself; raises ValueError."""
-    bare = _QUIET.sub(" ", text)
+    bare = _QUIET.sub(lambda found: " x " if found[1] else " ", text)
     depth = deepest = 0
     for sign in re.findall(r"[()]", bare):
         depth += 1 if sign == "(" else -1

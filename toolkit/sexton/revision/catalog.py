@@ -19,6 +19,7 @@ KEY = f"""
     select
         k.conname::pg_catalog.text as name,
         k.convalidated as valid, k.condeferrable as deferrable, k.condeferred as deferred,
+        k.conparentid <> 0::pg_catalog.oid as inherited,
         k.confdeltype::pg_catalog.text as ondelete,
         k.confupdtype::pg_catalog.text as onupdate,
         k.confmatchtype = 's'::pg_catalog."char" and pg_catalog.jsonb_extract_path_text(
@@ -48,8 +49,12 @@ INDEXES = """
             order by k.n
         ) as columns
     from pg_catalog.pg_index i
+    join pg_catalog.pg_class c on c.oid = i.indexrelid
+    join pg_catalog.pg_am m on m.oid = c.relam
     where i.indrelid = %s::pg_catalog.int8::pg_catalog.oid
       and i.indisvalid and i.indisready
+      -- The others, such as BRIN, find no single key.
+      and m.amname = any (array['btree', 'hash']::pg_catalog.name[])
     order by i.indexrelid
 """
 NAMES = """
@@ -67,12 +72,16 @@ NAMES = """
 
 @dataclass(frozen=True)
 class FoundKey:
-    """A foreign key that is there; `plain` where an online operation can make it."""
+    """A foreign key that is there; `plain` where an online operation can make it.
+
+    One that is `inherited` is a partition's, and goes with the partitioned table's.
+    """
 
     key: Key
     valid: bool
     enforced: bool
     plain: bool
+    inherited: bool
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,7 @@ def keys(
             row["valid"],
             row["enforced"],
             row["plain"],
+            row["inherited"],
         )
         for row in found
     ]

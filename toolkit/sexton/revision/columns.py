@@ -1,11 +1,14 @@
 """The columns that declared soft deletes lack."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Boolean, Column, DateTime, text
 
+from sexton.catalog.relations import Relation
 from sexton.catalog.schema import columns as columns_of
-from sexton.database import Connection
+from sexton.database import Connection, scalar
+from sexton.errors import Refused
 from sexton.online.column_operations import AddColumnOnline
 from sexton.online.column_operations import SoftDelete as SoftDeleteOperation
 from sexton.online.tables import Table
@@ -13,6 +16,10 @@ from sexton.reference import Declarations, SoftDelete
 from sexton.reference import table as named
 from sexton.revision.change import Change, change
 
+PARTITION = """
+    select c.relispartition from pg_catalog.pg_class c
+    where c.oid = %s::pg_catalog.int8::pg_catalog.oid
+"""
 FLAG, TIME = "pg_catalog.bool", "pg_catalog.timestamptz"
 
 
@@ -29,13 +36,32 @@ def lacking(connection: Connection, declared: Declarations) -> dict[str, dict[st
     return found
 
 
-def changes(declared: Declarations, coming: dict[str, dict[str, str]]) -> list[Change]:
-    """What adds them: both at once, or the one that is missing."""
+def changes(
+    connection: Connection,
+    declared: Declarations,
+    coming: dict[str, dict[str, str]],
+    relations: Mapping[str, Relation],
+) -> list[Change]:
+    """What adds them: both at once, or the one that is missing; raises Refused."""
+    for name in coming:
+        _require_own(connection, name, relations[name])
     return [
         _change(soft, coming[named(soft.table)])
         for soft in declared.soft_delete
         if named(soft.table) in coming
     ]
+
+
+def _require_own(connection: Connection, name: str, relation: Relation) -> None:
+    """Insist on a table that columns can be added to."""
+    why = "" if relation.kind in ("r", "p") else "is no table"
+    if scalar(connection, PARTITION, relation.oid):
+        why = "is a partition, which has the columns of its parent"
+    if why:
+        raise Refused(
+            f"no column can be added to {name}: it {why}",
+            hint="declare the soft delete of the table itself",
+        )
 
 
 def _change(soft: SoftDelete, missing: dict[str, str]) -> Change:

@@ -24,7 +24,7 @@ def compare(connection: Connection, project: Project) -> tuple[list[Change], lis
     assert project.file is not None
     require(connection, declared, project.file, coming)
     relations = resolve(connection, declared.tables())
-    made = columns.changes(declared, coming)
+    made = columns.changes(connection, declared, coming, relations)
     names, reasons = Names(connection), list[SextonError]()
     references = References(connection, declared, relations, names)
     for ref in declared.reference:

@@ -1,23 +1,10 @@
 """Conditions of the catalogs beside those that are declared."""
 
-import re
-
 from sexton.catalog.relations import Relation
 from sexton.catalog.tables import describe
 from sexton.database import Connection
 from sexton.guard.predicate import Mark, read
 from sexton.guard.table import Table
-
-_STRING = re.compile(r"'(?:[^']|'')*'")
-_QUALIFIED = re.compile(r'[\w"]\s*\.\s*["A-Za-z_]')
-
-
-def calls_others(text: str) -> bool:
-    """Whether a condition of the catalogs speaks of more than pg_catalog's functions.
-
-    What an owner wrote would run with the rights of whoever has it read, or set again.
-    """
-    return bool(_QUALIFIED.search(_STRING.sub("", text)))
 
 
 class Conditions:

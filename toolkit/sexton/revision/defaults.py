@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from sexton.catalog.identifiers import identifier
 from sexton.catalog.relations import Relation
+from sexton.condition import beyond
 from sexton.database import Connection
 from sexton.derived.naming import flag_name
 from sexton.errors import Refused, WrongSchema
@@ -14,7 +15,7 @@ from sexton.reference import Declarations, Default
 from sexton.revision import catalog
 from sexton.revision.change import Change, change
 from sexton.revision.columns import table_of
-from sexton.revision.conditions import Conditions, calls_others
+from sexton.revision.conditions import Conditions
 
 PROBE = "sexton_probe_mark"
 
@@ -48,7 +49,12 @@ def changes(
 
 
 def _and(one: str, other: str) -> str:
-    return f"{one} and ({other})" if other else one
+    return f"{one} and {_whole(other)}" if other else one
+
+
+def _whole(condition: str) -> str:
+    # A comment at its end would swallow the bracket.
+    return f"({condition}\n)" if "--" in condition else f"({condition})"
 
 
 def _held(connection: Connection, table: Relation, flag: Default, among: str) -> bool:
@@ -58,11 +64,12 @@ def _held(connection: Connection, table: Relation, flag: Default, among: str) ->
         mark = conditions.mark(_and(name, among))
         enough = {conditions.spelt(name), conditions.spelt(_and(name, among))}
         if among:
-            enough.add(conditions.spelt(f"({among}) and {name}"))
+            enough.add(conditions.spelt(f"{_whole(among)} and {name}"))
         held = any(
             conditions.spelt(index.where) in enough
             for index in catalog.indexes(connection, table)
-            if index.where and not calls_others(index.where) and _groups(index, flag)
+            # What an owner wrote would run with the rights of whoever has it read.
+            if index.where and _groups(index, flag) and not beyond(connection, index.where)
         )
         if not held:
             check = f"(NOT ({PROBE} IS DISTINCT FROM {mark.text}))"

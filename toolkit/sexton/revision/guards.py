@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Mapping
 
 from sexton.catalog.relations import Relation
+from sexton.condition import beyond
 from sexton.database import Connection
 from sexton.derived import guards as declared_guards
 from sexton.errors import Refused, UsageError, WrongSchema
@@ -15,7 +16,6 @@ from sexton.guard.spec import GuardSpec, columns_of, table_and_columns
 from sexton.guard.status import SET, status
 from sexton.reference import Declarations, Reference
 from sexton.revision.change import Change, change
-from sexton.revision.conditions import calls_others
 
 
 class Guards:
@@ -43,7 +43,7 @@ class Guards:
         if was is None:
             return [], []
         if ref.guard is False:
-            gone = DropGuard(_as_was(was, ref))
+            gone = DropGuard(self._as_was(was, ref))
             return [], [change(f"drop the guard of {ref.label}", gone)]
         self.notes.append(
             f"the guard of {ref.label} is there, and the project file says nothing of it: "
@@ -54,12 +54,15 @@ class Guards:
     def _found(self, ref: Reference) -> Guard | None:
         """The guard that is there of a reference, whole or not."""
 
+        def pairs(mine: tuple[str, ...], theirs: tuple[str, ...]) -> set[tuple[str, str]]:
+            return set(zip(mine, theirs, strict=True))
+
         def about(guard: Guard) -> bool:
             sides = ((guard.child, ref.source), (guard.parent, ref.target))
             return all(
-                side.table.sql == self.relations[end.table].sql
-                and side.columns == end.columns
-                for side, end in sides
+                side.table.sql == self.relations[end.table].sql for side, end in sides
+            ) and pairs(guard.spec.columns, guard.spec.parent_columns) == pairs(
+                ref.source.columns, ref.target.columns
             )
 
         return next(filter(about, self.there), None)
@@ -78,7 +81,7 @@ class Guards:
         what = f"set the guard of {spec.label}"
         if was is None or (wanted and _conditions(was) == _conditions(wanted)):
             return [change(what, AddGuard(spec))]
-        before = DropGuard(_as_was(was, ref))
+        before = DropGuard(self._as_was(was, ref))
         return [
             Change(
                 f"{what} for other rows than before",
@@ -87,6 +90,23 @@ class Guards:
                 "Nothing guards between the two: repair what came in meanwhile.",
             )
         ]
+
+    def _as_was(self, was: Guard, ref: Reference) -> GuardSpec:
+        """A guard that is there, to be set again; Refused where nobody can say it."""
+        _require_said(ref)
+        live, parent_live = _conditions(was)
+        # What an owner wrote would run with the rights of whoever sets it again.
+        foreign = any(beyond(self.connection, text) for text in (live, parent_live))
+        if foreign or not (live or parent_live):
+            raise Refused(
+                f"the guard of {ref.label} is not whole, or calls functions of its own: no "
+                "operation could set it again",
+                hint="sexton guard remove takes it away",
+            )
+        # Its name holds the columns in the order in which it was set.
+        child = (ref.source.table, was.spec.columns)
+        parent = (ref.target.table, was.spec.parent_columns)
+        return GuardSpec(*child, *parent, live=live, parent_live=parent_live)
 
 
 def _conditions(guard: Guard) -> tuple[str, str]:
@@ -101,18 +121,3 @@ def _require_said(ref: Reference) -> None:
             raise UsageError(
                 f"op.add_guard cannot name {said}", hint="set it by hand: sexton guard add"
             )
-
-
-def _as_was(was: Guard, ref: Reference) -> GuardSpec:
-    """A guard that is there, to be set again; raises Refused where nobody can say it."""
-    _require_said(ref)
-    live, parent_live = _conditions(was)
-    if calls_others(live) or calls_others(parent_live) or not (live or parent_live):
-        raise Refused(
-            f"the guard of {ref.label} is not whole, or calls functions of its own: no "
-            "operation could set it again",
-            hint="sexton guard remove takes it away",
-        )
-    source, target = ref.source, ref.target
-    ends = (source.table, source.columns, target.table, target.columns)
-    return GuardSpec(*ends, live=live, parent_live=parent_live)

@@ -178,6 +178,12 @@ class References:
 
 
 def _dropped(ref: Reference, there: catalog.FoundKey) -> Change:
+    if there.inherited:
+        raise Refused(
+            f"the foreign key {there.key.name} of {ref.source.table} is inherited: it goes "
+            "with that of the partitioned table alone",
+            hint=f"declare the partitioned table in the place of {ref.source.table}",
+        )
     _require_plain(there, "made again")
     if not there.enforced:
         raise Refused(

@@ -1,0 +1,14 @@
+"""A change by one operation has its reverse."""
+
+from sexton.online.column_operations import NotNullOnline
+from sexton.online.tables import Table
+from sexton.revision.change import change
+
+
+def test_down_is_the_reverse_of_up():
+    one = change("w", NotNullOnline("set_not_null_online", Table("t", "s"), "c"), "note")
+    [up], [down] = one.up, one.down
+    assert (one.what, one.note) == ("w", "note")
+    assert up.to_diff_tuple() == ("set_not_null_online", "t", "c")
+    assert down.to_diff_tuple() == ("drop_not_null_online", "t", "c")
+    assert down.options == {"schema": "s"}

@@ -17,11 +17,13 @@ HINT = (
     "are PostgreSQL's own or an extension's, and not volatile"
 )
 
-# What stands in quotes, dollar quotes and comments says nothing.
+# What stands in quotes, dollar quotes and comments says nothing. A comment ends at either
+# end of a line, and in a name that has begun a dollar quotes nothing.
 _QUIET = re.compile(
-    r"'(?:[^']|'')*'|(\"(?:[^\"]|\"\")*\")|(\$\w*\$).*?\2|--[^\n]*|/\*.*?\*/",
+    r"'(?:[^']|'')*'|(\"(?:[^\"]|\"\")*\")|(?<![\w$])(\$\w*\$).*?\2|--[^\r\n]*|/\*.*?\*/",
     re.DOTALL,
 )
+_CODED = re.compile(r"(?<![\w$])u&\"", re.IGNORECASE)
 _NAME = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
 _CALL = re.compile(rf"((?:{_NAME}\s*\.\s*)*{_NAME})\s*\(")
 _DOTTED = re.compile(rf"({_NAME})\s*\.\s*({_NAME})(?!\s*[(.])")
@@ -44,8 +46,10 @@ def closed(text: str) -> None:
             f"characters, {deepest} brackets deep"
         )
     odd = re.search(r"[;'\"]|/\*|\$\w*\$|\x00", bare)
-    # A string may end elsewhere than it seems to, where a backslash stands before a quote.
-    if depth or odd or "\\'" in text or not bare.strip():
+    # A string may end elsewhere than it seems to, where a backslash stands before a quote;
+    # a name of code points is not the one that it seems to be.
+    other = "\\'" in text or _CODED.search(text)
+    if depth or odd or other or not bare.strip():
         raise ValueError(f"`{printable(text)}` is no SQL condition, closed in itself")
 
 

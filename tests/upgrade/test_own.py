@@ -232,13 +232,18 @@ def test_several_heads_are_named_or_all_meant(shop):
 
 def test_the_script_makes_the_same(shop, database):
     team, sexton, connection = shop
-    team.add("0001", None, SOFTEN, HARDEN)
+    words = "op.execute(\"comment on table customers is '100 %'\")"
+    team.add("0001", None, f"{SOFTEN}\n    {words}", HARDEN)
+    # As `alembic current` leaves it.
+    connection.execute("create table alembic_version (version_num text primary key)")
     script = sexton("upgrade", "--sql").stdout
     assert "-- add deleted and deleted_at to customers" in script
     lines = [line for line in script.splitlines() if not line.startswith("--")]
     for statement in "\n".join(lines).split(";"):
         if statement.strip():
             connection.execute(statement)
+    said = scalar(connection, "select obj_description('customers'::regclass)")
+    assert said == "100 %"
     assert sexton("status").stdout == "revision    0001 (head is 0001)\n"
     assert sexton("upgrade", "--sql").stdout == "-- at 0001 already: nothing to do\n"
     assert "drop column" in sexton("downgrade", "base", "--sql").stdout

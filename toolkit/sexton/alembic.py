@@ -80,7 +80,9 @@ def run_migrations(
         look(context, configured)  # `sexton upgrade --plan` and its like
         return
     if context.is_offline_mode():
-        configured |= {"dialect_name": "postgresql", "literal_binds": True}
+        # A paramstyle that has no % in it: the others would double each % of the script.
+        style = {"dialect_opts": {"paramstyle": "named"}, **configured}
+        configured = style | {"dialect_name": "postgresql", "literal_binds": True}
         context.configure(sexton=(_options(context), Record()), **configured)
         with context.begin_transaction():
             context.run_migrations()

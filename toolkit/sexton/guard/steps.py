@@ -67,7 +67,8 @@ def _key(guard: Guard) -> list[Step]:
                 )
             """,
             sql=[
-                f"alter table {child.table.sql} drop constraint {quoted(guard.names.key)}"
+                f"alter table {child.table.sql} "
+                f"drop constraint if exists {quoted(guard.names.key)}"
             ],
         ),
         step(

@@ -149,7 +149,11 @@ def own_script(route: OwnRoute, options: Options) -> str:
             f"{type(error).__name__}: {_first_line(error)}",
             hint="--plan says what it does",
         ) from None
-    return printed.getvalue().strip()
+    said = printed.getvalue().strip()
+    if route.start is None:
+        # The version table comes first, and may be there: `alembic current` makes it too.
+        said = said.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1)
+    return said
 
 
 def _look(

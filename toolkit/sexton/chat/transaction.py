@@ -9,6 +9,7 @@ from typing import Any
 from psycopg.pq import TransactionStatus
 
 from sexton import journal
+from sexton.chat.confirmation import confirm
 from sexton.chat.locks import lock_election
 from sexton.chat.schema import MODELS, PROVIDERS, Product, fetch, read_product
 from sexton.database import Connection, require_transaction, snapshot
@@ -100,11 +101,13 @@ class Transaction:
     def write(self, *changes: tuple[Change, int]) -> list[list[Any]]:
         """Make changes in one statement, in their order, as `Recorder.make_all` does.
 
-        Returns of each the ids of the rows for which what it calls `done` then holds.
+        Returns of each the ids of the rows for which what it calls `done` then holds, also
+        when triggers have had their say.
         """
         assert self.recorder
         made = self.recorder.make_all(changes)
-        return [[row["id"] for row in found if row["done"]] for found in made]
+        done = [[row["id"] for row in found if row["done"]] for found in made]
+        return confirm(self.connection, [change for change, _ in changes], done)
 
     def update(
         self,

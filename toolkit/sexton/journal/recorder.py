@@ -45,7 +45,7 @@ class Change:
 
     `ctes` makes its SQL: of its index in the statement, and of a condition that must hold
     beside its own. `returning` names what is returned of each row, with the SQL over
-    `this`: the row as it now is; of a deletion, as it was.
+    `this`: the row as it now is; of a deletion, which `deletes` says, as it was.
     """
 
     table: Table
@@ -53,6 +53,7 @@ class Change:
     ctes: Callable[[int, str], str]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     returning: Mapping[str, str] = field(default_factory=dict)
+    deletes: bool = False
 
 
 def updating(
@@ -109,7 +110,7 @@ def deleting(
             )
         """
 
-    return Change(table, why, ctes, parameters or {}, returning or {})
+    return Change(table, why, ctes, parameters or {}, returning or {}, deletes=True)
 
 
 def inserting(

@@ -96,10 +96,30 @@ def test_an_undo_of_such_a_run_names_the_way_back(world, place, command):
     assert sexton("downgrade", "0003").code == 0
     assert sexton("upgrade").code == 0
     runs = of_rows(connection)
-    refused = sexton("undo", str(runs[0 if place == 0 else -1][0]["run"]))
+    run = runs[0 if place == 0 else -1][0]["run"]
+    refused = sexton("undo", str(run))
     assert refused.code == 5
     assert "changed rows with the schema: no undo reverts it" in refused.stderr
-    assert f"next: {command}\n" in refused.stderr
+    history = f"its rows as they were: sexton history {run}"
+    assert f"next: {command}; {history}\n" in refused.stderr
+
+
+def test_a_plan_says_where_the_journal_will_not_have_the_rows(world):
+    sexton, connection, _ = world
+    stranger = f"stranger_{connection.info.dbname}"
+    said = "will not be in the journal: the schema sexton, or the journal in it, belongs"
+    connection.execute("create table sexton.runs ()")
+    connection.execute(f"create role {stranger}")
+    try:
+        connection.execute(f"alter table sexton.runs owner to {stranger}")
+        plan = sexton("downgrade", "0002", "--plan", "--format", "json").json
+        assert [s["title"] for s in plan["steps"] if said in "".join(s["warnings"])] == [
+            "write stubs for missing providers, and add the key, not yet valid",
+            "take the flag from tombstones, and remember them",
+        ]
+    finally:
+        connection.execute("drop table sexton.runs")
+        connection.execute(f"drop role {stranger}")
 
 
 REFUSING = """

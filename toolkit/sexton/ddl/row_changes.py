@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 
 from sexton import journal
-from sexton.catalog.relations import SAFE_PATH, Relation, quoted
+from sexton.catalog.relations import SAFE_PATH, Relation, quoted, resolve
 from sexton.catalog.tables import Table, describe
 from sexton.database import Connection, scalar, settings
 from sexton.errors import SextonError
@@ -151,6 +151,22 @@ class StepJournal:
         if why:
             self.say(f'the rows of the step "{self.title}" are not in the journal: {why}')
         return None if why else table
+
+
+def unrecorded(driver: Connection, changes: Sequence[str | RowChange]) -> list[str]:
+    """Why the journal will not have the rows that a step changes, in words. Reads only.
+
+    The session has pg_catalog alone in sight; tables that are not there yet say nothing.
+    """
+    names = {change.table for change in changes if isinstance(change, RowChange)}
+    there = resolve(driver, names)
+    if not there:
+        return []
+    objection = journal.find_objection(driver, {table.owner for table in there.values()})
+    why = [unwritten(objection)] if objection else []
+    tables = describe(driver, there)
+    why += [f"{name} has no primary key" for name in sorted(there) if not tables[name].key]
+    return [f"the rows that it changes will not be in the journal: {one}" for one in why]
 
 
 def _one(start: Sequence[str]) -> Any:

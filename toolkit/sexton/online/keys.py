@@ -173,7 +173,7 @@ def _clear(key: Key, child: Table, parent: Table, orphans: str, valid: str) -> S
         """,  # noqa: S608
         refuse=tuple(refuse),
         sql=(change,),
-        irreversible=f"what the orphans of {key.name} held is gone",
+        irreversible=f"no downgrade brings back what the orphans of {key.name} held",
         hint="orphans='refuse', after repairing them",
     )
 

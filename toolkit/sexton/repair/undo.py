@@ -45,6 +45,9 @@ def undo_run(
             _require_whole(connection, undone)
         if back := schema_journal.way_back(undone):
             what = "rows with the schema" if undone["rows"] else "the schema and no row"
+            history = f"sexton history {run}"
+            if undone["rows"] and back != history:
+                back += f"; its rows as they were: {history}"
             raise Refused(f"run {run} changed {what}: no undo reverts it", hint=back)
         if not undone["rows"]:
             raise Refused(f"run {run} changed no row", hint="sexton history")

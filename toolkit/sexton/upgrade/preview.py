@@ -6,6 +6,7 @@ from sexton.catalog.relations import resolve
 from sexton.database import Connection, rows
 from sexton.ddl.holders import LockSampler, grant_statistics, summary
 from sexton.ddl.options import Options
+from sexton.ddl.row_changes import unrecorded
 from sexton.ddl.session import own_session
 from sexton.text.durations import duration
 from sexton.upgrade.drift import drift
@@ -63,6 +64,9 @@ def _step(connection: Connection, answer: Answer, options: Options) -> dict[str,
         "irreversible": step.irreversible,
         "hint": step.hint if answer.refused else None,
     }
+    if answer.done is False:
+        sent = step.statements(options.choices)
+        document["warnings"] += unrecorded(connection, sent)
     if step.lock and not answer.done:
         document["blockers"] = [
             holder.document(options.show_queries)

@@ -9,6 +9,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from sexton import journal
 from sexton.chat.project import LIVE_MODELS
 from sexton.database import Connection, connect, rows, scalar
 from sexton.ddl import execution, questions
@@ -227,3 +228,44 @@ def test_no_setting_of_a_role_reaches_a_session_of_ours(connection):
         shown = {name: scalar(connection, f"show {name}") for name in theirs}
     assert set(shown.values()) == {"off", "0"}
     assert {name: scalar(connection, f"show {name}") for name in theirs} == theirs
+
+
+WAITS = """
+    select 1 from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'
+"""
+
+
+def test_rows_that_are_changed_are_not_held_while_one_is_waited_for(url, connection):
+    connection.execute("create table t (id int primary key, n int)")
+    connection.execute("insert into t values (1, 0), (2, 0)")
+    step = {
+        **{"title": "count", "lock": "row exclusive", "tables": ["t"]},
+        "done": "select not exists (select from t where n = 0)",
+        "outside_transaction": True,
+        "sql": [{"update": "t", "set": {"n": "this.n + 1"}, "where": "this.n = 0"}],
+    }
+    said: list[str] = []
+    with (
+        contextlib.closing(connect(url, name="holder")) as holder,
+        contextlib.closing(connect(url, name="step")) as working,
+    ):
+        thread = threading.Thread(
+            target=lambda: execution.run(
+                working, [step], Options(max_stall=0.1, say=said.append)
+            )
+        )
+        with holder.transaction():
+            holder.execute("select from t where id = 2 for update")
+            thread.start()
+            while not rows(connection, WAITS):
+                assert thread.is_alive()
+            # As long as the other row is held, this would wait as well.
+            connection.execute("set lock_timeout = '5s'; update t set n = n where id = 1")
+            while not said:
+                assert thread.is_alive()
+        thread.join()
+    assert said == ["waiting for others who have locked rows of t"]
+    assert [row["n"] for row in rows(connection, "select n from t")] == [1, 1]
+    [run] = journal.list_runs(connection)
+    assert run["rows"] == 2

@@ -11,15 +11,16 @@ from psycopg.rows import dict_row
 
 from sexton.catalog.relations import SAFE_PATH, Relation, quoted, resolve
 from sexton.ddl import background
-from sexton.ddl.acquiring import NOT_ACQUIRED, acquire
+from sexton.ddl.acquiring import NOT_ACQUIRED, acquire, set_local
 from sexton.ddl.holders import LockSampler
 from sexton.ddl.options import Options
 from sexton.ddl.questions import is_done, refuse, require_owner
-from sexton.ddl.row_changes import StepJournal
+from sexton.ddl.row_changes import RowChange, StepJournal
 from sexton.ddl.session import Driver, own_session, path_of
 from sexton.ddl.steps import AUTOVACUUM_LOCK, Statement, Step
-from sexton.ddl.waiting import LockWait
+from sexton.ddl.waiting import BACKOFF_FACTOR, LockWait
 from sexton.errors import Busy, Refused
+from sexton.text.printable import printable
 
 Block = Callable[[], AbstractContextManager[Any]]
 
@@ -149,12 +150,37 @@ def sender(
         if isinstance(statement, str):
             driver.execute(statement)
         elif driver.info.transaction_status == TransactionStatus.IDLE:
-            with driver.transaction():
-                record.make(driver, statement)
+            told = False
+            while not _briefly(driver, record, statement, options.max_stall):
+                if not told:
+                    table = printable(statement.table)
+                    options.say(f"waiting for others who have locked rows of {table}")
+                told = True
+                for _ in range(BACKOFF_FACTOR):
+                    # On the server: so the deadline, or Ctrl-C, cancels it.
+                    driver.execute("select pg_catalog.pg_sleep(%s)", (options.max_stall,))
         else:
             record.make(driver, statement)
 
     return send
+
+
+def _briefly(
+    driver: Driver, record: StepJournal, change: RowChange, patience: float
+) -> bool:
+    """Change rows, all or none; False where another's row lock outlasts `patience`.
+
+    Whoever waits for one row holds those before it.
+    """
+    run = record.run
+    try:
+        with driver.transaction():
+            set_local(driver, {"lock_timeout": patience})
+            record.make(driver, change)
+    except NOT_ACQUIRED:
+        record.run = run
+        return False
+    return True
 
 
 def _set_path(driver: Driver, path: str) -> None:

@@ -146,6 +146,8 @@ class StepJournal:
                         options={"from": _one(self.start), "step": self.title},
                         owners=[table.relation.owner],
                     )
+            except psycopg.errors.LockNotAvailable:
+                raise  # of a transaction that is made again
             except (SextonError, psycopg.Error) as error:
                 why = unwritten(error)
         if why:

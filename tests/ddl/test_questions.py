@@ -16,5 +16,7 @@ def test_a_role_that_does_not_own_the_tables_is_told(keyed, application):
         with pytest.raises(WrongServer, match="no_owner does not own chat_") as raised:
             Working(theirs).result()
         assert raised.value.code == 4
+        # A superuser owns them: nobody is to be made one for that.
+        assert raised.value.hint == f"connect as {application.info.user}"
     finally:
         application.execute("drop owned by no_owner; drop role no_owner")

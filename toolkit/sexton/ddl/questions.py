@@ -82,9 +82,10 @@ def require_owner(driver: Driver, tables: Sequence[str]) -> None:
                    c.relname::pg_catalog.text, ', '::text order by c.relname
                ) as tables,
                current_user::pg_catalog.text as "user",
-               pg_catalog.min(pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text)
-                   as owner
+               pg_catalog.min(o.rolname::pg_catalog.text) as owner,
+               pg_catalog.bool_or(o.rolsuper) as mighty
         from pg_catalog.pg_class c
+        join pg_catalog.pg_roles o on o.oid = c.relowner
         where c.oid = any (%s::pg_catalog.oid[])
           and not pg_catalog.pg_has_role(c.relowner, 'usage'::text)
         having pg_catalog.count(*) > 0
@@ -92,9 +93,10 @@ def require_owner(driver: Driver, tables: Sequence[str]) -> None:
         (oids,),
     )
     if row := found.fetchone():
+        other = f", or grant {quoted(row['owner'])} to {quoted(row['user'])}"
         raise WrongServer(
             f"the role {row['user']} does not own {row['tables']}, "
             "so it may not change the schema",
-            hint=f"connect as {row['owner']}, or grant {quoted(row['owner'])} to "
-            f"{quoted(row['user'])}",
+            # Nobody should be made a superuser for that.
+            hint=f"connect as {row['owner']}{'' if row['mighty'] else other}",
         )

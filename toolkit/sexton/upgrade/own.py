@@ -30,6 +30,7 @@ from sexton.errors import Incomplete, SextonError, UsageError, WrongSchema
 from sexton.online.run_steps import here
 from sexton.project import current
 from sexton.server_errors import to_sexton_error
+from sexton.upgrade.halves import near_steps
 from sexton.upgrade.plain import Plain
 from sexton.upgrade.recording import Recorder
 from sexton.upgrade.route import BASE, REVISION, Move, Route
@@ -47,12 +48,15 @@ class OwnRoute(Route):
     """A route through the team's own revisions.
 
     `target` is what Alembic is given; the version table is `table`, in `schema` or, where
-    that is None, on the search_path.
+    that is None, on the search_path. Where there is nothing to do, `near` are the ways up
+    to where the database is, or of a downgrade to what comes next: a walk the other way
+    that was interrupted leaves one of them half there.
     """
 
     target: str
     table: str
     schema: str | None
+    near: tuple[Move, ...] = ()
 
     def leaves_halves(self, done: Sequence[str]) -> bool:
         """Whether plain operations of the first revision that is not done may be."""
@@ -98,6 +102,7 @@ def find_own_route(address: str, direction: str, target: str) -> OwnRoute:
             steps = recorder.record(step)
             moves.append(Move(REVISION, step.revision.revision, before, after, steps))
             before = after
+        near = [] if moves else near_steps(script, heads, direction)
         return OwnRoute(
             direction,
             start,
@@ -107,6 +112,10 @@ def find_own_route(address: str, direction: str, target: str) -> OwnRoute:
             target=target if before and ", " in before else before or BASE,
             table=context.version_table,
             schema=context.version_table_schema,
+            near=tuple(
+                Move(REVISION, step.revision.revision, None, None, recorder.record(step))
+                for step in near
+            ),
         )
 
     return _look(address, target, see)

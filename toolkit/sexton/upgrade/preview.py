@@ -10,6 +10,7 @@ from sexton.ddl.row_changes import unrecorded
 from sexton.ddl.session import own_session
 from sexton.text.durations import duration
 from sexton.upgrade.drift import drift
+from sexton.upgrade.halves import halves
 from sexton.upgrade.own import OwnRoute
 from sexton.upgrade.plain import Plain
 from sexton.upgrade.preflight import Answer, preflight
@@ -29,12 +30,14 @@ def plan(connection: Connection, route: Route, options: Options) -> dict[str, An
     `opaque` is what cannot be looked into: a plain operation, or SQL; `rewrites` is None
     where that is not known. `drift` is what the route does not put right.
     """
-    own = isinstance(route, OwnRoute)  # which promises what its own tests say
     with own_session(connection):
         answers = preflight(connection, route, options)
         steps = [_step(connection, answer, options) for answer in answers]
         healing = any(answer.move.kind == HEAL for answer in answers)
-        found = [] if healing or own else drift(connection, until=route.goal)
+        if isinstance(route, OwnRoute):  # which promises what its own tests say
+            found = halves(connection, route, options)
+        else:
+            found = [] if healing else drift(connection, until=route.goal)
     return {
         "from": route.start,
         "to": route.goal,

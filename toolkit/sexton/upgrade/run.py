@@ -27,6 +27,7 @@ from sexton.journal.schema_changes import recorded
 from sexton.project import current
 from sexton.server_errors import to_sexton_error
 from sexton.upgrade.drift import verify
+from sexton.upgrade.halves import halves
 from sexton.upgrade.own import OwnRoute, find_own_route, is_own, one_thread
 from sexton.upgrade.preflight import require_clear
 from sexton.upgrade.right_database import require_right_database
@@ -163,6 +164,9 @@ def _walk(
         raise _say_where(_translate(error), connection, route, done) from None
     if not isinstance(route, OwnRoute):
         verify(connection)
+        return
+    for sentence in halves(connection, route, options):
+        options.say(f"warning: {sentence}")
 
 
 def _stretches(route: Route) -> list[list[Move]]:

@@ -5,6 +5,7 @@ PG* variables, the service file and `.pgpass`. `embedded:DIR` runs a server in D
 """
 
 import contextlib
+import logging
 import os
 import random
 import re
@@ -23,6 +24,9 @@ from sexton.errors import ConnectionFailed, Refused
 from sexton.server_errors import BUSY_STATES, to_connection_error, to_sexton_error
 from sexton.text.printable import printable
 from sexton.text.redaction import redact
+
+# Its warnings reach whoever has set logging up; nobody's standard error by themselves.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 Connection = psycopg.Connection[DictRow]
 Result = TypeVar("Result")

@@ -109,3 +109,16 @@ class Unexpected(SextonError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"a bug in Sexton: {what}")
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error arose from an interrupt, of which it may have taken the place.
+
+    An interrupt can leave psycopg's connection at work on a statement that nobody reads
+    any more. Whoever cleans up after it then gets an error of the connection's.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

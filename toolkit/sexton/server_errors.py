@@ -18,6 +18,7 @@ from sexton.errors import (
     UsageError,
     WrongSchema,
     WrongServer,
+    was_interrupted,
 )
 from sexton.text.printable import printable
 from sexton.text.redaction import redact
@@ -72,6 +73,8 @@ STATES: dict[str, tuple[type[SextonError], str, str | None]] = {
 
 def to_sexton_error(error: psycopg.Error) -> SextonError:
     """Say a server's error in one sentence, with Sexton's exit code."""
+    if was_interrupted(error):
+        return Incomplete("interrupted; what was not committed is undone")
     said = printable(redact(error.diag.message_primary or last_line(str(error))))
     if isinstance(error, BUSY_STATES):
         return Busy(f"busy: {said}")

@@ -32,7 +32,15 @@ from sexton.cli import (
 )
 from sexton.cli.options import configured
 from sexton.cli.streams import Stream, guarded, open_missing, terminable
-from sexton.errors import INCOMPLETE, USAGE, SextonError, Unexpected, UsageError
+from sexton.errors import (
+    INCOMPLETE,
+    USAGE,
+    Incomplete,
+    SextonError,
+    Unexpected,
+    UsageError,
+    was_interrupted,
+)
 from sexton.project import afresh, current
 from sexton.text.printable import printable
 from sexton.text.redaction import redact
@@ -166,11 +174,7 @@ def _run(arguments: list[str], out: Stream) -> int:
         where = getattr(error, "ctx", None)
         path = where.command_path if where else "sexton"
         return _say(arguments, USAGE, error.format_message(), f"{path} --help", out)
-    except (KeyboardInterrupt, click.Abort) as error:
-        lines = ["interrupted; what was not committed is undone"]
-        lines += getattr(error, "__notes__", ())
-        return _say(arguments, INCOMPLETE, "\n  ".join(lines), None, out)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         if isinstance(error, SystemExit) and "_SEXTON_COMPLETE" in os.environ:
             return int(error.code or 0)  # click has completed the line
         found = _understood(error)
@@ -182,6 +186,9 @@ def _understood(error: BaseException) -> SextonError:
     """An error in our words; what nobody foresaw is a bug."""
     if isinstance(error, SextonError):
         return error
+    if isinstance(error, click.Abort) or was_interrupted(error):
+        lines = ["interrupted; what was not committed is undone"]
+        return Incomplete("\n  ".join([*lines, *getattr(error, "__notes__", ())]))
     psycopg = sys.modules.get("psycopg")
     if psycopg and isinstance(error, psycopg.Error):
         from sexton.server_errors import to_sexton_error

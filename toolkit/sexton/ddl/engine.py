@@ -1,5 +1,8 @@
 """A SQLAlchemy engine over Sexton's own connections, for alembic."""
 
+from typing import Any
+
+from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
@@ -29,9 +32,22 @@ def engine(address: str, name: str, *, read_only: bool = False) -> Engine:
         connection.autocommit = False
         return connection
 
-    return create_engine(
+    made = create_engine(
         "postgresql+psycopg://",
         creator=creator,
         poolclass=NullPool,
         use_native_hstore=False,  # it would be looked up on the search path
     )
+    dialect: Any = made.dialect
+    plain = dialect.do_rollback
+
+    def roll_back(connection: Any) -> None:
+        # An interrupt may leave it at work on a statement that nobody reads any more.
+        driver = getattr(connection, "driver_connection", connection)
+        if driver.info.transaction_status == TransactionStatus.ACTIVE:
+            driver.close()
+        if not driver.closed:
+            plain(connection)
+
+    dialect.do_rollback = roll_back
+    return made

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from sexton.database import rows
 from sexton.ddl.execution import At
@@ -12,6 +13,8 @@ from sexton.ddl.options import Options
 from sexton.ddl.session import Driver
 from sexton.journal.schema_changes import recorded
 from sexton.online.run_steps import Record, here
+
+ACTIVE = TransactionStatus.ACTIVE
 
 
 @contextlib.contextmanager
@@ -22,7 +25,9 @@ def autocommit(driver: Driver) -> Iterator[None]:
     try:
         yield
     finally:
-        driver.autocommit = before
+        # An interrupt may have left it at work on a statement that nobody reads.
+        if not driver.closed and driver.info.transaction_status != ACTIVE:
+            driver.autocommit = before
 
 
 @contextlib.contextmanager

@@ -22,7 +22,14 @@ from sexton.ddl.revisions import tables
 from sexton.ddl.session import secure_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.declarations.environment import own_environment
-from sexton.errors import Busy, Incomplete, Refused, SextonError, WrongServer
+from sexton.errors import (
+    Busy,
+    Incomplete,
+    Refused,
+    SextonError,
+    WrongServer,
+    was_interrupted,
+)
 from sexton.journal.schema_changes import recorded
 from sexton.project import current
 from sexton.server_errors import to_sexton_error
@@ -158,9 +165,7 @@ def _walk(
                 _by_alembic(address, route, moves, options, done, begun)
             else:
                 done += _by_ourselves(address, route, moves[0], options)
-    except KeyboardInterrupt:
-        raise _say_where(Incomplete("interrupted"), connection, route, done) from None
-    except (SextonError, CommandError, psycopg.Error, exc.DBAPIError) as error:
+    except (KeyboardInterrupt, Exception) as error:
         raise _say_where(_translate(error), connection, route, done) from None
     if not isinstance(route, OwnRoute):
         verify(connection)
@@ -223,8 +228,10 @@ def _by_ourselves(address: str, route: Route, move: Move, options: Options) -> l
     return [move.name] if made else []
 
 
-def _translate(error: Exception) -> SextonError:
-    """A failure in our words, with our exit code."""
+def _translate(error: BaseException) -> SextonError:
+    """A failure in our words, with our exit code; raises what is a bug."""
+    if was_interrupted(error) and not isinstance(error, SextonError):
+        return Incomplete("interrupted")
     if isinstance(error, exc.DBAPIError) and isinstance(error.orig, psycopg.Error):
         error = error.orig
     if isinstance(error, SextonError):

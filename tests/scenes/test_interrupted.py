@@ -9,8 +9,10 @@ COMMANDS = {
     "status": ["status"],
     "audit": ["audit", "--confirm-after", "0"],
     "plan": ["downgrade", "0001", "--plan"],
+    "downgrade": ["downgrade", "0001"],
     "repair": ["repair", "--apply", "--max-fraction", "1"],
     "delete": ["provider", "delete", "openai"],
+    "guard": ["guard", "add"],
     "history": ["history"],
 }
 
@@ -40,7 +42,8 @@ def test_it_is_3_and_the_command_can_be_run_again(name, sexton, connection, monk
             break
         met += 1
         assert result.code == 3, f"statement {at}: {result.stdout}{result.stderr}"
-        assert "interrupted" in result.stderr, result.stderr
+        # An audit that has begun says it in its report.
+        assert "interrupted" in (result.stderr or result.stdout), result
         assert "Traceback" not in result.stderr
         at += 1 if at < 3 else 7
     assert met > 1

@@ -20,6 +20,7 @@ from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
+from sexton.connection import OwnConnection, closed_on_error
 from sexton.errors import ConnectionFailed, Refused
 from sexton.server_errors import BUSY_STATES, to_connection_error, to_sexton_error
 from sexton.text.printable import printable
@@ -94,7 +95,7 @@ def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
     # Whatever PGCLIENTENCODING says: else names and values could not be read or printed.
     parameters["client_encoding"] = "UTF8"
     try:
-        connection: Connection = psycopg.connect(
+        connection: Connection = OwnConnection.connect(
             **parameters,
             row_factory=dict_row,
             autocommit=True,
@@ -103,11 +104,8 @@ def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
     except psycopg.Error as error:
         said = redact(str(error), address)
         raise to_connection_error(said, _where(address)) from None
-    try:
+    with closed_on_error(connection):
         _prepare_session(connection)
-    except BaseException:
-        connection.close()
-        raise
     connection.read_only = read_only or None
     return connection
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
-import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
+from sexton.connection import OwnConnection, closed_on_error
 from sexton.ddl.holders import Holder, advice, terminate_idle
 from sexton.ddl.options import TELL_EVERY, Options
 from sexton.ddl.row_changes import text_of
@@ -72,12 +72,14 @@ def connect(driver: Driver, name: str = "") -> Driver:
     known["password"] = driver.info.password or None
     if name:
         known["application_name"] = name
-    made: Driver = psycopg.connect(**known, autocommit=True, prepare_threshold=None)
     [row] = driver.cursor(row_factory=dict_row).execute(
         "select current_user::pg_catalog.text as role"
     )
-    made.execute("select pg_catalog.set_config('role'::text, %s, false)", (row["role"],))
-    secure_session(made)
+    role = "select pg_catalog.set_config('role'::text, %s, false)"
+    made = OwnConnection.connect(**known, autocommit=True, prepare_threshold=None)
+    with closed_on_error(made):
+        made.execute(role, (row["role"],))
+        secure_session(made)
     return made
 
 

@@ -1,12 +1,10 @@
 """A SQLAlchemy engine over Sexton's own connections, for alembic."""
 
-from typing import Any
-
-from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
+from sexton.connection import closed_on_error
 from sexton.database import connect
 from sexton.ddl.upgrade_lock import require_direct
 
@@ -25,29 +23,17 @@ def engine(address: str, name: str, *, read_only: bool = False) -> Engine:
 
     def creator() -> object:
         connection = connect(address, name=name, read_only=read_only)
-        if read_only:
-            require_direct(connection)
-            connection.execute(READ_ONLY)
-        connection.row_factory = tuple_row  # type: ignore[assignment]
-        connection.autocommit = False
+        with closed_on_error(connection):
+            if read_only:
+                require_direct(connection)
+                connection.execute(READ_ONLY)
+            connection.row_factory = tuple_row  # type: ignore[assignment]
+            connection.autocommit = False
         return connection
 
-    made = create_engine(
+    return create_engine(
         "postgresql+psycopg://",
         creator=creator,
         poolclass=NullPool,
         use_native_hstore=False,  # it would be looked up on the search path
     )
-    dialect: Any = made.dialect
-    plain = dialect.do_rollback
-
-    def roll_back(connection: Any) -> None:
-        # An interrupt may leave it at work on a statement that nobody reads any more.
-        driver = getattr(connection, "driver_connection", connection)
-        if driver.info.transaction_status == TransactionStatus.ACTIVE:
-            driver.close()
-        if not driver.closed:
-            plain(connection)
-
-    dialect.do_rollback = roll_back
-    return made

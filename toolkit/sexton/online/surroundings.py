@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from sexton.database import rows
 from sexton.ddl.execution import At
@@ -13,8 +12,6 @@ from sexton.ddl.options import Options
 from sexton.ddl.session import Driver
 from sexton.journal.schema_changes import recorded
 from sexton.online.run_steps import Record, here
-
-ACTIVE = TransactionStatus.ACTIVE
 
 
 @contextlib.contextmanager
@@ -25,8 +22,7 @@ def autocommit(driver: Driver) -> Iterator[None]:
     try:
         yield
     finally:
-        # An interrupt may have left it at work on a statement that nobody reads.
-        if not driver.closed and driver.info.transaction_status != ACTIVE:
+        if not driver.closed:
             driver.autocommit = before
 
 

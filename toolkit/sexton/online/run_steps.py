@@ -19,6 +19,8 @@ from sexton.ddl.options import Options
 from sexton.ddl.row_changes import text_of
 from sexton.ddl.session import Driver, own_session
 from sexton.ddl.steps import Step
+from sexton.errors import Refused
+from sexton.text.printable import printable
 
 HERE = "here"  # where the version table says that the database is
 
@@ -122,16 +124,18 @@ def here(driver: Driver, table: str, schema: str | None) -> At:
 
     Without a schema, as Alembic does it: where the search_path shows the table, else where
     it would be made. The caller's path counts, also while pg_catalog alone is in sight.
+    Raises Refused for what is no table.
     """
-    if schema is None:
-        found = resolve(driver, [table]).get(table)
+    name = f"{schema}.{table}" if schema else table
+    found = resolve(driver, [name]).get(name)
+    if found is None:
         seen = [s for s in search_path(driver) if not s.startswith("pg_")]
-        schema = found.schema if found else next(iter(seen), "public")
-    at = At((), schema, table)
-    there = resolve(driver, [f"{schema}.{table}"])
-    query: Any = f"select version_num from {at.sql}"  # noqa: S608
-    heads = rows(driver, query) if there else []
-    return replace(at, revisions=tuple(row["version_num"] for row in heads))
+        return At((), schema or next(iter(seen), "public"), table)
+    if found.kind != "r":  # a view would run its owner's functions
+        raise Refused(f"{printable(name)} is no table, so it does not say the revision")
+    query: Any = f"select version_num from {found.sql}"  # noqa: S608
+    heads = tuple(row["version_num"] for row in rows(driver, query))
+    return At(heads, found.schema, table)
 
 
 def _print(operations: Operations, step: Step, options: Options) -> None:
@@ -140,9 +144,10 @@ def _print(operations: Operations, step: Step, options: Options) -> None:
             operations.execute(text(line.replace(":", r"\:")))
 
     operations.execute(text(f"-- {step.title}".replace(":", r"\:")))
+    statements = map(text_of, step.statements(options.choices))
     if step.outside_transaction:
         with operations.migration_context.autocommit_block():
-            send(*map(text_of, step.statements(options.choices)))
+            send(*statements)
         return
     if step.tables and step.lock:
         tables = [".".join(map(quoted, name.split(".", 1))) for name in step.tables]
@@ -150,4 +155,4 @@ def _print(operations: Operations, step: Step, options: Options) -> None:
             f"set local lock_timeout = '{round(options.max_stall * 1000)}ms'",
             f"lock table {', '.join(tables)} in {step.lock} mode",
         )
-    send(*map(text_of, step.statements(options.choices)))
+    send(*statements)

@@ -12,10 +12,10 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from sexton.catalog.relations import resolve
-from sexton.database import Connection, rows
+from sexton.database import Connection
 from sexton.declarations.environment import own_environment
 from sexton.errors import Refused, UsageError
+from sexton.online.run_steps import here
 from sexton.project import Project
 from sexton.text.printable import printable
 
@@ -50,7 +50,7 @@ def require_at_head(
 
     Else the difference would be one that a revision makes already.
     """
-    there = sorted(_versions(connection, *_version_table(config, script)))
+    there = sorted(here(connection, *_version_table(config, script)).revisions)
     if there == [head] or (head is None and not there):
         return
     said = f"at {', '.join(map(printable, there))}" if there else "at no revision"
@@ -82,17 +82,6 @@ def _version_table(config: Config, script: ScriptDirectory) -> tuple[str, str | 
     if not seen:
         return "alembic_version", None
     return seen[0].version_table, seen[0].version_table_schema
-
-
-def _versions(connection: Connection, table: str, schema: str | None) -> list[str]:
-    name = f"{schema}.{table}" if schema else table
-    there = resolve(connection, [name]).get(name)
-    if there is None:
-        return []
-    if there.kind != "r":  # a view would run its owner's functions
-        raise Refused(f"{name} is no table, so it does not say the revision")
-    query: Any = f"select version_num from {there.sql}"  # noqa: S608 - a name, quoted
-    return [str(row["version_num"]) for row in rows(connection, query)]
 
 
 @contextlib.contextmanager

@@ -131,7 +131,7 @@ class References:
         done = DONE_TO[cure]
         return (
             cure,
-            f"Orphans are {done}, as on_orphan says; the journal does not hear of it.",
+            f"Orphans are {done}, as on_orphan says; the journal has each of them.",
         )
 
     def _two(self, ref: Reference) -> tuple[Relation, Relation]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sexton.catalog.relations import column_names
+from sexton.catalog.relations import ENFORCED, column_names
 from sexton.database import Connection, rows
 
 # Tables, by schema and name, with the columns of a unique key, the primary one first.
@@ -16,10 +16,7 @@ KEYS = f"""
         n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as table,
         m.nspname::pg_catalog.text as parent_schema, p.relname::pg_catalog.text as parent,
         k.conname::pg_catalog.text as name, k.convalidated as valid,
-        -- The column came with PostgreSQL 18.
-        coalesce(pg_catalog.jsonb_extract_path_text(
-            pg_catalog.to_jsonb(k), 'conenforced'::pg_catalog.text
-        )::pg_catalog.bool, true) as enforced,
+        {ENFORCED} as enforced,
         {column_names("k.conrelid", "k.conkey")} as columns,
         {column_names("k.confrelid", "k.confkey")} as keys
     from pg_catalog.pg_constraint k

@@ -11,8 +11,8 @@ mean the same on any search path.
 from dataclasses import dataclass
 from functools import cached_property
 
-from sexton.catalog.relations import literal, quoted
-from sexton.guard.side import ENFORCED, Side, numbers
+from sexton.catalog.relations import ENFORCED, literal, quoted
+from sexton.guard.side import Side, numbers
 from sexton.guard.spec import GuardSpec, Names, columns_of
 
 

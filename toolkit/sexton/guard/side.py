@@ -6,12 +6,11 @@ mean the same on any search path.
 
 from dataclasses import dataclass
 
-from sexton.catalog.relations import literal
+from sexton.catalog.relations import ENFORCED, literal
 from sexton.guard.predicate import Mark
 from sexton.guard.table import Table
 
 SAFE = "pg_catalog, pg_temp"
-ENFORCED = "(pg_catalog.to_jsonb(k) ->> 'conenforced'::text) is distinct from 'false'::text"
 
 
 def same(spelt: str, wanted: str) -> str:

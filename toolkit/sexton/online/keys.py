@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sexton.catalog.relations import column_names, literal, quoted
+from sexton.catalog.relations import ENFORCED, column_names, literal, quoted
 from sexton.database import rows
 from sexton.ddl.row_changes import RowChange
 from sexton.ddl.session import Driver
@@ -224,7 +224,7 @@ def _there(key: Key, child: Table, parent: Table) -> str:
           and k.condeferrable = {str(key.deferrable or deferred).lower()}
           and k.condeferred = {str(deferred).lower()}
           and k.confmatchtype = 's'
-          and coalesce(to_jsonb(k) ->> 'conenforced', 'true') = 'true'
+          and {ENFORCED}
     """
 
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sexton.catalog.relations import Relation, bind, column_names
+from sexton.catalog.relations import ENFORCED, Relation, bind, column_names
 from sexton.database import Connection, rows
 from sexton.derived.keys import alike, between
 from sexton.guard.predicate import in_pg_catalog
@@ -25,10 +25,7 @@ KEY = f"""
         k.confmatchtype = 's'::pg_catalog."char" and pg_catalog.jsonb_extract_path_text(
             pg_catalog.to_jsonb(k), 'confdelsetcols'::pg_catalog.text
         ) is null as plain,
-        -- The column came with PostgreSQL 18.
-        coalesce(pg_catalog.jsonb_extract_path_text(
-            pg_catalog.to_jsonb(k), 'conenforced'::pg_catalog.text
-        )::pg_catalog.bool, true) as enforced,
+        {ENFORCED} as enforced,
         {column_names("k.conrelid", "k.conkey")} as local_cols,
         {column_names("k.confrelid", "k.confkey")} as remote_cols
 """

@@ -358,3 +358,9 @@ def empty_url(database):
 def empty(empty_url):
     with contextlib.closing(connect(empty_url, name="tests")) as opened:
         yield opened
+
+
+@pytest.fixture
+def from_nothing(empty_url, empty, capfd):
+    """Give a database without tables: its commands, and a connection."""
+    return Cli(empty_url, capfd), empty

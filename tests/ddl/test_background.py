@@ -2,12 +2,9 @@
 
 import contextlib
 
-import pytest
-
 from sexton.database import connect
 from sexton.ddl.options import Options
 from sexton.upgrade.run import downgrade
-from tests.support.tools import Cli
 
 
 def test_a_concurrent_step_ends_the_idle_where_it_is_asked(database):
@@ -24,16 +21,8 @@ def test_a_concurrent_step_ends_the_idle_where_it_is_asked(database):
         assert any(line.startswith("ended pid") for line in said)
 
 
-@pytest.fixture
-def empty(database, capfd):
-    """Give a database without tables: its commands, and a connection."""
-    url = database("empty")
-    with contextlib.closing(connect(url, name="tests")) as connection:
-        yield Cli(url, capfd), connection
-
-
-def test_a_concurrent_step_names_the_prepared_transaction_it_waits_for(empty):
-    sexton, connection = empty
+def test_a_concurrent_step_names_the_prepared_transaction_it_waits_for(from_nothing):
+    sexton, connection = from_nothing
     assert sexton("upgrade", "0002").code == 0
     with contextlib.closing(connect(sexton.url, name="tests")) as other:
         other.execute("begin; update chat_model_configs set model = model")

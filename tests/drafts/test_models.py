@@ -5,21 +5,14 @@ import textwrap
 import pytest
 
 from sexton import project
-from sexton.database import connect
-from tests.support.drafts import SCHEMA
+from tests.support.drafts import build
 from tests.support.tools import Cli
 
 
 @pytest.fixture
 def run(database, tmp_path, monkeypatch, capfd):
     url = database("empty")
-    with connect(url, name="tests") as connection:
-        connection.execute(SCHEMA)
-        if connection.info.server_version >= 180000:
-            connection.execute(
-                "alter table parent add up int, add foreign key (up) references parent "
-                "not enforced"
-            )
+    build(url)
     monkeypatch.chdir(tmp_path)
     return Cli(url, capfd)
 

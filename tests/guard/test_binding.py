@@ -10,15 +10,7 @@ from sexton.guard.binding import bind, immutable
 from sexton.guard.spec import GuardSpec
 from sexton.guard.status import status
 from tests.support.guards import everything_of_ours
-from tests.support.worlds_of_guards import PLAIN
-
-
-def spec(live: str = "not deleted", parent_live: str = "") -> GuardSpec:
-    return GuardSpec(
-        *("invoices", ("customer_id",), "customers", ("id",)),
-        live=live,
-        parent_live=parent_live,
-    )
+from tests.support.worlds_of_guards import PLAIN, spec
 
 
 @pytest.mark.parametrize(

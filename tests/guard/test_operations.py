@@ -9,20 +9,12 @@ from alembic.operations import Operations
 
 import sexton.alembic  # noqa: F401 - registers them
 from sexton.database import connect
-from sexton.ddl.engine import engine
 from sexton.errors import Refused, UsageError
 from sexton.guard.operations import AddGuard, DropGuard
 from sexton.guard.status import status
 from tests.support.guards import everything_of_ours
+from tests.support.online import operations
 from tests.support.worlds_of_guards import BOTH, COMPOSITE, PLAIN, World
-
-
-@contextlib.contextmanager
-def operations(url):
-    with engine(url, "tests").connect() as connection:
-        context = MigrationContext.configure(connection)
-        with context.begin_transaction(), Operations.context(context) as op:
-            yield op
 
 
 def places(world: World) -> tuple[str, str]:

@@ -7,17 +7,9 @@ from sexton.errors import Refused, WrongSchema
 from sexton.guard import change
 from sexton.guard.binding import bind
 from sexton.guard.predicate import simple
-from sexton.guard.spec import GuardSpec
 from sexton.guard.status import status
 from tests.support.guards import everything_of_ours
-
-
-def spec(live: str = "not deleted", parent_live: str = "") -> GuardSpec:
-    return GuardSpec(
-        *("invoices", ("customer_id",), "customers", ("id",)),
-        live=live,
-        parent_live=parent_live,
-    )
+from tests.support.worlds_of_guards import spec
 
 
 @pytest.mark.parametrize(

@@ -15,24 +15,15 @@ from sexton.database import connect, scalar
 from sexton.ddl import upgrade_lock
 from sexton.journal.schema_changes import way_back
 from tests.support.project import HEAD, above
-from tests.support.tools import Cli
 from tests.support.upstream import build_upstream
-
-
-@pytest.fixture
-def empty(database, capfd):
-    """Give a database without tables: its commands, and a connection."""
-    url = database("empty")
-    with contextlib.closing(connect(url, name="tests")) as connection:
-        yield Cli(url, capfd), connection
 
 
 def kinds(connection):
     return [run["kind"] for run in reversed(journal.list_runs(connection))]
 
 
-def test_up_down_and_guards_are_runs(empty):
-    sexton, connection = empty
+def test_up_down_and_guards_are_runs(from_nothing):
+    sexton, connection = from_nothing
     for words in (
         "upgrade 0002",
         "upgrade",
@@ -63,8 +54,8 @@ def test_up_down_and_guards_are_runs(empty):
         ("4", f"sexton upgrade {HEAD}"),
     ],
 )
-def test_an_undo_names_the_command_that_takes_it_back(empty, number, command):
-    sexton, connection = empty
+def test_an_undo_names_the_command_that_takes_it_back(from_nothing, number, command):
+    sexton, connection = from_nothing
     for words in ("upgrade 0002", "upgrade", "guard add", "downgrade 0003"):
         assert sexton(*words.split()).code == 0, words
     refused = sexton("undo", number)
@@ -83,8 +74,8 @@ def test_what_a_journal_says_becomes_no_command():
     assert way_back(run) == "sexton guard remove 'a(b, c)'"
 
 
-def test_an_adoption_is_a_run_once(empty):
-    sexton, connection = empty
+def test_an_adoption_is_a_run_once(from_nothing):
+    sexton, connection = from_nothing
     build_upstream(connection)
     assert sexton("adopt", "--apply").code == 0
     assert sexton("adopt", "--apply").code == 0
@@ -92,15 +83,15 @@ def test_an_adoption_is_a_run_once(empty):
     assert sexton("undo", "1").code == 5
 
 
-def test_a_downgrade_to_the_base_is_a_run(empty):
-    sexton, connection = empty
+def test_a_downgrade_to_the_base_is_a_run(from_nothing):
+    sexton, connection = from_nothing
     assert sexton("upgrade").code == 0
     assert sexton("downgrade", "base").code == 0
     assert kinds(connection) == ["upgrade", "downgrade"]
 
 
-def test_where_the_journal_may_not_be_written_the_change_is_made_and_said(empty):
-    sexton, connection = empty
+def test_where_the_journal_may_not_be_written_the_change_is_made_and_said(from_nothing):
+    sexton, connection = from_nothing
     assert sexton("upgrade", "0002").code == 0
     connection.execute(
         "create function public.no() returns trigger language plpgsql as "
@@ -114,8 +105,8 @@ def test_where_the_journal_may_not_be_written_the_change_is_made_and_said(empty)
     assert kinds(connection) == ["upgrade"]
 
 
-def test_a_downgrade_that_is_ended_says_where_the_database_is(empty):
-    sexton, connection = empty
+def test_a_downgrade_that_is_ended_says_where_the_database_is(from_nothing):
+    sexton, connection = from_nothing
     assert sexton("upgrade").code == 0
     with contextlib.closing(connect(sexton.url, name="tests")) as other:
         other.execute("begin; insert into chat_providers (provider) values ('openai')")

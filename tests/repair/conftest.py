@@ -16,6 +16,7 @@ def path(tmp_path):
 @pytest.fixture
 def other(url):
     with contextlib.closing(second_connection(url)) as opened:
+        opened.execute("set application_name = 'nightly report'")
         yield opened
 
 

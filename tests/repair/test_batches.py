@@ -9,15 +9,6 @@ from sexton.errors import Busy
 from sexton.repair.apply import apply_plan
 from sexton.repair.undo import undo_run
 from tests.support.repairs import ALLOW, incident, orphans, planned
-from tests.support.tools import second_connection
-
-
-@pytest.fixture
-def other(url):
-    opened = second_connection(url)
-    opened.execute("set application_name = 'nightly report'")
-    yield opened
-    opened.close()
 
 
 @pytest.mark.usefixtures("quick")

@@ -6,15 +6,6 @@ from sexton.database import REPAIR
 from sexton.errors import Busy
 from sexton.repair.apply import apply_plan
 from tests.support.repairs import incident, planned, whole
-from tests.support.tools import second_connection
-
-
-@pytest.fixture
-def other(url):
-    opened = second_connection(url)
-    opened.execute("set application_name = 'nightly report'")
-    yield opened
-    opened.close()
 
 
 @pytest.mark.usefixtures("quick")

@@ -152,6 +152,16 @@ def alive(pid: int) -> bool:
     return True
 
 
+def kill(scene: Scene, victim: str, process: subprocess.Popen[bytes]) -> None:
+    """Kill the server, or the command itself, which ends either way."""
+    if victim == "server":
+        kill_server(scene.server)
+        process.wait(timeout=PATIENCE)
+    else:
+        process.kill()
+        process.wait()
+
+
 def wait_until_gone(scene: Scene, size: str) -> None:
     """Wait for the session of a killed client: it may go on, not knowing yet."""
     with scene.connected(size) as connection:
@@ -194,12 +204,7 @@ def kill_at_stage(
             watcher.execute("begin; lock table sexton.runs in exclusive mode")
             holder.execute("commit")
             wait_for(lambda: stopped_at_runs(watcher))
-        if victim == "server":
-            kill_server(scene.server)
-            process.wait(timeout=PATIENCE)
-        else:
-            process.kill()
-            process.wait()
+        kill(scene, victim, process)
     wait_until_gone(scene, size)
 
 
@@ -229,12 +234,7 @@ def kill_at_random(
     moment = chance.uniform(0.0, scene.took[arguments[0], size] * 1.5)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(moment)
-    if victim == "server":
-        kill_server(scene.server)
-        process.wait(timeout=PATIENCE)
-    else:
-        process.kill()
-        process.wait()
+    kill(scene, victim, process)
     wait_until_gone(scene, size)
 
 

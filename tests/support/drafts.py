@@ -1,5 +1,7 @@
 """Tables whose keys are odd in every way."""
 
+from sexton.database import connect
+
 SCHEMA = """
     create schema "Other One";
     create table parent (id int primary key);
@@ -22,3 +24,14 @@ SCHEMA = """
         partition by range (day);
     create table cut_1 partition of cut default;
 """
+
+
+def build(url):
+    """Make them; from PostgreSQL 18 with a key that is NOT ENFORCED."""
+    with connect(url, name="tests") as connection:
+        connection.execute(SCHEMA)
+        if connection.info.server_version >= 180000:
+            connection.execute(
+                "alter table parent add up int, add foreign key (up) references parent "
+                "not enforced"
+            )

@@ -12,7 +12,7 @@ sexton.alembic.run_migrations(context)
 """
 
 
-def alembic(url, *arguments, cwd):
+def alembic(url, *arguments, cwd=None):
     parameters = dict(part.split("=", 1) for part in url.split())
     names = {"host": "PGHOST", "user": "PGUSER", "port": "PGPORT", "dbname": "PGDATABASE"}
     environment = os.environ | {names[key]: value for key, value in parameters.items()}

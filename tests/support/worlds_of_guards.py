@@ -208,3 +208,12 @@ def refused(connection: Connection, sql: Any) -> None:
     with pytest.raises(errors.ForeignKeyViolation) as refusal:
         connection.execute(sql)
     assert str(refusal.value.diag.constraint_name).startswith("sexton_guard_")
+
+
+def spec(live: str = "not deleted", parent_live: str = "") -> GuardSpec:
+    """The guard of invoices to customers."""
+    return GuardSpec(
+        *("invoices", ("customer_id",), "customers", ("id",)),
+        live=live,
+        parent_live=parent_live,
+    )

@@ -1,9 +1,6 @@
 """The right database, and what in it was there before Sexton."""
 
 import contextlib
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -12,6 +9,7 @@ from sexton.database import connect, scalar
 from sexton.errors import Refused
 from sexton.upgrade.adopt import adopt, stamp
 from sexton.upgrade.run import downgrade, upgrade
+from tests.support.environments import alembic
 from tests.support.project import above, down_to
 from tests.support.tools import Cli
 from tests.support.upstream import build_upstream
@@ -70,20 +68,6 @@ def test_what_was_there_before_sexton_is_not_dropped_unasked(product):
     assert "0002 (Add `deleted` and `deleted_at` to model configs)" in raised.value.message
     assert "deleted" in schema.columns(connection, "chat_model_configs")
     assert downgrade(connection, url, "0001", force=True) == ["0003", "0002"]
-
-
-def alembic(url, *arguments, cwd=None):
-    parameters = dict(part.split("=", 1) for part in url.split())
-    names = {"host": "PGHOST", "user": "PGUSER", "port": "PGPORT", "dbname": "PGDATABASE"}
-    environment = os.environ | {names[key]: value for key, value in parameters.items()}
-    return subprocess.run(
-        [sys.executable, "-m", "alembic", *arguments],
-        env=environment,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_plain_alembic_refuses_a_database_that_was_not_adopted(database):

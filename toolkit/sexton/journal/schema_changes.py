@@ -9,7 +9,7 @@ transaction.
 import contextlib
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -62,6 +62,19 @@ def recorded(
         except (SextonError, psycopg.Error) as error:
             if whole:
                 say(f"done, but not in the journal: {unwritten(error)}")
+
+
+def moved(
+    before: str | None, after: str | None, moves: Sequence[str], steps: Sequence[str]
+) -> dict[str, Any]:
+    """What a run did: {from, to, moves, steps}; empty where that is nothing.
+
+    `steps` are the titles of those that are committed of a revision that is not.
+    """
+    if not (moves or steps or after != before):
+        return {}
+    done = {"from": before, "to": after, "moves": moves}
+    return done | ({"steps": steps} if steps else {})
 
 
 def _write(

@@ -10,7 +10,7 @@ from sexton.database import rows
 from sexton.ddl.execution import At
 from sexton.ddl.options import Options
 from sexton.ddl.session import Driver
-from sexton.journal.schema_changes import recorded
+from sexton.journal.schema_changes import moved, recorded
 from sexton.online.run_steps import Record, here
 
 
@@ -54,10 +54,7 @@ def journalled(own: Any, at: At, record: Record, options: Options) -> Iterator[N
         return ", ".join(sorted(here(own, at.table, at.schema).revisions)) or None
 
     def changed() -> dict[str, Any]:
-        after = heads()
-        said = {"from": before, "to": after, "moves": record.revisions}
-        said |= {"steps": record.titles} if record.titles else {}
-        return said if record.revisions or record.titles or after != before else {}
+        return moved(before, heads(), record.revisions, record.titles)
 
     before, table = heads(), f"{at.schema}.{at.table}"
     with recorded(own, lambda: record.kind, [table], changed, options.say):

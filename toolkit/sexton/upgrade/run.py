@@ -30,7 +30,7 @@ from sexton.errors import (
     WrongServer,
     was_interrupted,
 )
-from sexton.journal.schema_changes import recorded
+from sexton.journal.schema_changes import moved, recorded
 from sexton.project import current
 from sexton.server_errors import to_sexton_error
 from sexton.upgrade.drift import verify
@@ -130,10 +130,7 @@ def walk(connection: Connection, address: str, route: Route, options: Options) -
     options = replace(options, kind=kind)
 
     def changed() -> dict[str, Any]:
-        after = revision(connection, route)
-        options: dict[str, Any] = {"from": before, "to": after, "moves": done}
-        options |= {"steps": begun} if begun else {}
-        return options if done or begun or after != before else {}
+        return moved(before, revision(connection, route), done, begun)
 
     own = isinstance(route, OwnRoute)
     ours = route.tables if own else tables(known())

@@ -163,3 +163,12 @@ def test_a_plan_that_cannot_be_read_or_written_says_why(connection, tmp_path):
         read_plan(tmp_path / "absent.json")
     with pytest.raises(UsageError, match=r"cannot write .*No such file"):
         write_plan(planned(connection), tmp_path / "absent" / "plan.json")
+
+
+def test_a_file_that_is_no_plan_is_not_advised_to_be_overwritten(tmp_path):
+    known = tmp_path / "known.json"
+    known.write_text('{"schema_version": 1, "entries": []}')
+    with pytest.raises(UsageError, match="is not a plan") as raised:
+        read_plan(known)
+    assert "known.json" not in raised.value.hint
+    assert "sexton repair --out" in raised.value.hint

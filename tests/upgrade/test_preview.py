@@ -45,3 +45,16 @@ def test_a_plan_of_a_downgrade_does_not_refuse_what_it_will_have_repaired(
     assert planned.code == 1
     assert "refused" not in planned.stdout
     assert downgrade(populated, url, "0002") == down_to("0002")
+
+
+def test_steps_that_send_nothing_are_one_line_and_are_not_counted(database, sexton):
+    sexton.url = database("0002")
+    steps = sexton("upgrade", "--plan", "--format", "json").json["steps"]
+    idle = [step["title"] for step in steps if step["done"] is not False]
+    assert idle
+    said = sexton("upgrade", "--plan").stdout
+    sent = len(steps) - len(idle)
+    assert said.startswith(f"{sent} step")
+    for title in idle:
+        [line] = [line for line in said.splitlines() if title in line]
+        assert "probably nothing to do, asked again then" in line

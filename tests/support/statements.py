@@ -262,15 +262,17 @@ def _sublink(node: Node) -> int:
 def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     """Hear what every connection of this process is told, until the block's end."""
     recorder = Recorder()
-    plain = psycopg.connect
+    plain = psycopg.Connection.connect.__func__  # type: ignore[attr-defined]
 
-    def connect(*arguments: Any, **options: Any) -> Any:
-        connection = plain(*arguments, **options)
+    def connect(cls: Any, *arguments: Any, **options: Any) -> Any:
+        connection = plain(cls, *arguments, **options)
         connection.add_notice_handler(recorder.notice)
         return connection
 
     with monkeypatch.context() as patch:
-        patch.setattr(psycopg, "connect", connect)
+        # Of the class and all below it; the module's name for it was bound before.
+        patch.setattr(psycopg.Connection, "connect", classmethod(connect))
+        patch.setattr(psycopg, "connect", psycopg.Connection.connect)
         yield recorder
 
 

@@ -220,6 +220,25 @@ def test_a_repairer_repairs_and_undoes(with_journal, granted, tmp_path):
         assert repairer("repair", check, *options).code in (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("line", "code"), [("provider delete openai", 0), ("repair --apply --max-fraction 1", 1)]
+)
+def test_a_schema_made_for_a_role_is_enough_for_its_journal(
+    closed, granted, role, line, code
+):
+    def prepare(connection):
+        (fill if code == 0 else damage)(connection)
+        owned = sql.SQL("alter schema sexton owner to {}").format(sql.Identifier(role))
+        connection.execute("drop table if exists sexton.changes, sexton.runs")
+        connection.execute(owned)
+
+    repairer, document = granted(closed(prepare=prepare), "repairer")
+    assert not [g for g in document["grants"] if "create on database" in g["sql"]]
+    result = repairer(*line.split())
+    assert result.code == code, result.stderr
+    assert len(repairer("history", "--format", "json").json["runs"]) == 1
+
+
 def test_a_repairer_writes_nothing_else(closed, granted):
     url = closed(prepare=fill)
     _, document = granted(url, "repairer")

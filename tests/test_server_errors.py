@@ -85,6 +85,12 @@ def test_each_gets_its_own_exit_code(connection, statement):
     assert (found.code == BUG) == (expected is Unexpected)
 
 
+def test_what_lets_a_role_write_is_said(connection):
+    statements = ("set default_transaction_read_only = on", "create table t ()")
+    found = fault(connection, *statements)
+    assert "PGOPTIONS='-c default_transaction_read_only=off'" in str(found.hint)
+
+
 @pytest.mark.parametrize(
     ("state", "expected"),
     [

@@ -14,6 +14,13 @@ def test_a_schema_that_may_not_be_entered_hides_nothing(free, reader):
     assert run(connection, "schema_drift")["schema_drift"].status == "fail"
 
 
+def test_where_no_revision_is_recorded_what_recognises_it_is_named(free):
+    free.execute("drop table sexton.alembic_version")
+    outcome = run(free, "schema_drift")["schema_drift"]
+    assert outcome.status == "skipped"
+    assert "; sexton adopt recognises such a database" in str(outcome.reason)
+
+
 def test_a_schema_of_the_path_that_may_not_be_entered_hides_nothing(free, reader):
     connection, _ = reader
     free.execute("create schema apart; create table apart.own (id int primary key)")

@@ -2,8 +2,11 @@
 
 import contextlib
 
+import pytest
+
 from sexton.database import connect
 from sexton.ddl.options import Options
+from sexton.errors import Busy
 from sexton.upgrade.run import downgrade
 
 
@@ -15,6 +18,10 @@ def test_a_concurrent_step_ends_the_idle_where_it_is_asked(database):
     ):
         idle.execute("begin; update chat_model_configs set enabled = enabled")
         idle.execute("lock table chat_model_configs in row exclusive mode")
+        # What the first try leaves half built, the second has to drop.
+        for what in ("create unique index", "drop index"):
+            with pytest.raises(Busy, match=f"^{what} concurrently did not end within"):
+                downgrade(connection, url, "0002", Options(deadline=0.3))
         said: list[str] = []
         options = Options(terminate_idle_older_than=0.3, deadline=20, say=said.append)
         assert downgrade(connection, url, "0002", options) == ["0003"]

@@ -3,8 +3,9 @@
 import contextlib
 
 import pytest
+from psycopg import conninfo
 
-from sexton.database import UPGRADE, connect
+from sexton.database import UPGRADE, connect, rows, scalar
 from sexton.ddl.options import Options
 from sexton.ddl.upgrade_lock import lock_key, upgrade_lock
 from sexton.errors import Busy
@@ -21,6 +22,19 @@ def test_a_stranger_who_holds_the_key_is_named_and_how_to_end_it(connection, url
         pid = stranger.info.backend_pid
         assert f"pid {pid}, postgres (psql)" in raised.value.message
         assert f"select pg_terminate_backend({pid})" in str(raised.value.hint)
+
+
+def test_no_timeout_of_a_role_ends_whoever_holds_it(url, connection):
+    there = rows(connection, "select name from pg_settings where name like '%\\_timeout'")
+    timeouts = {"idle_session_timeout", "statement_timeout", "lock_timeout"}
+    timeouts &= {row["name"] for row in there}
+    options = " ".join(f"-c {name}=1min" for name in timeouts)
+    strict = conninfo.make_conninfo(url, options=options)
+    with (
+        contextlib.closing(connect(strict, name="tests")) as asking,
+        upgrade_lock(asking, Options(deadline=1)) as own,
+    ):
+        assert {scalar(own, f"show {name}") for name in timeouts} == {"0"}
 
 
 def test_databases_do_not_wait_for_each_other(connection, database):

@@ -64,5 +64,5 @@ def test_an_unknown_revision_is_refused(connection):
     assert "revision 9999, which this Sexton does not know" in error.message
     connection.execute("drop table sexton.alembic_version")
     error = refusal(connection, planned(connection))
-    assert "the database has no revision" in error.message
+    assert "no revision recorded: sexton adopt recognises" in error.message
     assert "--allow-revision" in error.hint

@@ -25,7 +25,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
 from sexton.catalog.relations import resolve
-from sexton.catalog.schema import VERSION_SCHEMA
+from sexton.catalog.schema import UNRECORDED, VERSION_SCHEMA
 from sexton.catalog.schema import revision as recorded
 from sexton.database import address_of
 from sexton.ddl import revisions
@@ -221,7 +221,7 @@ def _prepare(driver: Driver, schema: str | None, script: ScriptDirectory) -> Non
     if there and known and schema == VERSION_SCHEMA and recorded(driver) is None:
         raise WrongSchema(
             f"{sorted(there)[0]} exists, but no revision is recorded for it",
-            hint="sexton adopt recognises such a database",
+            hint=UNRECORDED,
         )
 
 

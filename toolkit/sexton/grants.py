@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sexton.catalog.relations import SAFE_PATH, Relation, quoted, search_path
-from sexton.catalog.schema import VERSION_SCHEMA, VERSION_TABLE
+from sexton.catalog.schema import VERSION_SCHEMA, VERSIONS
 from sexton.catalog.tables import Table, read_tables
 from sexton.check import Check
 from sexton.database import Connection, rows, scalar, settings
@@ -19,7 +19,6 @@ from sexton.text.printable import printable
 
 AUDITOR, DEPLOYER, REPAIRER = "auditor", "deployer", "repairer"
 KINDS = (AUDITOR, DEPLOYER, REPAIRER)
-VERSION = f"{VERSION_SCHEMA}.{VERSION_TABLE}"
 JOURNAL = ("sexton.runs", "sexton.changes")
 CLOSING = ("finished", "undone_by", "lost")  # what a run's row gets after it was written
 
@@ -61,7 +60,7 @@ def needed(connection: Connection, project: Project, kind: str, role: str) -> Gr
     checks = project.checks.values()
     reads = {table for check in checks for table in check.reads}
     writes = written(checks, project.writable)
-    names = {VERSION, *reads}
+    names = {VERSIONS, *reads}
     if kind != AUDITOR:
         names |= {*writes, *JOURNAL}
     tables = read_tables(connection, names)
@@ -181,7 +180,7 @@ def _in_order(tables: Mapping[str, Table]) -> Iterator[tuple[str, Table]]:
 def _read(to: _To, tables: Mapping[str, Table]) -> None:
     for name, table in _in_order(tables):
         if name not in JOURNAL:
-            why = "the revision" if name == VERSION else "checks read it"
+            why = "the revision" if name == VERSIONS else "checks read it"
             to.table(table.relation, "select", why)
 
 

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from sexton.database import scalar
+from sexton.database import rows, scalar
 
 KEY = "sk-very-made-up"
 
@@ -25,6 +25,18 @@ def test_a_key_comes_from_standard_input_and_is_shown_nowhere(
     shown = sexton("provider", "list", "--format=json")
     assert KEY not in shown.stdout
     assert sexton("provider", "user-key", "openai", user, "--remove").code == 0
+
+
+def test_an_editors_mark_is_no_part_of_a_key(sexton, connection, tmp_path, monkeypatch):
+    marked = f"\ufeff{KEY}\r\n"
+    (tmp_path / "key").write_text(marked, "utf-8")
+    sexton("provider", "add", "openai", "--key-file", str(tmp_path / "key"))
+    monkeypatch.setattr("sys.stdin", io.StringIO(marked))
+    sexton("provider", "add", "vercel", "--key-file", "-")
+    monkeypatch.setenv("MARKED", marked)
+    sexton("provider", "add", "google", "--key-env", "MARKED")
+    keys = [row["api_key"] for row in rows(connection, "select api_key from chat_providers")]
+    assert keys == [KEY] * 3
 
 
 @pytest.mark.parametrize("option", ["--key", "--api-key"])

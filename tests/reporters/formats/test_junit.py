@@ -23,6 +23,13 @@ def test_junit_has_a_case_for_each_check(incomplete):
     assert cases["default_missing"].time == 0.0015
 
 
+def test_junit_says_which_database(incomplete):
+    [suite] = junitparser.JUnitXml.fromstring(junit.render(incomplete).encode())
+    said = {entry.name: entry.value for entry in suite.properties()}
+    where = {"database": "d", "host": "db1", "role": "ops"}
+    assert said == {**where, "snapshot": "7:7:", "run": "run-1"}
+
+
 def test_junit_fails_by_the_threshold_alone(information, report):
     [suite] = junitparser.JUnitXml.fromstring(junit.render(information).encode())
     assert suite.failures == 0

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from sexton.audit import reference_facts
 from sexton.catalog.relations import SAFE_PATH, Relation, named, quoted, resolve
+from sexton.catalog.schema import UNRECORDED, VERSIONS
 from sexton.check import Check
 from sexton.database import Connection, rows, settings
 
@@ -121,7 +122,8 @@ class Facts:
             if name not in self.tables:
                 if name in check.fallbacks:
                     continue
-                return f"there is no table {name}"
+                how = f"; {UNRECORDED}" if name == VERSIONS else ""
+                return f"there is no table {name}{how}"
             if missing := sorted(set(needed) - set(self.tables[name].columns)):
                 return f"{name} has no column {', '.join(missing)}"
         return None

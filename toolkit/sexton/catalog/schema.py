@@ -8,6 +8,8 @@ from sexton.errors import WrongSchema
 
 VERSION_SCHEMA = "sexton"  # everything that is Sexton's own lives here
 VERSION_TABLE = "alembic_version"
+VERSIONS = f"{VERSION_SCHEMA}.{VERSION_TABLE}"
+UNRECORDED = "sexton adopt recognises such a database"  # that records no revision
 
 Sight = Literal["absent", "hidden", "visible"]
 

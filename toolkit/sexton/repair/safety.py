@@ -9,6 +9,7 @@ wrong, every row looks like an orphan, and the repair takes them all.
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any
 
+from sexton.catalog.schema import UNRECORDED
 from sexton.catalog.tables import Table
 from sexton.check import Check
 from sexton.database import Connection, rows, scalar
@@ -210,7 +211,7 @@ def _revision(connection: Connection, options: Options) -> Iterable[Limit]:
         saw = (
             f"the database is at revision {printable(at)}, which this Sexton does not know"
             if at
-            else "the database has no revision: nobody said which schema it has"
+            else f"the database has no revision recorded: {UNRECORDED}"
         )
         yield Limit(REVISION, saw, f"--allow-{REVISION}", lifted=REVISION in options.allow)
 

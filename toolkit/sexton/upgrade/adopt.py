@@ -150,7 +150,7 @@ def _record(connection: Connection, revision: str) -> None:
     owners = {table.owner for table in resolve(connection, tables(known())).values()}
     if not require_own_schema(connection, schema.VERSION_SCHEMA, owners):
         make_schema(connection, schema.VERSION_SCHEMA)
-    name = f"{schema.VERSION_SCHEMA}.{schema.VERSION_TABLE}"
+    name = schema.VERSIONS
     execute: Any = connection.execute
     if not resolve(connection, [name]):
         execute(

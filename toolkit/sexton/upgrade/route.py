@@ -127,7 +127,7 @@ def _start(connection: Connection, numbers: list[str]) -> int:
     if at is None and there:
         raise WrongSchema(
             f"{sorted(there)[0]} exists, but no revision is recorded for it",
-            hint="sexton adopt recognises such a database",
+            hint=schema.UNRECORDED,
         )
     return numbers.index(at) + 1 if at else 0
 

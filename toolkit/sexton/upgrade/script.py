@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sexton.catalog.relations import Relation, expose, literal, named, quoted, resolve
-from sexton.catalog.schema import VERSION_SCHEMA, VERSION_TABLE
+from sexton.catalog.schema import VERSIONS
 from sexton.database import UPGRADE, Connection
 from sexton.ddl.options import Options
 from sexton.ddl.questions import tables_of
@@ -15,7 +15,6 @@ from sexton.ddl.steps import Step
 from sexton.upgrade.route import HEAL, REVISION, Route
 
 TRIES = 60
-VERSION = f"{VERSION_SCHEMA}.{VERSION_TABLE}"
 
 HEADER = """
     -- {title}, for psql:  psql --no-psqlrc --file THIS_FILE
@@ -114,7 +113,7 @@ def script(connection: Connection, route: Route, options: Options, title: str) -
     stall = round(options.max_stall * 1000)
     parts = [
         inspect.cleandoc(HEADER).format(
-            title=title, stall=stall, tries=TRIES, lock=UPGRADE, version=VERSION
+            title=title, stall=stall, tries=TRIES, lock=UPGRADE, version=VERSIONS
         )
     ]
     for move in route.moves:
@@ -175,7 +174,7 @@ def _refuse(query: str, sentence: str) -> str:
 
 def _compare(start: str | None) -> str:
     wanted = f"= '{start}'" if start else "is null"
-    look = f"select version_num into found from {VERSION} for update;"  # noqa: S608
+    look = f"select version_num into found from {VERSIONS} for update;"  # noqa: S608
     return (
         f"do $version$\ndeclare\n    found text;\nbegin\n    {look}\n"
         f"    if (found {wanted}) is not true then\n"
@@ -186,12 +185,12 @@ def _compare(start: str | None) -> str:
 
 def _record(start: str | None, end: str | None) -> str:
     if start is None:
-        sql = f"insert into {VERSION} (version_num) values ('{end}');"  # noqa: S608
+        sql = f"insert into {VERSIONS} (version_num) values ('{end}');"  # noqa: S608
     elif end is None:
-        sql = f"delete from {VERSION};"  # noqa: S608
+        sql = f"delete from {VERSIONS};"  # noqa: S608
     else:
         sql = (
-            f"update {VERSION} set version_num = '{end}' "  # noqa: S608
+            f"update {VERSIONS} set version_num = '{end}' "  # noqa: S608
             f"where version_num = '{start}';"
         )
     return f"begin;\n{_compare(start)}\n{sql}\ncommit;"

@@ -85,6 +85,16 @@ def test_each_gets_its_own_exit_code(connection, statement):
     assert (found.code == BUG) == (expected is Unexpected)
 
 
+def test_a_role_that_is_not_let_in_is_told_where_to_name_another():
+    error = psycopg.errors.lookup("28000")('role "ops" is not permitted to log in')
+    assert "--url, or PGUSER" in str(to_sexton_error(error).hint)
+
+
+def test_who_cancels_a_statement_is_looked_for(connection):
+    statements = ("set statement_timeout = 10", "select pg_sleep(9)")
+    assert "the timeout that it met" in str(fault(connection, *statements).hint)
+
+
 def test_what_lets_a_role_write_is_said(connection):
     statements = ("set default_transaction_read_only = on", "create table t ()")
     found = fault(connection, *statements)

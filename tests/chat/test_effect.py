@@ -47,6 +47,14 @@ OPERATIONS: dict[str, Any] = {
 }
 
 
+def test_where_there_was_no_default_the_journal_says_when(connection):
+    add_provider(connection, "openai", enabled=False)
+    add_model(connection, "openai")
+    operation.run(connection, SwitchProvider("openai", enabled=True))
+    said = {row["why"] for row in rows(connection, "select why from sexton.changes")}
+    assert "there was no default when openai was switched" in said
+
+
 def default_of(connection):
     with reading(connection) as tx:
         return queries.get_default_model(tx)

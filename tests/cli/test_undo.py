@@ -58,5 +58,6 @@ def test_the_options_that_an_undo_is_told_of_are_its_own(connection, sexton):
     )
     result = sexton("undo", "1")
     assert result.code == 5
+    assert "sexton: the trigger meddler on chat_model_configs fires at" in result.stderr
     assert "--allow-triggers" in result.stderr
     assert sexton("undo", "1", "--allow-triggers").code == 0

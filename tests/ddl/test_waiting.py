@@ -52,8 +52,9 @@ def test_at_the_deadline_it_says_who_when_and_what_to_type(keyed, application, s
         result.stderr,
     )
     assert "no access exclusive lock on chat_providers, chat_model_configs" in result.stderr
-    assert "made nobody wait" in result.stderr
-    assert "the database is at 0003" in result.stderr
+    # Who is in the way comes before what was tried.
+    said = result.stderr
+    assert said.index("held by") < said.index("made nobody wait") < said.index("is at 0003")
     assert "--terminate-idle-older-than" in result.stderr
     assert "a secret" not in result.stderr
     assert "a secret" in shown.stderr

@@ -83,7 +83,8 @@ def test_apply_stamps_and_the_upgrade_goes_on_from_there(opened, capfd):
     connection, url = opened("empty")
     build_product(connection, provider_key=True)
     sexton = Cli(url, capfd)
-    assert sexton("upgrade").code == 4
+    refused = sexton("upgrade")
+    assert (refused.code, "next: sexton adopt" in refused.stderr) == (4, True)
     assert "sexton adopt --apply" in sexton("adopt").stdout
     assert schema.revision(connection) is None
     assert sexton("adopt", "--apply").code == 0

@@ -48,7 +48,7 @@ STATES: dict[str, tuple[type[SextonError], str, str | None]] = {
     "25P04": (Incomplete, "the server ended the session: ", "raise transaction_timeout"),
     "57P05": (Incomplete, "the server ended the session: ", "raise idle_session_timeout"),
     "42501": (Incomplete, "", GRANTS),
-    "28": (Incomplete, "", "connect as a role that may"),
+    "28": (Incomplete, "", "name a role that may log in here: in --url, or PGUSER"),
     "22021": (Incomplete, "", ENCODING),
     "22P05": (Incomplete, "", ENCODING),
     "42809": (WrongSchema, "", "sexton status says what the database has"),

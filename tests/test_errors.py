@@ -33,3 +33,8 @@ def test_what_is_said_of_one_says_nothing_of_the_next():
     )
     other = errors.NotFound()
     assert (other.hint, other.status, other.upstream) == (None, 404, None)
+
+
+@pytest.mark.parametrize("kind", [*classes()], ids=lambda kind: kind.__name__)
+def test_only_who_raises_one_knows_what_was_changed(kind):
+    assert "changed" not in str(kind.hint)

@@ -221,7 +221,8 @@ def test_a_repairer_repairs_and_undoes(with_journal, granted, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "code"), [("provider delete openai", 0), ("repair --apply --max-fraction 1", 1)]
+    ("line", "code"),
+    [("provider delete openai", 0), ("repair --apply --max-fraction 1", 1)],
 )
 def test_a_schema_made_for_a_role_is_enough_for_its_journal(
     closed, granted, role, line, code

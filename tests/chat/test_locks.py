@@ -39,5 +39,7 @@ def test_who_holds_the_provider_is_named(url, connection, two, monkeypatch):
     monkeypatch.setattr("sexton.database.LOCK_TIMEOUT", "10ms")
     with contextlib.closing(connect(url, name="a backup")) as other, other.transaction():
         other.execute("select from chat_providers for update")
-        with pytest.raises(Busy, match=r"\(a backup\)"):
+        other.execute("select from chat_model_configs for update")
+        with pytest.raises(Busy, match=r"\(a backup\)") as busy:
             operation.run(connection, DeleteProvider("openai"))
+    assert busy.value.message.count("(a backup)") == 1

@@ -53,12 +53,12 @@ def test_without_the_right_to_see_it_says_so_and_what_to_grant(
                 planned = run("upgrade", "--plan")
                 assert f"pid {other.info.backend_pid}, postgres (ops)" in planned.stdout
                 assert f'grant "pg_read_all_stats" to "{role}"' in planned.stdout
+                said: list[str] = []
+                options = Options(0.1, 0.5, 0.1, say=said.append)
                 with (
                     contextlib.closing(connect(f"{url} user={role}", name="t")) as blind,
                     pytest.raises(Busy, match="hidden from this role") as raised,
                 ):
-                    said: list[str] = []
-                    options = Options(0.1, 0.5, 0.1, say=said.append)
                     upgrade(blind, f"{url} user={role}", options=options)
                 assert 'grant "pg_read_all_stats"' in str(raised.value.hint)
                 # What was asked for cannot be done.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sexton.cli import run
-from sexton.database import Connection
+from sexton.database import REPAIR, UPGRADE, Connection
 from tests.support import shop
 from tests.support.worlds import SETTINGS
 
@@ -188,12 +188,16 @@ def play(command: list[str], url: str) -> int:
 
 @dataclass(frozen=True)
 class Scene:
-    """Commands on one database that starts at `revision` and is prepared."""
+    """Commands on one database that starts at `revision` and is prepared.
+
+    Beside them another session is in a transaction that has done `beside`.
+    """
 
     name: str
     revision: str
     prepare: Callable[[Connection], None]
     lines: str = field(repr=False)
+    beside: str = ""
 
     def commands(self, directory: Path) -> list[list[str]]:
         """The commands as arguments; the files that they name are written."""
@@ -371,6 +375,28 @@ SCENES = [
         grants deployer --to x --config {dir}/sexton.toml
         grants repairer --to x --config {dir}/sexton.toml
         """,
+    ),
+    Scene(
+        "others in the way",
+        "0003",
+        damage,
+        """
+        upgrade --plan --max-stall 10ms
+        upgrade --max-stall 10ms --deadline 100ms --terminate-idle-older-than 1h
+        downgrade 0002 --deadline 300ms
+        provider disable openai
+        repair tombstone_half_set --apply
+        """,
+        "update chat_providers set enabled = enabled;"
+        "update chat_model_configs set enabled = enabled",
+    ),
+    Scene(
+        "others hold our locks",
+        "0003",
+        damage,
+        "upgrade --deadline 100ms\nrepair --apply --max-fraction 1",
+        f"select pg_catalog.pg_advisory_xact_lock({UPGRADE}), "
+        f"pg_catalog.pg_advisory_xact_lock({REPAIR})",
     ),
     Scene("from nothing", "empty", nothing, "upgrade\ndowngrade base\nupgrade 0002"),
     Scene(

@@ -30,6 +30,19 @@ def canaries(tmp_path_factory):
     return directory
 
 
+@contextlib.contextmanager
+def beside(scene, url):
+    """The other session of a scene that has one, for as long as its commands run."""
+    if not scene.beside:
+        yield
+        return
+    with contextlib.closing(connect(url, name="beside")) as other:
+        other.execute("set debug_print_parse = off")
+        with other.transaction():
+            other.execute(scene.beside)
+            yield
+
+
 @pytest.fixture(scope="module")
 def played(administrator, template, tmp_path_factory, canaries, intruder):
     """Play a scene on a fresh database: its exit codes, and the traps that were sprung.
@@ -38,6 +51,8 @@ def played(administrator, template, tmp_path_factory, canaries, intruder):
     """
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setenv("SEXTON_TEST_KEY", KEY)
+    monkeypatch.setattr("sexton.database.LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr("sexton.database.ATTEMPTS", 1)
     names = []
 
     def play(scene, recorder, before=None):
@@ -58,12 +73,13 @@ def played(administrator, template, tmp_path_factory, canaries, intruder):
             if before:
                 before(connection)
         codes = []
-        for command in scene.commands(directory):
-            code = type_line(command, url)
-            said = " ".join(command).replace(str(directory), "DIR")
-            codes.append((said, code, [file.name for file in canaries.iterdir()]))
-            for file in canaries.iterdir():
-                file.unlink()
+        with beside(scene, url):
+            for command in scene.commands(directory):
+                code = type_line(command, url)
+                said = " ".join(command).replace(str(directory), "DIR")
+                codes.append((said, code, [file.name for file in canaries.iterdir()]))
+                for file in canaries.iterdir():
+                    file.unlink()
         if not before:
             with contextlib.closing(connect(url, name="tests")) as connection:
                 recorder.settle(connection)

@@ -50,7 +50,9 @@ def test_a_plan_of_a_downgrade_does_not_refuse_what_it_will_have_repaired(
 def test_what_cannot_be_reversed_is_called_so(database, sexton):
     sexton.url = database("0003")
     planned = sexton("upgrade", "--plan").stdout
-    assert "        irreversible: a provider that is deleted afterwards comes back" in planned
+    assert (
+        "        irreversible: a provider that is deleted afterwards comes back" in planned
+    )
 
 
 def test_steps_that_send_nothing_are_one_line_and_are_not_counted(database, sexton):

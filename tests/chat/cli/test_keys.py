@@ -35,7 +35,9 @@ def test_an_editors_mark_is_no_part_of_a_key(sexton, connection, tmp_path, monke
     sexton("provider", "add", "vercel", "--key-file", "-")
     monkeypatch.setenv("MARKED", marked)
     sexton("provider", "add", "google", "--key-env", "MARKED")
-    keys = [row["api_key"] for row in rows(connection, "select api_key from chat_providers")]
+    keys = [
+        row["api_key"] for row in rows(connection, "select api_key from chat_providers")
+    ]
     assert keys == [KEY] * 3
 
 

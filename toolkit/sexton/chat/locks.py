@@ -27,13 +27,13 @@ def lock_election(connection: Connection) -> None:
 
 # Sessions that hold the election lock, or one of these tables against our changes.
 HOLDERS = """
-    select distinct
+    select
         a.pid, a.usename::pg_catalog.text as role, a.application_name as application,
         coalesce(a.state, 'state hidden'::pg_catalog.text) as state,
         pg_catalog.date_part(
             'epoch'::pg_catalog.text, pg_catalog.clock_timestamp() - a.xact_start
         ) as seconds,
-        l.locktype = 'advisory'::pg_catalog.text as election
+        pg_catalog.bool_or(l.locktype = 'advisory'::pg_catalog.text) as election
     from pg_catalog.pg_locks l
     join pg_catalog.pg_stat_activity a on a.pid = l.pid
     where l.granted
@@ -59,6 +59,7 @@ HOLDERS = """
                 )
             else false
       end
+    group by a.pid, a.usename, a.application_name, a.state, a.xact_start
     order by election desc, seconds desc nulls last, a.pid
     limit 5
 """

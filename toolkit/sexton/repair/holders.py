@@ -11,7 +11,7 @@ SESSIONS = """
     select distinct
         a.pid, a.usename::pg_catalog.text as role, a.application_name as application,
         a.state,
-        extract(epoch from pg_catalog.clock_timestamp() - a.xact_start)::pg_catalog.int8
+        extract(epoch from pg_catalog.statement_timestamp() - a.xact_start)::pg_catalog.int8
             as age
     from pg_catalog.pg_locks l
     join pg_catalog.pg_stat_activity a on a.pid = l.pid

@@ -168,6 +168,8 @@ def test_too_many_to_review_are_refused(connection, file):
         '{"schema_version": 1, "known": [{}]}',
         '{"schema_version": 1, "known": [{"check": "a", "table": "b", "key": {}, '
         '"expires": "soon"}]}',
+        '{"schema_version": 1, "known": [{"check": "a", "table": "b", "key": '
+        '{"id": "\\u0000"}}]}',
     ],
 )
 def test_a_file_that_is_none_is_refused(file, text):

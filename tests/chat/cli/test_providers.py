@@ -54,3 +54,18 @@ def test_a_person_is_asked_before_a_provider_goes(connection, sexton, two, monke
     assert len(table(connection, "chat_providers")) == 2
     assert sexton("provider", "delete", "openai", "--yes").code == 0
     assert len(table(connection, "chat_providers")) == 1
+
+
+def test_a_triggers_word_at_the_end_of_the_transaction_is_no_bug(connection, sexton, two):
+    connection.execute(
+        """
+        create function refuse() returns trigger language plpgsql
+            as $$ begin raise exception 'not on a Friday'; end $$;
+        create constraint trigger late after delete on chat_providers
+            deferrable initially deferred for each row execute function refuse()
+        """
+    )
+    result = sexton("provider", "delete", "openai")
+    assert result.code == 5
+    assert "sexton: the database's own code refused: not on a Friday\n" in result.stderr
+    assert len(table(connection, "chat_providers")) == 2

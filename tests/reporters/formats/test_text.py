@@ -25,6 +25,13 @@ def test_text_says_the_worst_last(incomplete):
     ]
 
 
+def test_an_error_comes_after_what_weighs_less():
+    names = ("chat_without_model", "provider_stub", "default_disabled")
+    found = [outcome(name, "fail", count=1, findings=[FOUND]) for name in names]
+    said = [line.split()[0] for line in text.audit(Report(RUN, found)).splitlines()]
+    assert [word for word in said if word in text.COLOURS] == ["info", "warning", "FAIL"]
+
+
 def test_a_sound_database_is_said_in_two_lines():
     clean = Report(RUN, [outcome(name, "pass") for name in list(CHECKS)[:5]])
     assert len(text.audit(clean).splitlines()) == 2

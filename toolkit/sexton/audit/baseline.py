@@ -22,6 +22,7 @@ from sexton.audit.queries import identity
 from sexton.errors import Refused, UsageError
 from sexton.files import replace_file
 from sexton.text.printable import shown
+from sexton.text.storable import unstorable
 
 SCHEMA_VERSION = 1
 LIMIT = 10_000  # findings of one check; nobody reviews more
@@ -129,6 +130,8 @@ def load(file: Path, *, today: datetime.date | None = None) -> Baseline:
 
 
 def _entry(known: dict[str, Any]) -> Entry:
+    if why := unstorable(known):
+        raise ValueError(f"an entry holds {why}")
     expires = known.get("expires")
     return Entry(
         check=str(known["check"]),

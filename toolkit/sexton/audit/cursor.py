@@ -20,6 +20,7 @@ from sexton.errors import Refused, UsageError
 from sexton.files import replace_file
 from sexton.text import durations
 from sexton.text.printable import shown
+from sexton.text.storable import unstorable
 
 SCHEMA_VERSION = 1
 KEPT = 10_000  # findings of a check that the file holds
@@ -141,6 +142,8 @@ def load(file: Path, budget: float, max_age: float | None) -> Cursor:
 
 
 def _scan(scan: Mapping[str, Any]) -> dict[str, Any]:
+    if why := unstorable(scan):
+        raise ValueError(f"a scan holds {why}")
     for at in (scan["began"], scan["last_full_pass"]):
         if at is not None:
             datetime.datetime.fromisoformat(at)

@@ -4,15 +4,16 @@ A refusal says what is wrong in our words and what to type instead; upstream's o
 and HTTP status go with it, for documents (domain facts 2.9, 2.10 and 2.17).
 """
 
-import re
+import contextlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from sexton.chat.transaction import Row, Transaction
 from sexton.errors import Refused
 from sexton.text.redaction import redact
+from sexton.text.storable import UNSTORABLE, unstorable
 
 PROVIDERS = (
     *("anthropic", "azure", "bedrock", "google", "openai", "openai-compat"),
@@ -82,26 +83,23 @@ def _wrong_options(options: object) -> str:
     if not isinstance(options, dict):
         return "are no JSON object"
     try:
-        return _wrong(options)
+        wrong = unstorable(options) or _negative_price(options)
     except RecursionError:
         return "are nested too deep"
+    return f"hold {wrong}" if wrong else ""
 
 
-def _wrong(part: object, name: str = "") -> str:
+def _negative_price(part: object, name: str = "") -> str:
+    parts: Iterable[tuple[str, object]] = ()
     if isinstance(part, dict):
-        parts = [(key, key) for key in part] + [(v, k) for k, v in part.items()]
-        return next(filter(None, (_wrong(value, key) for value, key in parts)), "")
-    if isinstance(part, list):
-        return next(filter(None, (_wrong(value, name) for value in part)), "")
-    if isinstance(part, str) and re.search("[\x00\ud800-\udfff]", part):
-        return "hold a character that PostgreSQL's JSON cannot"
-    if isinstance(part, float) and not abs(part) < float("inf"):
-        return f"hold {part}, which is no JSON number"
-    try:
-        negative = "price" in name and float(part) < 0  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return ""
-    return f"hold a negative price: {name}" if negative else ""
+        parts = part.items()
+    elif isinstance(part, list):
+        parts = ((name, value) for value in part)
+    elif "price" in name:
+        with contextlib.suppress(TypeError, ValueError):
+            if float(part) < 0:  # type: ignore[arg-type]
+                return f"a negative price: {name}"
+    return next(filter(None, (_negative_price(value, key) for key, value in parts)), "")
 
 
 def provider_values(values: Mapping[str, Any]) -> Row:
@@ -127,7 +125,7 @@ def provider_values(values: Mapping[str, Any]) -> Row:
 
 
 def _text(value: str, name: str) -> str:
-    if re.search("[\x00\ud800-\udfff]", value):
+    if UNSTORABLE.search(value):
         raise Refused(
             f"{name.replace('_', ' ')} is not a text: it has characters that PostgreSQL "
             "does not store",

@@ -9,6 +9,7 @@ import pytest
 from psycopg import conninfo
 
 from sexton.cli import sexton as group
+from sexton.database import location
 from tests.support.project import HEAD
 from tests.support.tools import Cli, add_model, add_provider
 
@@ -130,6 +131,17 @@ def test_no_url_at_all_says_what_to_pass():
     )
     assert result.returncode == 4
     assert "cannot connect" in result.stderr
+
+
+CONNECTED = ["status", "adopt", "upgrade", "downgrade 0004", "guard status"]
+CONNECTED += ["repair", "history", "provider list", "provider delete openai --dry-run"]
+
+
+def test_commands_say_where_they_are_connected_and_as_whom(sexton, connection):
+    add_provider(connection, "openai")
+    for line in CONNECTED:
+        said = sexton(*line.split()).stderr
+        assert f"sexton: connected to {location(connection)}\n" in said, line
 
 
 def test_a_read_only_role_may_look(administrator, connection, url, capfd):

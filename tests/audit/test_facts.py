@@ -34,6 +34,13 @@ def test_a_schema_of_the_path_that_may_not_be_entered_hides_nothing(free, reader
     assert run(connection, check)["mine"].status == "pass"
 
 
+def test_what_is_absent_is_one_list(free):
+    free.execute("drop table if exists chat_debug_runs, chat_queued_messages, user_configs")
+    scope = run(free, "tombstone_unreferenced")["tombstone_unreferenced"].scope
+    absent = scope.partition(", absent: ")[2].split(", ")
+    assert {"chat_debug_runs", "chat_queued_messages", "user_configs"} <= set(absent)
+
+
 def test_a_role_needs_only_the_columns_that_a_check_reads(free, reader):
     connection, role = reader
     free.execute(f"revoke select on chat_providers from {role}")

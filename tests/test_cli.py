@@ -133,13 +133,23 @@ def test_no_url_at_all_says_what_to_pass():
     assert "cannot connect" in result.stderr
 
 
-CONNECTED = ["status", "adopt", "upgrade", "downgrade 0004", "guard status"]
-CONNECTED += ["repair", "history", "provider list", "provider delete openai --dry-run"]
+CONNECTED = """
+    status
+    adopt
+    upgrade
+    downgrade 0004
+    guard add --plan
+    guard status
+    repair
+    history
+    provider list
+    provider delete openai --dry-run
+"""
 
 
 def test_commands_say_where_they_are_connected_and_as_whom(sexton, connection):
     add_provider(connection, "openai")
-    for line in CONNECTED:
+    for line in CONNECTED.strip().splitlines():
         said = sexton(*line.split()).stderr
         assert f"sexton: connected to {location(connection)}\n" in said, line
 

@@ -24,6 +24,7 @@ def test_exit_codes_and_streams(team, empty, empty_url, capfd, monkeypatch):
     assert rehearsed.code == 1
     assert "op.add_column_online(" in rehearsed.stdout
     assert "next: read it" not in rehearsed.stderr
+    assert "sexton: connected to " in rehearsed.stderr
     made = sexton("revision", "-m", "soften")
     assert made.code == 0
     assert made.stdout.splitlines()[1:] == ["  add gone to customers"]

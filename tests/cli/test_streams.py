@@ -56,6 +56,11 @@ def test_closed_streams_are_no_crash(url, closed):
     assert shell(f"sexton frob {closed}").returncode == 2
 
 
+def test_what_is_read_from_a_closed_stream_is_empty(url):
+    found = shell("sexton provider add openai --key-file - <&-", DATABASE_URL=url)
+    assert (found.returncode, "the key is empty" in found.stderr) == (2, True)
+
+
 def test_a_full_disk_is_incomplete(url):
     found = shell("sexton audit default_missing > /dev/full", DATABASE_URL=url)
     assert found.returncode == 3

@@ -3,23 +3,14 @@
 from typing import Any
 
 from sexton.catalog.relations import literal, quoted
+from sexton.ddl.row_loop import block, row_loop
 from sexton.ddl.steps import Step
 from sexton.guard.side import SAFE, Side
-
-BATCH = 1000
 
 
 def step(**parts: Any) -> Step:
     """A step of these parts."""
     return Step.of(parts)
-
-
-def block(text: str) -> str:
-    """A DO statement, quoted by a tag that no name in it can close."""
-    tag = "$do$"
-    while tag in text:
-        tag = f"{tag[:-1]}_$"
-    return f"do {tag}{text}{tag}"
 
 
 def listed(columns: tuple[str, ...]) -> str:
@@ -201,51 +192,12 @@ def _mark(side: Side) -> Step:
 
 
 def _marking(side: Side) -> str:
-    table, wrong = side.table.sql, f"select from {side.table.sql} where {side.wrong}"
-    safe = _path(side, SAFE)
-    known = _known(side)
-    return block(
-        f"""
-    declare
-        batch record;
-        locked tid[];
-    begin
-        commit;
-        loop
-            set transaction isolation level read committed;
-            {safe}
-            exit when not exists ({wrong});
-            for batch in
-                select numbered.part, pg_catalog.array_agg(numbered.at) as ctids
-                from (
-                    select tableoid as part, ctid as at,
-                           pg_catalog.row_number() over (
-                               partition by tableoid order by ctid
-                           ) / {BATCH} as number
-                    from {table} where {side.wrong}
-                ) as numbered
-                group by numbered.part, numbered.number
-                order by numbered.part, numbered.number
-            loop
-                {safe}
-                select pg_catalog.array_agg(free.at) into locked from (
-                    select ctid as at from {table}
-                    where ctid = any (batch.ctids) and tableoid = batch.part
-                      and {side.wrong}
-                    for no key update skip locked
-                ) as free;
-                {known}
-                update {table} set {side.marker} = null
-                where ctid = any (locked) and tableoid = batch.part;
-                commit;
-                set transaction isolation level read committed;
-            end loop;
-            commit;
-            perform pg_catalog.pg_sleep(0.05);
-            commit;
-        end loop;
-    end
-        """
+    return row_loop(
+        side.table.sql,
+        side.wrong,
+        f"update {side.table.sql} as this set {side.marker} = null",
+        finding=_path(side, SAFE),
+        writing=_known(side),
     )
 
 

@@ -1,0 +1,62 @@
+"""The loop in SQL changes all rows, some at a time, and ends."""
+
+import contextlib
+
+import pytest
+from psycopg.pq import ExecStatus
+
+from sexton.database import connect, rows, scalar
+from sexton.ddl.row_loop import BATCH, block, row_loop
+
+FULL = 2 * BATCH + 500
+LOOP = row_loop("t", "this.n = 0", "update t as this set n = 1")
+
+
+@pytest.fixture
+def table(database):
+    """A table of some batches."""
+    url = database("empty")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        connection.execute("create table t (id int primary key, n int)")
+        connection.execute(f"insert into t select i, 0 from generate_series(1, {FULL}) i")
+        yield url, connection
+
+
+def test_each_batch_is_a_transaction_of_its_own(table):
+    _, connection = table
+    connection.execute(LOOP)
+    found = rows(connection, "select count(*) from t where n = 1 group by xmin::text")
+    assert sorted(row["count"] for row in found) == [500 + 1, BATCH - 1, BATCH]
+
+
+def test_rows_that_somebody_has_locked_are_left_to_the_next_round(table):
+    url, connection = table
+    with (
+        contextlib.closing(connect(url, name="holder")) as holder,
+        contextlib.closing(connect(url, name="loop")) as loop,
+    ):
+        holder.execute("begin; select from t where id = 3 for update")
+        loop.pgconn.send_query(LOOP.encode())
+        while scalar(connection, "select count(*) from t where n = 0") > 1:
+            pass
+        assert scalar(connection, "select id from t where n = 0") == 3
+        holder.execute("commit")
+        assert loop.pgconn.get_result().status == ExecStatus.COMMAND_OK
+    assert scalar(connection, "select count(*) from t where n = 0") == 0
+
+
+def test_rows_that_a_trigger_keeps_do_not_keep_it_for_ever(table):
+    _, connection = table
+    connection.execute("""
+        create function keep() returns trigger language plpgsql as
+            $$ begin new.n := old.n; return new; end $$;
+        create trigger keep before update on t for each row when (old.id < 9)
+            execute function keep()
+    """)
+    connection.execute(LOOP)
+    assert scalar(connection, "select count(*) from t where n = 0") == 8
+
+
+def test_no_name_closes_the_quotes(table):
+    _, connection = table
+    connection.execute(block("""begin perform 1 as "$do$"; end"""))

@@ -1,11 +1,14 @@
 """Work beside the others waits for them, and says for whom."""
 
 import contextlib
+import time
 
 import pytest
 
 from sexton.database import connect
+from sexton.ddl import background
 from sexton.ddl.options import Options
+from sexton.ddl.sending import Sender
 from sexton.errors import Busy
 from sexton.upgrade.run import downgrade
 
@@ -43,3 +46,16 @@ def test_a_concurrent_step_names_the_prepared_transaction_it_waits_for(from_noth
     assert result.code == 6
     assert "waits for prepared transaction 'left over' of " in result.stderr
     assert "pid 0" not in result.stderr
+
+
+def test_the_deadline_ends_also_what_is_between_two_statements(connection):
+    options = Options(deadline=0.2)
+
+    class Pausing(Sender):
+        def __call__(self, driver, statement):
+            time.sleep(0.5)
+            driver.execute(statement)
+
+    send = Pausing(None, options, "7 of 9 rows")
+    with pytest.raises(Busy, match="did not end within 200 ms: 7 of 9 rows"):
+        background.run(connection, ["select pg_sleep(4)"], "pg_catalog", options, send)

@@ -98,7 +98,7 @@ def test_where_it_broke_off_is_said_and_whether_it_may_be_run_again(shop):
     team, sexton, connection = shop
     soften, index = "op.add_soft_delete('invoices')", "op.create_index_online(*I)"
     named = "I = ('i', 'invoices', ['id'])"
-    whole, half = "every step is whole: running it again goes on", "may be done: look"
+    whole, half = "and running it again goes on", "may be done: look"
     team.add("0001", None, SOFTEN)
     for lines, said in (
         ([soften], whole),
@@ -117,6 +117,34 @@ def test_where_it_broke_off_is_said_and_whether_it_may_be_run_again(shop):
     assert [run["options"].get("steps") for run in runs] == [
         *(None, ["build the index i on invoices"], None)
     ]
+
+
+def test_orphans_that_are_seen_to_before_a_failure_are_counted(shop):
+    team, sexton, connection = shop
+    team.add(
+        "0001",
+        None,
+        'op.create_foreign_key_online("k", "invoices", "customers",'
+        '["customer_id"], ["id"], orphans="null")',
+    )
+    connection.execute("""
+        alter table invoices drop constraint if exists invoices_customer;
+        insert into invoices (id, customer_id)
+            select i, -1 from generate_series(100, 1999) i;
+        create function no() returns trigger language plpgsql as
+            $$ begin raise 'not this one'; end $$;
+        create trigger no before update on invoices for each row when (old.id = 1999)
+            execute function no()
+    """)
+    failed = sexton("upgrade")
+    assert failed.code == 5
+    assert (
+        "not this one\n  1,000 of 1,900 rows of it are committed, and stay" in failed.stderr
+    )
+    connection.execute("drop trigger no on invoices")
+    assert sexton("upgrade").code == 0
+    steps = scalar(connection, "select array_agg(step order by key) from sexton.changes")
+    assert steps == [*range(1, 1001), *range(1, 901)]
 
 
 def test_a_lock_that_is_not_had_in_time_is_6(shop):

@@ -6,10 +6,9 @@ word about the progress now and then. A limit that role or database sets for ses
 does not reach this connection, and none of its own leaks into another.
 """
 
-import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -19,7 +18,7 @@ from psycopg.rows import dict_row
 from sexton.connection import OwnConnection, closed_on_error
 from sexton.ddl.holders import Holder, advice, terminate_idle
 from sexton.ddl.options import TELL_EVERY, Options
-from sexton.ddl.row_changes import text_of
+from sexton.ddl.sending import Sender
 from sexton.ddl.session import Driver, secure_session
 from sexton.ddl.steps import Statement
 from sexton.errors import Busy
@@ -88,7 +87,7 @@ def run(
     statements: Sequence[Statement],
     path: str,
     options: Options,
-    send: Callable[[Driver, Statement], None],
+    send: Sender,
 ) -> None:
     """Send statements one by one on a search_path; at the deadline, cancel, raise Busy.
 
@@ -101,22 +100,21 @@ def run(
         if worker.info.server_version >= 140000:
             worker.execute("set client_connection_check_interval = '1s'")
         for statement in statements:
-            work = functools.partial(send, worker, statement)
-            _run(driver, worker, work, text_of(statement), options)
+            _run(driver, worker, statement, options, send)
 
 
 def _run(
     driver: Driver,
     worker: Driver,
-    send: Callable[[], None],
-    statement: str,
+    statement: Statement,
     options: Options,
+    send: Sender,
 ) -> None:
     failed: list[BaseException] = []
 
     def work() -> None:
         try:
-            send()
+            send(worker, statement)
         except BaseException as error:
             failed.append(error)
 
@@ -136,17 +134,18 @@ def _run(
                 terminate_idle(driver, _holders(driver, pid), options)
             if now - last_said >= TELL_EVERY:
                 last_said = now
-                last, blockers = _progress(driver, pid, options)
+                last, blockers = _progress(driver, pid, options, send.progress)
                 left = duration(max(0.0, started + options.deadline - now))
                 options.say(f"{_first_words(statement)}: {last}; {left} left")
             if not late and now - started > options.deadline:
-                last, blockers = _progress(driver, pid, options)
+                last, blockers = _progress(driver, pid, options, send.progress)
                 late = True
+            if late:  # again and again: between two of its statements, none is canceled
                 worker.cancel()
     finally:
-        if thread.is_alive():  # interrupted: leave nothing at work behind our back
+        while thread.is_alive():  # interrupted: leave nothing at work behind our back
             worker.cancel()
-            thread.join()
+            thread.join(POLL_INTERVAL)
     if not failed:
         return
     if late and isinstance(failed[0], errors.QueryCanceled):
@@ -160,9 +159,9 @@ def _run(
     raise failed[0]
 
 
-def _first_words(statement: str) -> str:
+def _first_words(statement: Statement) -> str:
     """What a statement does, without what it does it to: `drop index concurrently`."""
-    words = statement.split()
+    words = (statement if isinstance(statement, str) else statement.sql).split()
     if "concurrently" in words:
         return " ".join(words[: words.index("concurrently") + 1])
     return "validate" if "validate" in words else " ".join(words[:2])
@@ -173,9 +172,11 @@ def _holders(driver: Driver, pid: int) -> list[Holder]:
     return [Holder(**row, modes=("what it waits for",)) for row in found]
 
 
-def _progress(driver: Driver, pid: int, options: Options) -> tuple[str, list[Holder]]:
+def _progress(
+    driver: Driver, pid: int, options: Options, rows: str
+) -> tuple[str, list[Holder]]:
     cursor = driver.cursor(row_factory=dict_row)
-    said = "at work"
+    said = rows or "at work"
     if row := cursor.execute(PROGRESS, (pid,)).fetchone():
         said = row["phase"]
         for unit in ("blocks", "tuples", "lockers"):

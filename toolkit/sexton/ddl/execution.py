@@ -6,21 +6,19 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from sexton.catalog.relations import SAFE_PATH, Relation, quoted, resolve
+from sexton.catalog.relations import SAFE_PATH, quoted, resolve
 from sexton.ddl import background
-from sexton.ddl.acquiring import NOT_ACQUIRED, acquire, set_local
+from sexton.ddl.acquiring import NOT_ACQUIRED, acquire
 from sexton.ddl.holders import LockSampler
 from sexton.ddl.options import Options
 from sexton.ddl.questions import is_done, refuse, require_owner
-from sexton.ddl.row_changes import RowChange, StepJournal
+from sexton.ddl.sending import sender
 from sexton.ddl.session import Driver, own_session, path_of
-from sexton.ddl.steps import AUTOVACUUM_LOCK, Statement, Step
-from sexton.ddl.waiting import BACKOFF_FACTOR, LockWait
+from sexton.ddl.steps import AUTOVACUUM_LOCK, Step
+from sexton.ddl.waiting import LockWait
 from sexton.errors import Busy, Refused
-from sexton.text.printable import printable
 
 Block = Callable[[], AbstractContextManager[Any]]
 
@@ -94,8 +92,15 @@ def _do(
             compare(driver, at)
             found = resolve(driver, step.tables)
             path = path_of(list(found.values()), driver)
-            send = sender(step, found, options, at)
-            background.run(driver, step.statements(options.choices), path, options, send)
+            send = sender(step.title, found, options, at.revisions if at else ())
+            try:
+                background.run(
+                    driver, step.statements(options.choices), path, options, send
+                )
+            except BaseException as error:
+                if send.progress:
+                    error.add_note(f"{send.progress} of it are committed, and stay")
+                raise
             if not is_done(driver, step):
                 raise Busy(f"{step.title}: its result is not there; was it undone?")
             return True
@@ -132,54 +137,10 @@ def _change(
             return False
         refuse(driver, step, options)
     _set_path(driver, path_of(relations, driver))
-    send = sender(step, found, options, at)
+    send = sender(step.title, found, options, at.revisions if at else ())
     for statement in step.statements(options.choices):
         send(driver, statement)
     _set_path(driver, SAFE_PATH)
-    return True
-
-
-def sender(
-    step: Step, relations: Mapping[str, Relation], options: Options, at: At | None
-) -> Callable[[Driver, Statement], None]:
-    """What sends a step's statements, and writes the rows it changes into the journal."""
-    start = at.revisions if at else ()
-    record = StepJournal(step.title, options.kind, start, relations, options.say)
-
-    def send(driver: Driver, statement: Statement) -> None:
-        if isinstance(statement, str):
-            driver.execute(statement)
-        elif driver.info.transaction_status == TransactionStatus.IDLE:
-            told = False
-            while not _briefly(driver, record, statement, options.max_stall):
-                if not told:
-                    table = printable(statement.table)
-                    options.say(f"waiting for others who have locked rows of {table}")
-                told = True
-                for _ in range(BACKOFF_FACTOR):
-                    # On the server: so the deadline, or Ctrl-C, cancels it.
-                    driver.execute("select pg_catalog.pg_sleep(%s)", (options.max_stall,))
-        else:
-            record.make(driver, statement)
-
-    return send
-
-
-def _briefly(
-    driver: Driver, record: StepJournal, change: RowChange, patience: float
-) -> bool:
-    """Change rows, all or none; False where another's row lock outlasts `patience`.
-
-    Whoever waits for one row holds those before it.
-    """
-    run = record.run
-    try:
-        with driver.transaction():
-            set_local(driver, {"lock_timeout": patience})
-            record.make(driver, change)
-    except NOT_ACQUIRED:
-        record.run = run
-        return False
     return True
 
 

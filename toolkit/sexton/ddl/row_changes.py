@@ -21,6 +21,7 @@ from sexton import journal
 from sexton.catalog.relations import SAFE_PATH, Relation, quoted, resolve
 from sexton.catalog.tables import Table, describe
 from sexton.database import Connection, scalar, settings
+from sexton.ddl.row_loop import row_loop
 from sexton.errors import SextonError
 from sexton.journal.recorder import Recorder, deleting, inserting, updating
 from sexton.journal.tables import unwritten
@@ -37,7 +38,8 @@ class RowChange:
     """One UPDATE, INSERT or DELETE of a step; all its texts are SQL.
 
     `set` are the new values by column, `where` says which rows, both over `this`;
-    `columns` are those of the query `source`.
+    `columns` are those of the query `source`. `batched` says that a row which is changed
+    no longer fits `where`: outside a transaction it may be made some rows at a time.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class RowChange:
     set: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     source: str = ""
+    batched: bool = False
 
     @classmethod
     def of(cls, declared: Any) -> "RowChange":
@@ -71,10 +74,15 @@ class RowChange:
         if self.kind == "insert":
             names = ", ".join(map(quoted, self.columns))
             return f"insert into {self.name} ({names})\n{self.source}"
+        return f"{self.head} where {self.where}"
+
+    @property
+    def head(self) -> str:
+        """The UPDATE or DELETE without its condition."""
         if self.kind == "delete":
-            return f"delete from {self.name} as this where {self.where}"  # noqa: S608
+            return f"delete from {self.name} as this"  # noqa: S608
         sets = ", ".join(f"{quoted(name)} = {value}" for name, value in self.set.items())
-        return f"update {self.name} as this set {sets} where {self.where}"  # noqa: S608
+        return f"update {self.name} as this set {sets}"  # noqa: S608
 
     @property
     def rows(self) -> str:
@@ -100,17 +108,22 @@ def _escaped(sql: str) -> str:
 
 
 def text_of(statement: str | RowChange) -> str:
-    """A statement of a step as SQL."""
-    return statement if isinstance(statement, str) else statement.sql
+    """A statement of a step as SQL that a script sends."""
+    if isinstance(statement, str):
+        return statement
+    if not statement.batched:
+        return statement.sql
+    lock = "update" if statement.kind == "delete" else "no key update"
+    return row_loop(statement.name, statement.where, statement.head, lock=lock)
 
 
 @dataclass
 class StepJournal:
-    """The journal of one step's rows: a run of its own, in the step's transaction.
+    """The journal of one step's rows: a run of its own, in the transaction of the rows.
 
     `kind` is that of the run, `upgrade` or `downgrade`, `start` where the database is,
     `relations` are the step's tables. Where the journal cannot be written, the rows are
-    changed all the same, as the schema is, and `say` is told.
+    changed all the same, as the schema is, and `say` is told, once.
     """
 
     title: str
@@ -119,24 +132,35 @@ class StepJournal:
     relations: Mapping[str, Relation]
     say: Callable[[str], None]
     run: int | None = None
+    told: bool = False
+    tables: dict[str, Table] = field(default_factory=dict)
 
     def make(self, driver: Connection, change: RowChange) -> None:
         """Make a change in the caller's transaction; its search_path sees the table."""
         asked: Any = f"select exists ({change.rows})"
-        if not scalar(driver, asked):
-            return
-        with settings(driver, {"search_path": SAFE_PATH}):
-            table = self._open(driver, change.table)
+        if scalar(driver, asked):
+            self.write(driver, change)
+
+    def write(self, driver: Connection, change: RowChange) -> None:
+        """Make a change that is known to have rows, or to have had them a moment ago."""
+        table = self.tables.get(change.table) if self.run is not None else None
+        if table is None:
+            with settings(driver, {"search_path": SAFE_PATH}):
+                table = self._open(driver, change)
         if table is None:
             statement: Any = change.sql
             driver.execute(statement)
         else:
             change.make(Recorder(driver, self.run), table, self.title)
 
-    def _open(self, driver: Connection, name: str) -> Table | None:
+    def describe(self, driver: Connection, name: str) -> Table:
+        """A table of the step, with its columns and key."""
+        return describe(driver, {name: self.relations[name]})[name]
+
+    def _open(self, driver: Connection, change: RowChange) -> Table | None:
         """The table as the journal needs it, and a run; None where that cannot be."""
-        table = describe(driver, {name: self.relations[name]})[name]
-        why = "" if table.key else f"{name} has no primary key"
+        table = self.describe(driver, change.table)
+        why = "" if table.key else f"{change.table} has no primary key"
         if not why and self.run is None:
             try:
                 with driver.transaction():
@@ -144,15 +168,20 @@ class StepJournal:
                         driver,
                         self.kind,
                         options={"from": _one(self.start), "step": self.title},
+                        batched=change.batched,
                         owners=[table.relation.owner],
                     )
-            except psycopg.errors.LockNotAvailable:
-                raise  # of a transaction that is made again
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+                raise  # of a transaction that is made again, or not at all
             except (SextonError, psycopg.Error) as error:
                 why = unwritten(error)
-        if why:
+        if not why:
+            self.tables[change.table] = table
+            return table
+        if not self.told:
+            self.told = True
             self.say(f'the rows of the step "{self.title}" are not in the journal: {why}')
-        return None if why else table
+        return None
 
 
 def unrecorded(driver: Connection, changes: Sequence[str | RowChange]) -> list[str]:

@@ -18,14 +18,16 @@ def begin_run(
     plan: str | None = None,
     options: Mapping[str, Any] | None = None,
     finished: bool = True,
+    batched: bool = False,
     owners: Iterable[str] = (),
     lost: Sequence[str] = (),
 ) -> int:
     """Open a run in the journal, in the caller's transaction; return its number.
 
     `kind` is the command, for example `repair` or `provider delete`; `actor` says who,
-    by default the operating system's user. A run in several transactions opens with
-    `finished=False`, and `finish_run` closes it. `lost` says, a sentence for each kind,
+    by default the operating system's user. A run in several transactions is `batched`;
+    one that can be gone on with opens with `finished=False`, and `finish_run` closes it.
+    `lost` says, a sentence for each kind,
     what the run takes away that no undo brings back. `owners` are those of the tables
     that the run changes; raises what `require_journal` raises.
     """
@@ -46,7 +48,7 @@ def begin_run(
             plan,
             json.dumps(options or {}, default=str),
             finished,
-            not finished,
+            batched or not finished,
             json.dumps(list(lost)),
         )
     )

@@ -149,10 +149,10 @@ def create_key(driver: Driver | None, key: Key) -> list[Step]:
 
 def _clear(key: Key, child: Table, parent: Table, orphans: str, valid: str) -> Step:
     where = _orphan(key, parent.sql, "this")
-    change = RowChange("delete", child.step_name, where)
-    if key.orphans == "null":
-        gone = dict.fromkeys(key.local_cols, "null")
-        change = RowChange("update", child.step_name, where, gone)
+    kind = "update" if key.orphans == "null" else "delete"
+    gone = dict.fromkeys(key.local_cols, "null") if kind == "update" else {}
+    # The key is there, though not valid: nobody can make a new orphan meanwhile.
+    change = RowChange(kind, child.step_name, where, gone, batched=True)
     tables = tuple(dict.fromkeys([parent.step_name, child.step_name]))
     refuse = [
         (

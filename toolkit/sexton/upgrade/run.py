@@ -1,7 +1,7 @@
 """Upgrade and downgrade: walk a route, and say in our words what went wrong."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, redirect_stdout
 from dataclasses import replace
 from typing import Any
@@ -163,7 +163,8 @@ def _walk(
             else:
                 done += _by_ourselves(address, route, moves[0], options)
     except (KeyboardInterrupt, Exception) as error:
-        raise _say_where(_translate(error), connection, route, done) from None
+        notes = getattr(error, "__notes__", ())
+        raise _say_where(_translate(error), notes, connection, route, done) from None
     if not isinstance(route, OwnRoute):
         verify(connection)
         return
@@ -250,10 +251,14 @@ def _translate(error: BaseException) -> SextonError:
 
 
 def _say_where(
-    error: SextonError, connection: Connection, route: Route, done: list[str]
+    error: SextonError,
+    notes: Sequence[str],
+    connection: Connection,
+    route: Route,
+    done: list[str],
 ) -> SextonError:
     """Add to a failure which step it was and where the database stands."""
-    lines = [error.message, *(f"  {note}" for note in getattr(error, "__notes__", ()))]
+    lines = [error.message, *(f"  {note}" for note in notes)]
     at: Any = None
     if not connection.closed and not connection.broken:
         try:
@@ -263,7 +268,7 @@ def _say_where(
     untouched = "nothing was changed" in error.message
     if at and not untouched:
         since = f", having done {', '.join(done)}" if done else ""
-        again = "and every step is whole: running it again goes on from there"
+        again = "and running it again goes on from there"
         if isinstance(route, OwnRoute) and route.leaves_halves(done):
             again = "but plain operations of the next one may be done: look, before it"
             again += " is run again"

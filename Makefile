@@ -70,6 +70,7 @@ bench-upgrade: $(VENV)/.dev  ## What others feel of an upgrade: Alembic alone, r
 
 bench-online: $(VENV)/.dev  ## What others feel of a key that is made or dropped: Alembic alone, Sexton
 	$(BIN)/python -m benchmarks.online
+	$(BIN)/python -m benchmarks.orphans
 
 bench-audit: $(VENV)/.dev  ## The audit beside psql (and Soda, dbt): 5,000,000 chats, ~3 min
 	$(BIN)/python -m benchmarks.audit --write

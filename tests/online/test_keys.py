@@ -123,3 +123,21 @@ def test_a_script_sees_to_them_in_batches_too(shop, orphans):
     assert any("FOREIGN KEY" in p and p.endswith("true") for p in state(connection))
     lines = """select count(distinct xmin::text) from shop."order lines" where id > 9"""
     assert scalar(connection, lines) == (3 if orphans == "null" else 0)
+
+
+def test_columns_that_are_not_null_are_not_emptied(shop):
+    url, connection = shop
+    connection.execute(
+        """delete from shop."order lines" where customer is null;
+        alter table shop."order lines" alter customer set not null"""
+    )
+    make(url, "null")  # there is no orphan
+    connection.execute('alter table shop."order lines" drop constraint "fk: lines"')
+    connection.execute(ORPHAN)
+    with pytest.raises(Refused, match="customer of order lines is NOT NULL"):
+        make(url, "null")
+    assert scalar(connection, LEFT) == 1
+    assert (
+        rows(connection, "select to_regclass('sexton.changes') as there")[0]["there"]
+        is None
+    )

@@ -9,7 +9,7 @@ from sexton.ddl.row_changes import RowChange
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
-from sexton.online.tables import Table, array, names, partitioned, said
+from sexton.online.tables import Table, array, column_where, names, partitioned, said
 
 ACTIONS = {
     "NO ACTION": "a",
@@ -160,6 +160,13 @@ def _clear(key: Key, child: Table, parent: Table, orphans: str, valid: str) -> S
             said(f"{local} and {remote} differ in type: mind the orphans yourself"),
         )
         for local, remote in zip(key.local_cols, key.remote_cols, strict=True)
+    ]
+    refuse += [
+        (
+            f"select where {column_where(child, local, 'a.attnotnull')}",
+            said(f"{local} of {child.name} is NOT NULL: no orphan's can be emptied"),
+        )
+        for local in gone
     ]
     return Step(
         f"{key.orphans} the orphans of {key.name}",

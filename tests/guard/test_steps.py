@@ -1,13 +1,18 @@
 """Each shape of a guard holds, comes and goes."""
 
 import pytest
+from psycopg import errors
 
+from sexton.ddl import questions
+from sexton.ddl.options import Options
 from sexton.errors import Refused
 from sexton.guard import change
+from sexton.guard.change import planned
 from sexton.guard.spec import GuardSpec
 from sexton.guard.status import NONE, SET, enforced_by, status
 from tests.support.guards import everything_of_ours
 from tests.support.worlds_of_guards import (
+    COMPOSITE,
     PLAIN,
     every_world,
     files,
@@ -79,3 +84,61 @@ def test_several_live_on_one_table(empty):
     ]
     refused(empty, "insert into invoices (payer_id) values (9)")
     run(empty, "insert into invoices (customer_id) values (9)")
+
+
+INDEXES = {
+    "using btree (customer_id)": True,
+    "using hash (customer_id)": True,
+    "using btree (customer_id desc, no)": True,
+    "using btree (customer_id) where customer_id is not null": True,
+    "using btree (no, customer_id)": False,
+    "using btree (no) include (customer_id)": False,
+    "using brin (customer_id)": False,
+    "using gin ((array[customer_id]))": False,
+    "using btree ((customer_id + 0))": False,
+    "using btree (customer_id) where not deleted": False,
+    "using btree (customer_id) where customer_id is not null and not deleted": False,
+}
+
+
+def unindexed(connection, spec):
+    steps = planned(connection, "add", spec)
+    return [
+        said
+        for step in steps
+        for said in questions.objections(connection, step, Options(), "warn")
+    ]
+
+
+@pytest.mark.parametrize(("index", "helps"), INDEXES.items(), ids=INDEXES)
+def test_an_index_counts_where_it_finds_the_children_of_a_parent(empty, index, helps):
+    make(empty, PLAIN)
+    run(empty, "drop index invoices_customer_id_idx")
+    run(empty, f"create index on invoices {index}")
+    said = [] if helps else ["no index of invoices finds its rows by customer_id"]
+    assert [one[:50] for one in unindexed(empty, PLAIN.spec)] == said
+
+
+def test_an_index_counts_where_it_has_all_columns_and_the_build_came_to_its_end(empty):
+    make(empty, COMPOSITE)
+    child = '"My Shop"."In%voices"'
+    for columns, helps in (
+        ("tenant", False),
+        ('tenant, id, "Cust No"', False),
+        ('tenant, "Cust No" collate "C"', False),
+        ('"Cust No", tenant, id', True),
+    ):
+        run(empty, f"create index made on {child} ({columns})")
+        assert unindexed(empty, COMPOSITE.spec) == ([] if helps else unindexed_said())
+        run(empty, 'drop index "My Shop".made')
+    run(empty, f"insert into {child} (tenant, \"Cust No\") values (1, 'a'), (1, 'a')")
+    with pytest.raises(errors.UniqueViolation):
+        run(empty, f'create unique index concurrently on {child} (tenant, "Cust No")')
+    assert unindexed(empty, COMPOSITE.spec) == unindexed_said()
+
+
+def unindexed_said():
+    return [
+        "no index of In%voices finds its rows by tenant, Cust No: "
+        "each deletion of a parent will read the whole table"
+    ]

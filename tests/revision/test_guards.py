@@ -5,6 +5,7 @@ import pytest
 from sexton.catalog.relations import resolve
 from sexton.database import rows
 from sexton.errors import Refused, UsageError
+from sexton.guard.operations import AddGuard
 from sexton.reference import Declarations, Reference
 from sexton.revision.guards import Guards
 from tests.support.revisions import down, state, up
@@ -68,12 +69,17 @@ def test_several_guards_of_one_table_are_told_apart(empty, empty_url):
     assert looked(empty, one) == looked(empty, other) == ([], [])
     [again], _ = looked(empty, guard("kids.Up", "kids.id", True, "not deleted and a > 1"))
     assert "for other rows" in again.what
-    assert "Nothing guards between the two" in again.note
+    assert [type(one) for one in (*again.up, *again.down)] == [AddGuard, AddGuard]
     up(empty_url, [again])
     assert looked(empty, one) == ([], [])
     down(empty_url, [again])
     assert state(empty) == both
     turned = ("kids(b, a)", "Parents(It, no)")
+    [other_way], _ = looked(empty, guard(*turned, True, "not deleted and a > 1"))
+    up(empty_url, [other_way])
+    assert looked(empty, guard(*turned, True, "not deleted and a > 1")) == ([], [])
+    down(empty_url, [other_way])
+    assert state(empty) == both
     [gone], _ = looked(empty, guard(*turned, False, "not deleted"))
     up(empty_url, [gone])
     assert len(looked(empty, one)[0]) == 1

@@ -13,6 +13,7 @@ from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Busy, Refused, SextonError, WrongSchema
 from sexton.guard.binding import bind, immutable, offline, unread
 from sexton.guard.definition import Guard
+from sexton.guard.replacing import clear_steps, set_steps
 from sexton.guard.spec import GuardSpec
 from sexton.guard.status import anything
 from sexton.guard.steps import add_steps, remove_steps
@@ -27,15 +28,16 @@ def planned(
     be such as `not deleted`; raises WrongSchema for others, Refused as `add` does.
     """
     made = add_steps if verb == "add" else remove_steps
-    if isinstance(spec, Guard):
-        return made(spec)
     if connection is None:
-        return made(offline(spec))
+        return made(spec if isinstance(spec, Guard) else offline(spec))
     try:
-        if verb == "add":
-            return made(immutable(connection, bind(connection, spec)))
-        return made(unread(connection, spec))
+        if verb == "remove":
+            return clear_steps(connection, unread(connection, spec))
+        guard = spec if isinstance(spec, Guard) else bind(connection, spec)
+        return set_steps(connection, immutable(connection, guard))
     except WrongSchema:
+        if isinstance(spec, Guard):
+            raise
         return made(offline(spec, connection))
 
 
@@ -45,12 +47,14 @@ def add(
     """Make what is not there yet; return the titles of the steps that did something.
 
     `connection` is in autocommit mode; each step commits by itself, and killed anywhere
-    it can be run again. Raises WrongSchema where a table or column is missing, Refused
+    it can be run again. A guard of another condition gives way once this one is whole;
+    until then both hold. Raises WrongSchema where a table or column is missing, Refused
     where live rows are orphans or PostgreSQL cannot, Busy where a lock could not be had,
     WrongServer behind a pooler or without the right.
     """
     guard = spec if isinstance(spec, Guard) else bind(connection, spec)
-    return _run(connection, add_steps(immutable(connection, guard)), options or Options())
+    steps = set_steps(connection, immutable(connection, guard))
+    return _run(connection, steps, options or Options())
 
 
 def remove(
@@ -60,7 +64,7 @@ def remove(
     guard = unread(connection, spec)
     if not anything(connection, spec):
         return []
-    return _run(connection, remove_steps(guard), options or Options())
+    return _run(connection, clear_steps(connection, guard), options or Options())
 
 
 def _run(connection: Connection, which: Sequence[Step], options: Options) -> list[str]:

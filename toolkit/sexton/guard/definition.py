@@ -8,7 +8,7 @@ The queries call tables by their whole names and everything else by pg_catalog's
 mean the same on any search path.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sexton.catalog.relations import ENFORCED, literal, quoted
@@ -24,6 +24,29 @@ class Guard:
     names: Names
     child: Side
     parent: Side
+
+    @property
+    def beside(self) -> "Guard":
+        """The same guard by other names: made beside one of another condition."""
+        names = self.names.beside
+        return replace(
+            self,
+            names=names,
+            child=self.child.called(names.live, names.live_check, names.key),
+            parent=self.parent.called(
+                names.target, names.target_check, names.target_trigger
+            ),
+        )
+
+    @property
+    def differs(self) -> str:
+        """Whether the guard that is there by these names is of another condition."""
+        return f"select {self.child.differs} or {self.parent.differs}"
+
+    @property
+    def unlike(self) -> str:
+        """Whether what is there by these names was begun for another condition."""
+        return f"select {self.child.unlike} or {self.parent.unlike}"
 
     @cached_property
     def keys(self) -> str:
@@ -171,14 +194,33 @@ class Guard:
 
     @property
     def unindexed(self) -> str:
-        """A row where no index helps to find the children of a parent."""
-        first = numbers(self.child.table, self.spec.columns[:1])
+        """A row where no index finds the children of a parent by all of its columns.
+
+        A partial one does only where it leaves out no more than nulls.
+        """
+        table, columns = self.child.table, self.spec.columns
+        many = len(columns)
+        predicate = "pg_catalog.pg_get_expr(k.indpred, k.indrelid)"
+        for said in ('"', *(f"({column} IS NOT NULL)" for column in columns), " AND "):
+            bare = said if said == '"' else said.replace('"', "")
+            predicate = f"pg_catalog.replace({predicate}, {literal(bare)}::text, ''::text)"
         return f"""
             select true as bare where not exists (
                 select from pg_catalog.pg_index k
-                where k.indrelid = {self.child.table.regclass}::pg_catalog.oid
-                  and k.indisvalid and k.indpred is null
-                  and k.indkey[0] = ({first})[1]
+                join pg_catalog.pg_class c on c.oid = k.indexrelid
+                join pg_catalog.pg_am m on m.oid = c.relam
+                where k.indrelid = {table.regclass}::pg_catalog.oid
+                  and k.indisvalid and k.indislive and k.indnkeyatts >= {many}
+                  and m.amname in ('btree', 'hash')
+                  and (k.indkey::int2[])[0:{many - 1}] @> {numbers(table, columns)}
+                  and coalesce({predicate}, '') in ('', '()')
+                  and not exists (
+                      select from pg_catalog.generate_series(0, {many - 1}) as n (n)
+                      join pg_catalog.pg_attribute a
+                        on a.attrelid = k.indrelid
+                       and a.attnum = (k.indkey::int2[])[n.n]
+                      where a.attcollation <> (k.indcollation::oid[])[n.n]
+                  )
             )
         """
 

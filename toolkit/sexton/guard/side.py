@@ -4,7 +4,7 @@ The queries call tables by their whole names and everything else by pg_catalog's
 mean the same on any search path.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sexton.catalog.relations import ENFORCED, literal
 from sexton.guard.predicate import Mark
@@ -41,6 +41,10 @@ class Side:
     check: str
     trigger: str
     mark: Mark | None
+
+    def called(self, marker: str, check: str, trigger: str) -> "Side":
+        """The same side, of which the parts have other names."""
+        return replace(self, marker=marker, check=check, trigger=trigger)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -185,6 +189,21 @@ class Side:
                       select from ({self.strangers}) as of_others
                   )
             )"""
+
+    @property
+    def differs(self) -> str:
+        """Whether a CHECK bears the name, and says another condition."""
+        return f"""exists (
+                select from pg_catalog.pg_constraint k
+                where k.contype = 'c' and k.conname = {literal(self.check)}
+                  and k.conrelid = {self.table.regclass}::pg_catalog.oid
+            ) and not exists (select {self.checks})"""
+
+    @property
+    def unlike(self) -> str:
+        """Whether something is there by name, and not what the first step makes."""
+        kept = self.trigger_there if self.mark else f"select exists (select {self.checks})"
+        return f"(({self.leftovers}) and not (({self.column_there}) and ({kept})))"
 
     @property
     def parts(self) -> dict[str, str]:

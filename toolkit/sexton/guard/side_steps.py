@@ -67,46 +67,66 @@ def side_steps(side: Side) -> list[Step]:
 
 
 def _trigger(side: Side) -> Step:
-    table, trigger = side.table.sql, quoted(side.trigger)
-    function = f"{side.table.in_same_schema(side.trigger)}()"
+    table = side.table.sql
     return step(
         title=f"add the column {side.marker} to {side.table.name}, "
         "and the trigger that keeps it",
         lock="access exclusive",
         tables=[side.table.called],
-        refuse=[
-            (
-                side.strangers,
-                "the function {function} belongs to {owner}, who may change what it does: "
-                "drop it first",
-            ),
-            (
-                _no_schema_right(side),
-                "the role {role} may not create a function in the schema {schema}: "
-                "grant create on schema {schema} to {role}",
-            ),
-        ],
+        refuse=function_refusals(side),
         done=f"select ({side.column_there}) and ({side.trigger_there})",
         sql=[
             f"alter table {table} "
             f"add column if not exists {side.marker} boolean default true",
             f"alter table {table} alter {side.marker} set default true, "
             f"alter {side.marker} drop not null",
-            f"drop trigger if exists {trigger} on {table}",
-            # Never `or replace`: what stands there may be a stranger's, and stay so.
-            drop_function(side),
-            f"create function {function} returns trigger language plpgsql "
-            f"set search_path = {SAFE} as {literal(side.body)}",
-            _give_to_owner(side),
-            *_safely(side),
-            # It is called only where the marker is wrong: live rows have their default.
-            f"create trigger {trigger} before insert or update "
-            f"of {listed(side.watched)} on {table} for each row "
-            f"when ({side.when}) execute function {function}",
-            # Also for rows that a replication worker writes.
-            f"alter table {table} enable always trigger {trigger}",
+            *drop_trigger(side),
+            *create_trigger(side),
         ],
     )
+
+
+def function_refusals(side: Side) -> list[tuple[str, str]]:
+    """What stands in the way of the trigger's function."""
+    return [
+        (
+            side.strangers,
+            "the function {function} belongs to {owner}, who may change what it does: "
+            "drop it first",
+        ),
+        (
+            _no_schema_right(side),
+            "the role {role} may not create a function in the schema {schema}: "
+            "grant create on schema {schema} to {role}",
+        ),
+    ]
+
+
+def create_trigger(side: Side) -> list[str]:
+    """Make the trigger that keeps the marker, and its function."""
+    table, trigger = side.table.sql, quoted(side.trigger)
+    function = f"{side.table.in_same_schema(side.trigger)}()"
+    return [
+        # Never `or replace`: what stands there may be a stranger's, and stay so.
+        f"create function {function} returns trigger language plpgsql "
+        f"set search_path = {SAFE} as {literal(side.body)}",
+        _give_to_owner(side),
+        *_safely(side),
+        # It is called only where the marker is wrong: live rows have their default.
+        f"create trigger {trigger} before insert or update "
+        f"of {listed(side.watched)} on {table} for each row "
+        f"when ({side.when}) execute function {function}",
+        # Also for rows that a replication worker writes.
+        f"alter table {table} enable always trigger {trigger}",
+    ]
+
+
+def drop_trigger(side: Side) -> list[str]:
+    """Drop the trigger, and its function unless it is a stranger's."""
+    return [
+        f"drop trigger if exists {quoted(side.trigger)} on {side.table.sql}",
+        _drop_function(side),
+    ]
 
 
 def _safely(side: Side) -> list[str]:
@@ -130,8 +150,7 @@ def _no_schema_right(side: Side) -> str:
     """
 
 
-def drop_function(side: Side) -> str:
-    """Drop the trigger's function, unless it is a stranger's."""
+def _drop_function(side: Side) -> str:
     return block(
         f"""
         begin

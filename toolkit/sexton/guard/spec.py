@@ -4,7 +4,7 @@ Nothing here speaks to a database, so a project may declare its guards at no cos
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sexton.errors import UsageError
 
@@ -20,6 +20,11 @@ class Names:
     target_check: str
     target_trigger: str
     target_index: str
+
+    @property
+    def beside(self) -> "Names":
+        """What the parts are called while they are made beside those of these names."""
+        return Names(**{part: f"{name[:59]}_new" for part, name in asdict(self).items()})
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,11 @@ def anything(connection: Connection, *given: GuardSpec | Guard) -> bool:
     """Whether anything is there that `remove` would take away."""
     guards = [unread(connection, one) for one in given]
     with in_pg_catalog(connection):
-        return any(true(connection, guard.anything) for guard in guards)
+        return any(
+            true(connection, one.anything)
+            for guard in guards
+            for one in (guard, guard.beside)
+        )
 
 
 def drift(connection: Connection, *guards: GuardSpec | Guard) -> list[str]:

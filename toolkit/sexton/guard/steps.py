@@ -11,7 +11,7 @@ the tables' own writes need it, so it must survive what happens to that schema.
 from sexton.catalog.relations import literal, quoted
 from sexton.ddl.steps import Step
 from sexton.guard.definition import Guard
-from sexton.guard.side_steps import drop_function, listed, side_steps, step, validate
+from sexton.guard.side_steps import drop_trigger, listed, side_steps, step, validate
 
 
 def add_steps(guard: Guard) -> list[Step]:
@@ -58,7 +58,7 @@ def _key(guard: Guard) -> list[Step]:
         step(
             title="drop a key that bears the name, and is another",
             lock="access exclusive",
-            tables=_both(guard),
+            tables=both(guard),
             done=f"""
                 select exists (select {guard.keys}) or not exists (
                     select from pg_catalog.pg_constraint
@@ -74,14 +74,8 @@ def _key(guard: Guard) -> list[Step]:
         step(
             title="add the key for live rows, not yet valid",
             lock="share row exclusive",
-            tables=_both(guard),
-            warn=[
-                (
-                    guard.unindexed,
-                    f"no index of {child.table.name} begins with {guard.spec.columns[0]}: "
-                    "each deletion of a parent will read the whole table",
-                )
-            ],
+            tables=both(guard),
+            warn=[_no_index(guard)],
             done=f"select exists (select {guard.keys})",
             sql=[
                 # No `drop ... if exists` here: it locks readers out even where nothing is.
@@ -111,21 +105,24 @@ def _key(guard: Guard) -> list[Step]:
     ]
 
 
+def _no_index(guard: Guard) -> tuple[str, str]:
+    return (
+        guard.unindexed,
+        f"no index of {guard.child.table.name} finds its rows by "
+        f"{', '.join(guard.spec.columns)}: each deletion of a parent will read the whole "
+        "table",
+    )
+
+
 def remove_steps(guard: Guard) -> list[Step]:
     """What takes a guard away, in one transaction."""
-    sql = []
-    for side in (guard.child, guard.parent):
-        sql += [
-            f"drop trigger if exists {quoted(side.trigger)} on {side.table.sql}",
-            drop_function(side),
-        ]
     child, parent = guard.child, guard.parent
     looks = f"sexton audit {guard.spec.check} looks" if guard.spec.check else "none looks"
     return [
         step(
             title=f"take the guard of {guard.spec.label} away: key, triggers and columns",
             lock="access exclusive",
-            tables=_both(guard),
+            tables=both(guard),
             warn=[
                 (
                     f"select true as bare where not exists (select {guard.plain_keys})",
@@ -133,21 +130,29 @@ def remove_steps(guard: Guard) -> list[Step]:
                     f"{child.table.name} has a row of {parent.table.name}; {looks}",
                 )
             ],
-            done=f"select not (select {guard.anything.strip().removeprefix('select')})",
-            sql=[
-                *sql,
-                # With their columns go the keys, CHECKs and indexes over them.
-                f"alter table {child.table.sql} "
-                f"drop constraint if exists {quoted(guard.names.key)}, "
-                f"drop constraint if exists {quoted(child.check)}, "
-                f"drop column if exists {child.marker}",
-                f"alter table {parent.table.sql} "
-                f"drop constraint if exists {quoted(parent.check)}, "
-                f"drop column if exists {parent.marker}",
-            ],
+            done=f"select not ({guard.anything})",
+            sql=removal(guard),
         )
     ]
 
 
-def _both(guard: Guard) -> list[str]:
+def removal(guard: Guard) -> list[str]:
+    """What drops every part of a guard by its name."""
+    child, parent = guard.child, guard.parent
+    return [
+        *drop_trigger(child),
+        *drop_trigger(parent),
+        # With their columns go the keys, CHECKs and indexes over them.
+        f"alter table {child.table.sql} "
+        f"drop constraint if exists {quoted(guard.names.key)}, "
+        f"drop constraint if exists {quoted(child.check)}, "
+        f"drop column if exists {child.marker}",
+        f"alter table {parent.table.sql} "
+        f"drop constraint if exists {quoted(parent.check)}, "
+        f"drop column if exists {parent.marker}",
+    ]
+
+
+def both(guard: Guard) -> list[str]:
+    """The names of both tables, as a step takes them."""
     return list(dict.fromkeys([guard.parent.table.called, guard.child.table.called]))

@@ -14,6 +14,7 @@ from sexton.guard.operations import AddGuard, DropGuard
 from sexton.guard.selection import undeclared
 from sexton.guard.spec import GuardSpec, columns_of, table_and_columns
 from sexton.guard.status import SET, status
+from sexton.online.operation import Online
 from sexton.reference import Declarations, Reference
 from sexton.revision.change import Change, change
 
@@ -81,15 +82,14 @@ class Guards:
         what = f"set the guard of {spec.label}"
         if was is None or (wanted and _conditions(was) == _conditions(wanted)):
             return [change(what, AddGuard(spec))]
-        before = DropGuard(self._as_was(was, ref))
-        return [
-            Change(
-                f"{what} for other rows than before",
-                (before, AddGuard(spec)),
-                (DropGuard(spec), before.reverse()),
-                "Nothing guards between the two: repair what came in meanwhile.",
-            )
-        ]
+        before, after = self._as_was(was, ref), AddGuard(spec)
+        up: list[Online] = [after]
+        down: list[Online] = [AddGuard(before)]
+        if before.columns != spec.columns:
+            # In another order its parts have other names: the two stand beside each other.
+            up.append(DropGuard(before))
+            down.append(DropGuard(spec))
+        return [Change(f"{what} for other rows than before", tuple(up), tuple(down))]
 
     def _as_was(self, was: Guard, ref: Reference) -> GuardSpec:
         """A guard that is there, to be set again; Refused where nobody can say it."""

@@ -14,7 +14,9 @@ from sexton.catalog import schema
 from sexton.database import connect, scalar
 from sexton.ddl import upgrade_lock
 from sexton.journal.schema_changes import way_back
+from sexton.upgrade.run import upgrade
 from tests.support.project import HEAD, above
+from tests.support.tools import Cli
 from tests.support.upstream import build_upstream
 
 
@@ -127,3 +129,41 @@ def test_a_downgrade_that_is_ended_says_where_the_database_is(from_nothing):
         assert not journal.list_runs(connection)[0]["finished"]
     assert sexton("downgrade", "0001").code == 0
     assert scalar(connection, "select count(*) from chat_providers") == 0
+
+
+def test_a_role_that_may_not_write_it_hears_so_only_where_there_is_something_to_do(
+    database, administrator, capfd
+):
+    url = database("empty")
+    role = f"owner_{os.getpid()}"
+    administrator.execute(f"create role {role} login")
+    sexton = Cli(f"{url} user={role}", capfd)
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        try:
+            upgrade(connection, url, "0003")
+            connection.execute(
+                f"""
+                do $$declare one regclass; begin
+                    for one in select oid from pg_class
+                        where relkind = 'r' and relnamespace = 'public'::regnamespace
+                    loop execute format('alter table %s owner to {role}', one); end loop;
+                end$$;
+                grant create on schema public to {role};
+                grant usage on schema sexton to {role};
+                grant select, insert, update, delete on sexton.alembic_version to {role}
+                """
+            )
+            for words in ("upgrade", "guard add", "guard remove"):
+                said = []
+                for _ in range(2):
+                    result = sexton(*words.split())
+                    assert result.code == 0, result
+                    said.append("not be in the journal" in result.stderr)
+                assert said == [True, False], words
+            assert sexton("upgrade", "--guard").code == 0
+            assert "journal" in sexton("guard", "remove").stderr
+            assert kinds(connection) == ["upgrade"]
+        finally:
+            connection.execute(f"reassign owned by {role} to postgres")
+            connection.execute(f"drop owned by {role}")
+            administrator.execute(f"drop role {role}")

@@ -124,7 +124,7 @@ def _change(
     from sexton.guard import change
     from sexton.guard.definition import Guard
     from sexton.guard.selection import select
-    from sexton.guard.status import status
+    from sexton.guard.status import NONE, SET, status
     from sexton.journal.schema_changes import recorded
     from sexton.reporters import guard as reporter
 
@@ -149,7 +149,8 @@ def _change(
 
         of = [one.spec if isinstance(one, Guard) else one for one in specs]
         tables = [table for spec in of for table in (spec.child, spec.parent)]
-        with recorded(connection, f"guard {verb}", tables, changed, options.say):
+        idle = before["guard"] == (SET if verb == "add" else NONE)
+        with recorded(connection, f"guard {verb}", tables, changed, options.say, idle=idle):
             for spec in specs:
                 made += work(connection, spec, options)
         document = {**status(connection, *specs), "made": made}

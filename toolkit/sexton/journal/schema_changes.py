@@ -37,28 +37,37 @@ def recorded(
     tables: Iterable[str],
     changed: Callable[[], Options],
     say: Callable[[str], None] = lambda _: None,
+    *,
+    idle: bool = False,
 ) -> Iterator[None]:
     """Write a run of `kind` after the block, also where it was interrupted.
 
     `tables` are those whose owners may have made the journal. `changed` says, after the
     block, the run's options; none where nothing was changed. `say` is given the sentence
-    of why the journal will not have it, before the block where that is known by then.
+    of why the journal will not have it, before the block where that is known by then;
+    where the block is `idle`, for all that is known, only once it did something after all.
     Raises nothing itself.
     """
     tables, whole = sorted(set(tables)), False
     objection = journal.find_objection(connection, _owners(connection, tables))
+    why = ""
     if objection:
         said = objection.message.removesuffix("; nothing was changed")
-        say(f"this will not be in the journal: {said}; {objection.hint}")
+        why = f"{said}; {objection.hint}"
+    if why and not idle:
+        say(f"this will not be in the journal: {why}")
     try:
         yield
         whole = True
     finally:
         try:
-            known = objection is None and not connection.closed
-            if known and (options := changed()):
+            open_ = (idle or not why) and not connection.closed
+            if open_ and (options := changed()):
                 name = kind if isinstance(kind, str) else kind()
-                _write(connection, name, tables, options, whole)
+                if why:
+                    say(f"done, but not in the journal: {why}")
+                else:
+                    _write(connection, name, tables, options, whole)
         except (SextonError, psycopg.Error) as error:
             if whole:
                 say(f"done, but not in the journal: {unwritten(error)}")

@@ -27,9 +27,11 @@ from sexton.errors import (
     Incomplete,
     Refused,
     SextonError,
+    WrongSchema,
     WrongServer,
     was_interrupted,
 )
+from sexton.guard.status import SET, status
 from sexton.journal.schema_changes import moved, recorded
 from sexton.project import current
 from sexton.server_errors import to_sexton_error
@@ -134,9 +136,20 @@ def walk(connection: Connection, address: str, route: Route, options: Options) -
 
     own = isinstance(route, OwnRoute)
     ours = route.tables if own else tables(known())
-    with recorded(connection, kind, ours, changed, options.say):
+    idle = not any(_has_work(connection, move, route.direction) for move in route.moves)
+    with recorded(connection, kind, ours, changed, options.say, idle=idle):
         _walk(connection, address, route, options, done, begun)
     return done
+
+
+def _has_work(connection: Connection, move: Move, direction: str) -> bool:
+    """Whether a move may change something; setting a guard that is there does not."""
+    if move.kind != GUARD or direction != "up":
+        return True
+    try:
+        return bool(status(connection, *current().guards)["guard"] != SET)
+    except WrongSchema:  # its tables come before it
+        return True
 
 
 def revision(connection: Connection, route: Route) -> str | None:

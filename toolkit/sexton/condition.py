@@ -6,7 +6,10 @@ table, and call nothing volatile and nothing that a user of the database made. W
 beyond is refused before the server is given it.
 """
 
+import itertools
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from sexton.database import Connection, rows
 from sexton.text.printable import printable
@@ -17,56 +20,122 @@ HINT = (
     "are PostgreSQL's own or an extension's, and not volatile"
 )
 
-# What stands in quotes, dollar quotes and comments says nothing. A comment ends at either
-# end of a line, and in a name that has begun a dollar quotes nothing.
-_QUIET = re.compile(
-    r"'(?:[^']|'')*'|(\"(?:[^\"]|\"\")*\")|(?<![\w$])(\$\w*\$).*?\2|--[^\r\n]*|/\*.*?\*/",
-    re.DOTALL,
+# The first of these that fits is the next token: PostgreSQL's own rules. To it every
+# character beyond ASCII is a letter, and no blank; and comments nest, so their end is
+# looked for by hand. A string goes on after a line's end.
+_LETTER = r"A-Za-z_\x80-\U0010ffff"
+_GAP = r"(?:[ \t\f\v]|--[^\r\n]*)*[\r\n](?:[ \t\r\n\f\v]|--[^\r\n]*[\r\n])*"
+_ESCAPED, _PLAIN = r"'(?:[^'\\]|\\.|'')*'", r"'(?:[^']|'')*'"
+_TOKEN = re.compile(
+    rf"""
+      (?P<blank> [ \t\r\n\f\v]+ | --[^\r\n]* )
+    | (?P<comment> /\* )
+    | (?P<coded> [uU]&" )
+    | (?P<escaped> [eE]{_ESCAPED} (?: {_GAP} {_ESCAPED} )* )
+    | (?P<string> (?: [uU]& )? {_PLAIN} (?: {_GAP} {_PLAIN} )*
+      | (?P<tag> \$ (?: [{_LETTER}][{_LETTER}0-9]* )? \$ ) .*? (?P=tag) )
+    | (?P<quoted> "(?: [^"] | "" )+" )
+    | (?P<name> [{_LETTER}][{_LETTER}0-9$]* )
+    | (?P<number> [0-9]+ )
+    | (?P<sign> [^'";\x00{_LETTER}0-9] )
+    """,
+    re.DOTALL | re.VERBOSE,
 )
-_CODED = re.compile(r"(?<![\w$])u&\"", re.IGNORECASE)
-_NAME = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_CALL = re.compile(rf"((?:{_NAME}\s*\.\s*)*{_NAME})\s*\(")
-_DOTTED = re.compile(rf"({_NAME})\s*\.\s*({_NAME})(?!\s*[(.])")
-_OPERATOR = re.compile(rf"\boperator\s*\(\s*({_NAME})\s*\.\s*([^\s)]+)\s*\)", re.IGNORECASE)
-_QUERY = re.compile(r"\b(select|table)\b|\bvalues\s*\(", re.IGNORECASE)
+_MARK = re.compile(r"/\*|\*/")
+# A server may be told to read a backslash in any string, and then this does not end it.
+_EITHER_WAY = re.compile(r"(?<!\\)(?:\\\\)*\\'")
+_DOLLAR = re.compile(rf"\$(?:[{_LETTER}][{_LETTER}0-9]*)?\$")
+_NAME_BYTES = 63  # PostgreSQL reads no more of a name
+
+
+@dataclass(frozen=True)
+class Token:
+    """A name as the catalogs have it, a string, a number or one other sign."""
+
+    kind: str  # name, quoted, string, number, sign
+    text: str
+
+    @property
+    def named(self) -> bool:
+        """Whether it may be the name of something."""
+        return self.kind in ("name", "quoted")
+
+
+def tokens(text: str) -> list[Token]:
+    """What PostgreSQL reads in a text, without blanks and comments; raises ValueError."""
+    found, at = list[Token](), 0
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        kind = token.lastgroup if token else None
+        if token is None or kind is None or kind == "coded":
+            raise ValueError(f"it cannot be read from `{printable(text[at : at + 20])}` on")
+        said, at = token[kind], token.end()
+        if kind == "comment":
+            at = _end_of_comment(text, at)
+        elif kind in ("escaped", "string"):
+            if kind == "string" and not said.startswith("$") and _EITHER_WAY.search(said):
+                raise ValueError("a backslash before a quote takes E'…\\\\…'")
+            found.append(Token("string", said))
+        elif kind == "sign" and _DOLLAR.match(text, token.start()):
+            raise ValueError(f"the string {said}… does not end")
+        elif kind != "blank":
+            found.append(Token(kind, _spelt(kind, said)))
+    return found
+
+
+def _end_of_comment(text: str, at: int) -> int:
+    depth = 1
+    while depth:
+        mark = _MARK.search(text, at)
+        if mark is None:
+            raise ValueError("a comment does not end")
+        depth += 1 if mark[0] == "/*" else -1
+        at = mark.end()
+    return at
+
+
+def _spelt(kind: str, said: str) -> str:
+    if kind == "quoted":
+        said = said[1:-1].replace('""', '"')
+    elif kind == "name":  # PostgreSQL folds ASCII alone
+        said = re.sub("[A-Z]+", lambda capitals: capitals[0].lower(), said)
+    else:
+        return said
+    return said.encode()[:_NAME_BYTES].decode(errors="ignore")
 
 
 def closed(text: str) -> None:
     """Insist on one SQL condition, closed in itself; raises ValueError."""
-    bare = _QUIET.sub(lambda found: " x " if found[1] else " ", text)
+    why = f", and more than {LONGEST:,} characters long" if len(text) > LONGEST else ""
     depth = deepest = 0
-    for sign in re.findall(r"[()]", bare):
-        depth += 1 if sign == "(" else -1
+    try:
+        read = [] if why else tokens(text)
+    except ValueError as error:
+        read, why = [], f": {error}"
+    for token in read:
+        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "sign" else 0
         deepest = max(deepest, depth)
         if depth < 0:
             break
-    if len(text) > LONGEST or deepest > DEEPEST:
-        raise ValueError(
-            f"`{printable(text[:40])}…` is no SQL condition: it has {len(text):,} "
-            f"characters, {deepest} brackets deep"
-        )
-    odd = re.search(r"[;'\"]|/\*|\$\w*\$|\x00", bare)
-    # A string may end elsewhere than it seems to, where a backslash stands before a quote;
-    # a name of code points is not the one that it seems to be.
-    other = "\\'" in text or _CODED.search(text)
-    if depth or odd or other or not bare.strip():
-        raise ValueError(f"`{printable(text)}` is no SQL condition, closed in itself")
+    if deepest > DEEPEST:
+        why = f": it is more than {DEEPEST} brackets deep"
+    if depth or why or not read:
+        shown = printable(text if len(text) <= LONGEST else f"{text[:40]}…")
+        raise ValueError(f"`{shown}` is no SQL condition, closed in itself{why}")
 
 
 def beyond(connection: Connection, text: str) -> str | None:
     """Where a condition goes beyond its row, in words; None where it does not.
 
     Asks the catalogs what the functions, operators and types are that it names. Reads
-    only, with pg_catalog alone in sight or not.
+    only, with pg_catalog alone in sight or not. Raises ValueError as `closed` does.
     """
-    bare = _QUIET.sub(lambda found: found[1] or "''", text)
-    unquoted = re.sub(r'"(?:[^"]|"")*"', '""', bare)
-    if _QUERY.search(unquoted):
-        return "asks more than its own row: a sub-select"
-    calls = [_parts(found) for found in _CALL.findall(bare)]
-    named = [("f", parts[-2] if parts[1:] else "pg_catalog", parts[-1]) for parts in calls]
-    named += [("t", _bare(schema), _bare(name)) for schema, name in _DOTTED.findall(bare)]
-    named += [("o", _bare(schema), name) for schema, name in _OPERATOR.findall(bare)]
+    read = tokens(text)
+    for token, following in itertools.pairwise([*read, Token("sign", "")]):
+        opens = token.text == "values" and following.text == "("
+        if token.kind == "name" and (token.text in ("select", "table") or opens):
+            return "asks more than its own row: a sub-select"
+    named = list(_named(read))
     if not named:
         return None
     kinds, schemas, names = (list(part) for part in zip(*named, strict=True))
@@ -75,12 +144,39 @@ def beyond(connection: Connection, text: str) -> str | None:
     return None
 
 
-def _parts(chain: str) -> list[str]:
-    return [_bare(name) for name in re.findall(_NAME, chain)]
+def _named(read: list[Token]) -> Iterator[tuple[str, str, str]]:
+    """What is called or named with a schema: (f, o or t for its kind, schema, name)."""
+    at = 0
+    while at < len(read):
+        chain, end = _chain(read, at)
+        following = read[end].text if end < len(read) and read[end].kind == "sign" else ""
+        if chain[1:]:
+            yield "f" if following == "(" else "t", chain[-2], chain[-1]
+        elif chain and following == "(":
+            yield "f", "pg_catalog", chain[0]
+            if chain[0] == "operator":
+                yield from _operator(read, end + 1)
+        at = max(end, at + 1)
 
 
-def _bare(name: str) -> str:
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
+def _operator(read: list[Token], at: int) -> Iterator[tuple[str, str, str]]:
+    chain, end = _chain(read, at)
+    signs = itertools.takewhile(lambda one: one.text != ")", read[end:])
+    if chain:
+        yield "o", chain[-1], "".join(one.text for one in signs).removeprefix(".")
+
+
+def _chain(read: list[Token], at: int) -> tuple[list[str], int]:
+    """The names that dots hold together from there on, and where they end."""
+    chain = list[str]()
+    while at < len(read) and read[at].named:
+        chain.append(read[at].text)
+        at += 1
+        dotted = read[at : at + 2]
+        if len(dotted) < 2 or dotted[0] != Token("sign", ".") or not dotted[1].named:
+            break
+        at += 1
+    return chain, at
 
 
 FOREIGN = """

@@ -95,3 +95,12 @@ def test_an_executor_that_is_not_there_is_a_usage_error(name, monkeypatch):
         executor(name, 1, 1),
     ):
         pass
+
+
+@pytest.mark.parametrize("place", ["u:pa55@h:1", "", ":1", "h:port", "[::1", "a b:1"])
+def test_an_address_that_is_none_is_not_repeated(place):
+    with (
+        pytest.raises(UsageError, match="the executor's address is not HOST:PORT"),
+        executor(f"dask://{place}", 1, 1),
+    ):
+        pass

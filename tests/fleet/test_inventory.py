@@ -2,7 +2,8 @@
 
 import pytest
 
-from sexton.errors import Refused, UsageError
+from sexton.errors import ConnectionFailed, Refused, UsageError
+from sexton.fleet.addresses import address
 from sexton.fleet.inventory import (
     Target,
     load,
@@ -135,8 +136,23 @@ def test_no_password_travels():
     with pytest.raises(Refused, match="carries a password") as caught:
         require_no_secrets([secret])
     assert "pa55" not in str(caught.value)
-    garbled = Target(name="d", url="postgresql://u:pa55@[::1/d")
-    with pytest.raises(Refused, match="cannot be read") as caught:
-        require_no_secrets([garbled])
-    assert "pa55" not in str(caught.value)
-    require_no_secrets([Target(name="b", service="b"), Target(name="c", url_env="C")])
+    spelt = Target(name="e", url="postgresql+psycopg://u@h/d")
+    require_no_secrets(
+        [Target(name="b", service="b"), Target(name="c", url_env="C"), spelt]
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("postgresql://u:pa55@[::1/d", "postgresql://u:pa55%zz@h/d", "host=h pa55"),
+        *("postgresql://u:pa55@h/d?nothing=1", "pa55"),
+    ],
+)
+def test_a_url_that_is_none_is_the_users_error_and_keeps_its_secret(url):
+    with pytest.raises(UsageError, match="'d' is no connection string") as caught:
+        require_no_secrets([Target(name="d", url=url)])
+    assert "pa55" not in f"{caught.value} {caught.value.hint}"
+    with pytest.raises(ConnectionFailed) as caught:
+        address(Target(name="d", url=url))
+    assert "pa55" not in f"{caught.value} {caught.value.hint}"

@@ -8,6 +8,8 @@ from psycopg import ProgrammingError, conninfo
 
 from sexton.errors import ConnectionFailed
 
+CONNECTION_STRING = "postgresql://HOST/DATABASE, or host=… dbname=…"
+
 
 class DatabaseAddress(Protocol):
     """What says where a database is."""
@@ -33,15 +35,17 @@ def address(of: DatabaseAddress) -> str:
             hint="set it where the work is done",
         )
     url = os.environ[of.url_env] if of.url_env else of.url
-    # SQLAlchemy's spelling names a driver, which libpq does not know.
-    url = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", url)
     try:
-        return conninfo.make_conninfo(url, service=of.service or None)
-    except ProgrammingError:  # what it says may hold a password
+        return conninfo.make_conninfo(as_libpq_has_it(url), service=of.service or None)
+    except (ProgrammingError, ValueError):  # what it says may hold a password
         raise ConnectionFailed(
-            "the target's address is no connection string",
-            hint="postgresql://HOST/DATABASE, or host=… dbname=…",
+            "the target's address is no connection string", hint=CONNECTION_STRING
         ) from None
+
+
+def as_libpq_has_it(url: str) -> str:
+    """The URL without the driver that SQLAlchemy's spelling names."""
+    return re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", url)
 
 
 def server(of: DatabaseAddress) -> str:

@@ -7,6 +7,7 @@ of its own, spawned and not forked.
 
 import contextlib
 import multiprocessing
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection as Pipe
@@ -16,6 +17,7 @@ from sexton.errors import UsageError
 
 DASK = "dask://"
 CONNECT_SECONDS = 10  # for a scheduler to answer
+_PLACE = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 ATTEMPTS = 2  # of a target whose worker died under it
 
 
@@ -101,6 +103,10 @@ def executor(name: str, workers: int, limit: float) -> Iterator[tuple[Executor, 
 
 @contextlib.contextmanager
 def _dask(where: str) -> Iterator[Executor]:
+    if not _PLACE.fullmatch(where):  # what it says may be a password
+        raise UsageError(
+            "the executor's address is not HOST:PORT", hint="--executor dask://HOST:8786"
+        )
     try:
         import distributed as dask
     except ImportError:

@@ -222,22 +222,28 @@ def waves(found: Inventory, targets: Sequence[Target]) -> list[tuple[Wave, list[
 
 
 def require_no_secrets(targets: Sequence[Target]) -> None:
-    """Refuse to send a target whose URL carries a password to another machine."""
+    """Refuse to send a target whose URL carries a password to another machine.
+
+    Raises Refused, and UsageError for a URL that cannot be read.
+    """
     from psycopg import Error, conninfo
+
+    from sexton.fleet.addresses import CONNECTION_STRING, as_libpq_has_it
 
     for target in targets:
         try:
-            known = conninfo.conninfo_to_dict(target.url)
+            known = conninfo.conninfo_to_dict(as_libpq_has_it(target.url))
         except (Error, ValueError):  # what it says may hold a password
-            why = "cannot be read; a password in it"
-        else:
-            if not {"password", "sslpassword"}.intersection(known):
-                continue
-            why = "carries a password, which"
-        raise Refused(
-            f"the URL of the target {target.name!r} {why} would travel to the workers",
-            hint="name a `service` or a `url_env` that each worker knows",
-        )
+            raise UsageError(
+                f"the URL of the target {target.name!r} is no connection string",
+                hint=CONNECTION_STRING,
+            ) from None
+        if {"password", "sslpassword"}.intersection(known):
+            raise Refused(
+                f"the URL of the target {target.name!r} carries a password, which would "
+                "travel to the workers",
+                hint="name a `service` or a `url_env` that each worker knows",
+            )
 
 
 def tolerant(wave: Wave) -> Wave:

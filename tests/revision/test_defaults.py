@@ -13,7 +13,15 @@ from tests.support.revisions import down, state, up
 def changes(connection, *flags, **more):
     declared = Declarations(default=flags, **more)
     relations = resolve(connection, declared.tables())
-    return defaults.changes(connection, declared, relations, Names(connection))
+    return defaults.changes(connection, declared, relations, Names(connection))[0]
+
+
+def notes(connection, flag):
+    declared = Declarations(default=(flag,))
+    relations = resolve(connection, declared.tables())
+    made, notes = defaults.changes(connection, declared, relations, Names(connection))
+    assert made == []
+    return notes
 
 
 DEFAULTS = """
@@ -95,7 +103,17 @@ def test_what_is_built_holds_and_is_taken_back(empty, empty_url):
 
 def test_where_no_index_can_be_built(empty):
     empty.execute(MADE)
-    assert changes(empty, Default(table="whole", flag="is_default")) == []
+    empty.execute("create view seen as select * from whole")
+    whole = Default(table="whole", flag="is_default", among="now() > '2000-01-01'")
+    assert notes(empty, whole) == [
+        "no index holds whole.is_default to one row, for whole is partitioned: two writers "
+        "can both set it, and sexton audit whole_default_ambiguous finds them"
+    ]
+    [note] = notes(empty, Default(table="seen", flag="is_default", per=("id",)))
+    assert "to one row for each id, for seen is a view: " in note
+    # By hand one can, where the key of the partitions is in it.
+    empty.execute("create unique index on whole (id, is_default) where is_default")
+    assert notes(empty, Default(table="whole", flag="is_default", per=("id",))) == []
     with pytest.raises(Refused, match=r"the default of Odd Ones: .* is not immutable"):
         changes(
             empty,

@@ -33,11 +33,11 @@ def compare(connection: Connection, project: Project) -> tuple[list[Change], lis
         except SextonError as error:
             reasons.append(error)
     try:
-        flags = defaults.changes(connection, declared, relations, names)
+        flags, notes = defaults.changes(connection, declared, relations, names)
     except SextonError as error:
         reasons.append(error)
     if reasons:
         said = "\n  ".join(error.message for error in reasons)
         raise Refused(said, hint=reasons[0].hint)
     made += [*flags, *references.found.in_order()]
-    return made, references.guards.notes
+    return made, [*notes, *references.guards.notes]

@@ -1,6 +1,7 @@
 """The unique indexes that hold declared defaults to one row, or to one of each group."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 from sexton.catalog.identifiers import identifier
 from sexton.catalog.relations import Relation
@@ -18,6 +19,13 @@ from sexton.revision.columns import table_of
 from sexton.revision.conditions import Conditions
 
 PROBE = "sexton_probe_mark"
+# No index is built online on a partitioned table, and none on the others.
+NO_INDEX = {
+    "p": "partitioned",
+    "v": "a view",
+    "m": "a materialized view",
+    "f": "a foreign table",
+}
 
 
 def changes(
@@ -25,13 +33,18 @@ def changes(
     declared: Declarations,
     relations: Mapping[str, Relation],
     names: catalog.Names,
-) -> list[Change]:
-    """What builds them; raises Refused where a condition cannot be an index's."""
-    made = []
+) -> tuple[list[Change], list[str]]:
+    """What builds them, and a sentence on each that no index can hold.
+
+    Raises Refused where a condition cannot be an index's.
+    """
+    made, notes = list[Change](), list[str]()
     for table, flag in declared.defaults():
         relation, among = relations[table], declared.among(flag)
-        # No index is built online on a partitioned table, and none on a view.
-        if relation.kind != "r" or _held(connection, relation, flag, among):
+        if relation.kind in NO_INDEX:
+            notes += _note(connection, relation, flag, among)
+            continue
+        if _held(connection, relation, flag, among):
             continue
         where = _and(identifier(flag.flag), among)
         columns = flag.per or (flag.flag,)
@@ -45,7 +58,24 @@ def changes(
                 f"{flag_name(flag)}_ambiguous",
             )
         )
-    return made
+    return made, notes
+
+
+def _note(
+    connection: Connection, table: Relation, flag: Default, among: str
+) -> Iterator[str]:
+    with contextlib.suppress(Refused):  # of a condition that no index may have
+        if table.kind == "p" and _held(connection, table, flag, among):
+            return
+    yield (
+        f"no index holds {flag.table}.{flag.flag} to one row{_each(flag)}, for "
+        f"{flag.table} is {NO_INDEX[table.kind]}: two writers can both set it, and "
+        f"sexton audit {flag_name(flag)}_ambiguous finds them"
+    )
+
+
+def _each(flag: Default) -> str:
+    return f" for each {', '.join(flag.per)}" if flag.per else ""
 
 
 def _and(one: str, other: str) -> str:

@@ -9,6 +9,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -20,6 +21,7 @@ from sexton.cli import run
 from sexton.database import connect
 from sexton.embedded import Server
 from sexton.upgrade.run import upgrade
+from tests.support.own_environment import SOFTEN, TABLES, Environment
 from tests.support.project import HEAD
 
 PORT = 6499
@@ -99,7 +101,71 @@ def test_a_plan_through_the_pooler_is_fine(server, pooled):
     assert run(["upgrade", "--plan", "--url", pooled]) == 1
 
 
-def test_plain_alembic_is_refused_too(server, pooled):
+LOOKS = """
+    upgrade --plan; guard add --plan; guard add --sql; guard status; status; audit; repair;
+    adopt; adopt --apply; upgrade; downgrade 0002; downgrade 0002 --plan; upgrade --sql
+"""
+MINE = """
+    select array_agg(name || '=' || setting order by name) as settings from pg_settings
+    where name in (
+        'search_path', 'row_security', 'default_transaction_read_only', 'statement_timeout',
+        'lock_timeout', 'idle_session_timeout', 'standard_conforming_strings'
+    )
+"""
+
+
+def test_nobody_beside_it_gets_its_settings(server, pooled):
+    """What a pooler's client sets for its session, the next one has."""
+    with contextlib.closing(connect(server.url(), name="tests")) as connection:
+        connection.execute("alter role postgres set idle_session_timeout = '10min'")
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where backend_type = 'client backend' and pid <> pg_backend_pid()"
+        )
+        upgrade(connection, server.url(), "0003")
+    seen: set[str] = set()
+    ended = threading.Event()
+
+    def look():
+        with psycopg.connect(pooled, autocommit=True, prepare_threshold=None) as other:
+            while not ended.is_set():
+                seen.add(str(other.execute(MINE).fetchone()))
+
+    # More clients than the pool has sessions, so that each meets the command's.
+    others = [threading.Thread(target=look) for _ in range(3)]
+    for other in others:
+        other.start()
+    try:
+        for command in LOOKS.split(";"):
+            assert run([*command.split(), "--url", pooled]) in (0, 1, 4), command
+            assert len(seen) == 1, command
+    finally:
+        ended.set()
+        for other in others:
+            other.join()
+
+
+def test_a_plan_of_a_teams_own_environment_is_refused(
+    server, pooled, tmp_path, capfd, monkeypatch
+):
+    """Its env.py may do whatever it likes with a session that is others' too."""
+    team = Environment(tmp_path / "team")
+    team.add("0001", None, SOFTEN)
+    monkeypatch.chdir(team.folder)
+    with contextlib.closing(connect(server.url(), name="tests")) as connection:
+        connection.execute(TABLES)
+        for command in ("upgrade --plan", "upgrade", "status"):
+            assert run([*command.split(), "--url", pooled]) == 4, command
+            said = capfd.readouterr().err
+            assert "a connection pooler stands between" in said, command
+            assert "next: name the server itself, host and port, in --url" in said
+        assert run(["upgrade", "--plan", "--url", server.url()]) == 1
+        found = connection.execute("select to_regclass('alembic_version') as made")
+        assert found.fetchone() == {"made": None}
+
+
+@pytest.mark.parametrize("command", [["upgrade", "head"], ["current"]])
+def test_plain_alembic_is_refused_too(server, pooled, command):
     parameters = dict(part.split("=", 1) for part in pooled.split())
     environment = os.environ | {
         "PGHOST": parameters["host"],
@@ -108,7 +174,7 @@ def test_plain_alembic_is_refused_too(server, pooled):
         "PGDATABASE": "postgres",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        [sys.executable, "-m", "alembic", *command],
         env=environment,
         capture_output=True,
         text=True,

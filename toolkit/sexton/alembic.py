@@ -131,6 +131,7 @@ def _run(context: Any, connection: Connection, configured: dict[str, Any]) -> No
     driver: Any = connection.connection.driver_connection
     schema = configured["version_table_schema"]
     script: ScriptDirectory = context.script
+    require_direct(driver)
     with contextlib.ExitStack() as stack:
         if not _changes(context):
             # `current`, `check` and `revision` only look, yet Alembic makes its table.
@@ -155,7 +156,6 @@ def _run(context: Any, connection: Connection, configured: dict[str, Any]) -> No
             configured["version_table_schema"] = at.schema
             stack.enter_context(impatient(driver, options))
         stack.enter_context(_secured(driver))
-        require_direct(driver)
         own = stack.enter_context(upgrade_lock(driver, options, at.schema))
         with autocommit(driver), own_session(driver):
             _prepare(driver, schema, script)

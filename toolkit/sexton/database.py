@@ -120,6 +120,7 @@ def _prepare_session(connection: Connection) -> None:
         """
         select
             pg_catalog.current_schemas(true)::pg_catalog.text[] as path,
+            pg_catalog.pg_backend_pid() as pid,
             array(
                 select name
                 from pg_catalog.unnest(array[
@@ -129,7 +130,11 @@ def _prepare_session(connection: Connection) -> None:
             ) as timeouts
         """,
     )
+    direct = found["pid"] == connection.info.backend_pid  # else a pooler's
     setattr(connection, "sexton_path", found["path"])  # noqa: B010 - for mypy
+    setattr(connection, "sexton_direct", direct)  # noqa: B010
+    if not direct:
+        return  # its sessions are everybody's
     for timeout in found["timeouts"]:
         connection.execute("select pg_catalog.set_config(%s, '0', false)", (timeout,))
 

@@ -30,15 +30,25 @@ WANTED = {
 }
 
 _SET = """
-    select pg_catalog.set_config(name, value, false)
+    select pg_catalog.set_config(name, value, %s)
     from rows from (
         pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::pg_catalog.text[])
     ) as s (name, value)
 """
 
 
+def is_direct(driver: Driver) -> bool:
+    """Whether no pooler stands before the server: the session is this connection's own."""
+    known: Any = driver
+    if not hasattr(driver, "sexton_direct"):
+        with driver.cursor(row_factory=tuple_row) as cursor:
+            [[pid]] = cursor.execute("select pg_catalog.pg_backend_pid()").fetchall()
+        known.sexton_direct = pid == driver.info.backend_pid
+    return bool(known.sexton_direct)
+
+
 def secure_session(driver: Driver) -> None:
-    """Make a connection of our own safe for as long as it lives."""
+    """Make a connection of our own, and no pooler's, safe for as long as it lives."""
     with own_session(driver) as keep:
         keep()
 
@@ -48,9 +58,15 @@ def own_session(driver: Driver) -> Iterator[Any]:
     """Make somebody's session safe for the block; then it is as it was.
 
     What the block is given keeps the settings beyond it. Again, inside, does nothing.
+    Behind a pooler a session is anybody's: the block is one transaction, which has the
+    settings and is rolled back.
     """
     if getattr(driver, "sexton_own", False):
         yield lambda: None
+        return
+    if not is_direct(driver):
+        with _own_transaction(driver):
+            yield lambda: None
         return
     known: Any = driver
     before_path = getattr(driver, "sexton_path", None)
@@ -69,6 +85,26 @@ def own_session(driver: Driver) -> Iterator[Any]:
             known.sexton_path = before_path
             if not driver.closed and _usable(driver):
                 _set(driver, before)
+
+
+@contextlib.contextmanager
+def _own_transaction(driver: Driver) -> Iterator[None]:
+    known: Any = driver
+    path, read_only = getattr(driver, "sexton_path", None), driver.read_only
+    idle = driver.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    if idle:  # a question may make a temporary table
+        driver.read_only = None
+    try:
+        with driver.transaction(force_rollback=True):
+            known.sexton_path = search_path(driver)
+            known.sexton_own, there = True, _values(driver)
+            wanted = {name: value for name, value in WANTED.items() if name in there}
+            _set(driver, wanted, within=True)
+            yield
+    finally:
+        known.sexton_own, known.sexton_path = False, path
+        if idle and not driver.closed:
+            driver.read_only = read_only
 
 
 @contextlib.contextmanager
@@ -104,8 +140,9 @@ def _values(driver: Driver) -> dict[str, str]:
     return dict(found)
 
 
-def _set(driver: Driver, values: dict[str, str]) -> None:
-    driver.execute(_SET, (list(values), list(values.values())))
+def _set(driver: Driver, values: dict[str, str], *, within: bool = False) -> None:
+    """Set parameters of the session, or `within` the transaction."""
+    driver.execute(_SET, (within, list(values), list(values.values())))
 
 
 def path_of(relations: Sequence[Relation], driver: Driver) -> str:

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from sexton.database import UPGRADE
 from sexton.ddl.background import connect
 from sexton.ddl.options import TELL_EVERY, Options
-from sexton.ddl.session import Driver
+from sexton.ddl.session import Driver, is_direct
 from sexton.errors import Busy, WrongServer
 from sexton.text.durations import duration
 from sexton.text.printable import printable
@@ -34,9 +34,7 @@ def lock_key(schema: str = "sexton") -> int:
 
 def require_direct(driver: Driver) -> None:
     """Raise WrongServer behind a pooler, where a session's locks are anybody's."""
-    cursor = driver.cursor(row_factory=dict_row)
-    [row] = cursor.execute("select pg_catalog.pg_backend_pid() as pid").fetchall()
-    if row["pid"] != driver.info.backend_pid:
+    if not is_direct(driver):
         raise WrongServer(
             "a connection pooler stands between Sexton and PostgreSQL: locks and "
             "settings of a session would end up in somebody else's",

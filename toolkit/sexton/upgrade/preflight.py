@@ -17,7 +17,7 @@ from sexton.catalog.relations import expose, resolve
 from sexton.database import Connection
 from sexton.ddl.options import Options
 from sexton.ddl.questions import is_done, objections, require_owner, tables_of
-from sexton.ddl.session import own_session
+from sexton.ddl.session import is_direct, own_session
 from sexton.ddl.steps import Step
 from sexton.errors import Refused, SchemaDrift
 from sexton.upgrade.drift import drift
@@ -25,7 +25,7 @@ from sexton.upgrade.plain import Plain
 from sexton.upgrade.route import HEAL, Move, Route
 
 STATEMENT_TIMEOUT = "60s"
-LIMIT = "select pg_catalog.set_config('statement_timeout'::text, %s, false)"
+LIMIT = "select pg_catalog.set_config('statement_timeout'::text, %s, %s)"
 NOT_YET = "the data cannot be asked yet: an earlier step makes what it reads"
 # What an earlier step of the route may repair, or another upgrade has just repaired.
 ABSENT = (
@@ -55,7 +55,8 @@ def preflight(connection: Connection, route: Route, options: Options) -> list[An
     answers: list[Answer] = []
     overlay: dict[str, str] = {}
     with own_session(connection):
-        connection.execute(LIMIT, (STATEMENT_TIMEOUT,))
+        # Behind a pooler it would be the next one's session that keeps it.
+        connection.execute(LIMIT, (STATEMENT_TIMEOUT, not is_direct(connection)))
         for move in route.moves:
             for step in move.steps:
                 answer = _ask(connection, move, step, options, overlay)

@@ -227,8 +227,8 @@ def _by_alembic(
 def _by_ourselves(address: str, route: Route, move: Move, options: Options) -> list[str]:
     """Make a guard's or a heal's steps, which change no revision."""
     with closing(connect(address, name=f"sexton {move.name}")) as working:
-        secure_session(working)
         require_direct(working)
+        secure_session(working)
         at = execution.At((move.start,) if move.start else ())
         with upgrade_lock(working, options):
             if move.kind == GUARD:  # what the moves before made can be read by now

@@ -238,5 +238,7 @@ def test_checks_and_explain_speak_of_declared_ones(run):
 
 def test_nothing_of_the_product_is_left(run, file, monkeypatch):
     monkeypatch.chdir(file.parent)
-    assert "no such command 'provider'" in run("provider", "list").stderr.lower()
+    said = run("provider", "list").stderr
+    assert "no such command 'provider' here: it is the built-in product's" in said
+    assert file.name in said
     assert "  provider" not in run("--help", database=False).stdout

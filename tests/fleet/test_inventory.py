@@ -131,6 +131,12 @@ def test_targets_come_from_a_query(tmp_path, connection, url):
         read(tmp_path, f"[[source]]\nurl = {url!r}\nquery = 'select 1 as name'")
 
 
+def test_an_inventory_of_nobody_says_where_to_read_on():
+    with pytest.raises(UsageError, match="the inventory has no targets") as caught:
+        select_targets([], "tier=gold")
+    assert "docs/fleet.md" in str(caught.value.hint)
+
+
 def test_no_password_travels():
     secret = Target(name="a", url="postgresql://u:pa55@h/d")
     with pytest.raises(Refused, match="carries a password") as caught:

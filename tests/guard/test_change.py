@@ -7,7 +7,7 @@ import pytest
 
 from sexton.database import connect, scalar
 from sexton.ddl import execution
-from sexton.errors import Busy, Refused, WrongSchema
+from sexton.errors import Busy, Refused, WrongSchema, WrongServer
 from sexton.upgrade.run import Options, upgrade
 from tests.support import guards as guard
 from tests.support.guards import (
@@ -165,6 +165,21 @@ def test_nobody_is_queued_behind_an_idle_reader(url, connection):
     assert guard.status(connection)["guard"] == "incomplete"
     guard.add(connection)
     assert guard.status(connection)["guard"] == "set"
+
+
+def test_whoever_does_not_own_the_tables_hears_whose_they_are(
+    connection, url, administrator
+):
+    role = f"stranger_{scalar(connection, 'select pg_backend_pid()')}"
+    administrator.execute(f"create role {role} login")
+    try:
+        with contextlib.closing(connect(f"{url} user={role}", name="tests")) as stranger:
+            for change in (guard.add, guard.remove):
+                with pytest.raises(WrongServer, match=f"the role {role} does not own"):
+                    change(stranger)
+                guard.add(connection)
+    finally:
+        administrator.execute(f"drop role {role}")
 
 
 def test_remove_leaves_nothing_behind(guarded):

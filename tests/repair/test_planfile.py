@@ -163,6 +163,9 @@ def test_a_plan_that_cannot_be_read_or_written_says_why(connection, tmp_path):
         read_plan(tmp_path / "absent.json")
     with pytest.raises(UsageError, match=r"cannot write .*No such file"):
         write_plan(planned(connection), tmp_path / "absent" / "plan.json")
+    with pytest.raises(UsageError, match=r"cannot read .*absent") as caught:
+        read_plan(tmp_path / "absent")
+    assert caught.value.hint == "sexton repair --out FILE makes a plan"
 
 
 def test_a_file_that_is_no_plan_is_not_advised_to_be_overwritten(tmp_path):

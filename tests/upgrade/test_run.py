@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from sexton.database import connect, rows, scalar
-from sexton.errors import Incomplete
+from sexton.errors import Incomplete, WrongServer
 from sexton.upgrade.drift import drift
 from sexton.upgrade.run import Options, downgrade, upgrade
 from tests.support.project import REVISIONS, down_to
@@ -83,3 +83,22 @@ def test_an_interrupt_says_where_the_database_stands(database):
             upgrade(connection, url, options=Options(max_stall=0.1, say=interrupt))
         assert "running it again goes on from there" in raised.value.message
         assert raised.value.code == 3
+
+
+def test_what_is_refused_before_the_first_step_says_that_nothing_was_changed(
+    database, administrator
+):
+    url = database("0003")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        role = f"stranger_{scalar(connection, 'select pg_backend_pid()')}"
+        administrator.execute(f"create role {role} login in role pg_read_all_data")
+        try:
+            with (
+                contextlib.closing(connect(f"{url} user={role}", name="tests")) as stranger,
+                pytest.raises(WrongServer, match="does not own") as raised,
+            ):
+                upgrade(stranger, f"{url} user={role}")
+        finally:
+            administrator.execute(f"drop role {role}")
+        said = raised.value.message.splitlines()[1:]
+        assert said == ["  the database is at 0003; nothing was changed"]

@@ -7,6 +7,7 @@ of them are new: then the numbers are compared, and that is said.
 
 import datetime
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,7 +104,7 @@ def shortened(outcome: Outcome, before: Before | None, sample: int) -> Outcome:
 
 def load(file: Path) -> Before:
     """Read the document of an earlier run; raises UsageError where the file is none."""
-    hint = f"make one: sexton audit --sample {LIMIT} -o json:{file.name}"
+    hint = f"make one: sexton audit --sample {LIMIT} -o {shlex.quote(f'json:{file}')}"
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         run = document["run"]

@@ -41,8 +41,8 @@ from sexton.errors import (
     UsageError,
     was_interrupted,
 )
-from sexton.project import afresh, current
-from sexton.text.printable import printable
+from sexton.project import afresh, built_in, current
+from sexton.text.printable import printable, shown
 from sexton.text.redaction import redact
 
 EPILOG = """
@@ -85,7 +85,21 @@ class Sections(click.Group):
         for command in current().commands():
             if command.name == cmd_name:
                 return configured(command, hidden=True)
+        if not ctx.resilient_parsing:
+            _refuse_product(cmd_name)
         return None
+
+
+def _refuse_product(name: str) -> None:
+    """Say that a command is the built-in product's, where another project is in use."""
+    file = current().file
+    if file and name in {command.name for command in built_in("chat").commands()}:
+        raise UsageError(
+            f"no such command {name!r} here: it is the built-in product's, and "
+            f"{shown(file)} declares another project",
+            hint="run it where no project file is in sight, or write "
+            'extends = "chat" into that one',
+        )
 
 
 @click.group(

@@ -188,10 +188,13 @@ def select_targets(
     except ValueError as error:
         raise UsageError(str(error), hint="--match tier=canary,region=eu") from None
     matched = [target for target in targets if target.matches(wanted)]
+    if not targets:
+        raise UsageError(
+            "the inventory has no targets", hint="docs/fleet.md shows how to name some"
+        )
     if not matched:
         raise UsageError(
-            f"no target matches {match!r}" if match else "the inventory has no targets",
-            hint="sexton fleet status lists them all",
+            f"no target matches {match!r}", hint="sexton fleet status lists them all"
         )
     number, of = shard
     return [target for target in matched if shard_of(target.name, of) == number - 1]

@@ -73,6 +73,7 @@ def _run(connection: Connection, which: Sequence[Step], options: Options) -> lis
         for step in which:
             # What the data forbids is said before the first step, not in the middle.
             if not _is_done(connection, step):
+                questions.require_owner(connection, step.tables)
                 questions.refuse(connection, step, options)
         try:
             return execution.run(connection, which, options)

@@ -6,12 +6,12 @@ and one that either refuses is refused: at no instant does the guard hold less t
 
 from sexton.catalog.relations import literal, quoted
 from sexton.database import Connection
+from sexton.ddl.row_loop import block
 from sexton.ddl.steps import Step
 from sexton.guard.definition import Guard
 from sexton.guard.predicate import in_pg_catalog
 from sexton.guard.side import Side, numbers
 from sexton.guard.side_steps import (
-    block,
     create_trigger,
     drop_trigger,
     function_refusals,

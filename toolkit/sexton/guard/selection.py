@@ -76,7 +76,10 @@ def select(
     if not references:
         chosen: list[GuardSpec | Guard] = known if verb == "status" else [*declared]
         if conditions:
-            raise UsageError("say which guard: --live and --parent-live are one guard's")
+            raise UsageError(
+                "say which guard: --live and --parent-live are one guard's",
+                hint=f"sexton guard {verb} CHILD.COLUMN PARENT.COLUMN --live SQL",
+            )
         if not chosen and verb != "status":
             raise UsageError(
                 "this project declares no guard",

@@ -51,7 +51,10 @@ def read_plan(path: Path) -> Plan:
     try:
         return _read_plan(path, name)
     except OSError as error:
-        raise UsageError(f"cannot read {name}: {error.strerror}") from None
+        raise UsageError(
+            f"cannot read {name}: {error.strerror}",
+            hint="sexton repair --out FILE makes a plan",
+        ) from None
     except (ValueError, KeyError, TypeError, OverflowError):
         raise UsageError(
             f"{name} is not a plan, or not all of one",

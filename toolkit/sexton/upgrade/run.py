@@ -167,9 +167,11 @@ def _walk(
     done: list[str],
     begun: list[str],
 ) -> None:
+    clear = False
     try:
         if route.moves:
             require_clear(connection, route, options)
+        clear = True
         for moves in _stretches(route):
             if moves[0].kind == REVISION:
                 _by_alembic(address, route, moves, options, done, begun)
@@ -177,7 +179,8 @@ def _walk(
                 done += _by_ourselves(address, route, moves[0], options)
     except (KeyboardInterrupt, Exception) as error:
         notes = getattr(error, "__notes__", ())
-        raise _say_where(_translate(error), notes, connection, route, done) from None
+        said = _translate(error)
+        raise _say_where(said, notes, connection, route, done if clear else None) from None
     if not isinstance(route, OwnRoute):
         verify(connection)
         return
@@ -268,9 +271,12 @@ def _say_where(
     notes: Sequence[str],
     connection: Connection,
     route: Route,
-    done: list[str],
+    done: list[str] | None,
 ) -> SextonError:
-    """Add to a failure which step it was and where the database stands."""
+    """Add to a failure which step it was and where the database stands.
+
+    `done` is None before the first step.
+    """
     lines = [error.message, *(f"  {note}" for note in notes)]
     at: Any = None
     if not connection.closed and not connection.broken:
@@ -279,7 +285,9 @@ def _say_where(
         except psycopg.Error:
             at = None
     untouched = "nothing was changed" in error.message
-    if at and not untouched:
+    if at and done is None and not untouched:
+        lines.append(f"  the database is at {at}; nothing was changed")
+    elif at and done is not None and not untouched:
         since = f", having done {', '.join(done)}" if done else ""
         again = "and running it again goes on from there"
         if isinstance(route, OwnRoute) and route.leaves_halves(done):

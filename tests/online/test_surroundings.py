@@ -90,6 +90,7 @@ def test_a_role_that_may_not_write_it_is_told_before_the_first_step(
             told, _, _ = result.stderr.rpartition("at work")
             assert "this will not be in the journal: " in told
             assert f"grant usage, create on schema sexton to {role}" in told
+            assert "journal" not in upgrade().stderr  # there is nothing to do any more
             assert runs(connection) == []
             connection.execute(
                 "alter table customers drop column deleted, drop column deleted_at;"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
+from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection, Engine
 
 from sexton.catalog.relations import resolve
@@ -162,7 +162,8 @@ def _run(context: Any, connection: Connection, configured: dict[str, Any]) -> No
         record = context.config.attributes.get("record")
         if record is None:  # whoever gives one writes the journal
             record = Record()
-            stack.enter_context(journalled(own, at, record, options))
+            idle = set(to_tuple(context.get_revision_argument(), ())) == {*at.revisions}
+            stack.enter_context(journalled(own, at, record, options, idle=idle))
         if theirs:
             context.configure(connection=connection, **configured)
             steps = context.get_context().opts["fn"]  # of the command that runs

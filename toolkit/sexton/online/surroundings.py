@@ -43,7 +43,9 @@ def impatient(driver: Driver, options: Options) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def journalled(own: Any, at: At, record: Record, options: Options) -> Iterator[None]:
+def journalled(
+    own: Any, at: At, record: Record, options: Options, *, idle: bool
+) -> Iterator[None]:
     """Let the journal have the run, where its schema is there: none is made for it."""
     made = rows(own, "select pg_catalog.to_regnamespace('sexton') is not null as made")
     if not made[0]["made"]:
@@ -57,5 +59,5 @@ def journalled(own: Any, at: At, record: Record, options: Options) -> Iterator[N
         return moved(before, heads(), record.revisions, record.titles)
 
     before, table = heads(), f"{at.schema}.{at.table}"
-    with recorded(own, lambda: record.kind, [table], changed, options.say):
+    with recorded(own, lambda: record.kind, [table], changed, options.say, idle=idle):
         yield

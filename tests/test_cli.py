@@ -84,6 +84,20 @@ BAD_INPUT = {
 }
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("undo frob", "'frob' is not a valid run's number"),
+        ("grants", "Choose from: auditor, deployer, repairer\n"),
+        ("report /frob /frob", "next: sexton audit --format json > run.json makes one\n"),
+        ("fleet merge /frob", "next: to make one: sexton fleet audit "),
+    ],
+)
+def test_it_says_what_to_type_next(sexton, words, said):
+    result = sexton(*words.split(), database=False)
+    assert (result.code, said in result.stderr) == (2, True), result
+
+
 @pytest.mark.parametrize("name", BAD_INPUT)
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_bad_input_gets_one_sentence(sexton, name, style):

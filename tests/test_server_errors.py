@@ -159,6 +159,10 @@ def test_each_refusal_has_its_own_hint(url):
         ({"dbname": "nowhere"}, "name of the database"),
         ({"user": "nobody_at_all"}, "name of the user"),
         ({"port": "1"}, "the server is up"),
+        ({"service": "nobody_at_all"}, "PGSERVICE"),
+        ({"options": "-c nothing=1"}, "PGOPTIONS"),
+        ({"connect_timeout": "soon"}, "PGCONNECT_TIMEOUT"),
+        ({"sslmode": "maybe"}, "sslmode"),
     ):
         address = conninfo.make_conninfo(url, **changes)
         with pytest.raises(ConnectionFailed) as raised:
@@ -173,6 +177,8 @@ def test_each_refusal_has_its_own_hint(url):
         ("FATAL:  no pg_hba.conf entry for host", "pg_hba"),
         ("server does not support SSL, but SSL was required", "sslmode"),
         ("FATAL:  the database system is starting up", "try again"),
+        ('FATAL:  unrecognized configuration parameter "x"', "PGOPTIONS"),
+        ('definition of service "x" not found', "pg_service.conf"),
     ],
 )
 def test_refusals_in_libpqs_words(said, hint):

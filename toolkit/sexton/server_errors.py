@@ -34,7 +34,10 @@ MISSING = (  # which may be the database's fault, or ours
     errors.UndefinedObject,
     errors.InvalidSchemaName,
 )
-GRANTS = "sexton grants auditor (deployer, repairer) prints the rights that are needed"
+GRANTS = (
+    "to see which rights are needed: sexton grants auditor --to ROLE, for it reads; "
+    "deployer for a change of the schema, repairer for one of rows"
+)
 ENCODING = "the value must be repaired first: UTF-8 cannot say what the server has there"
 # By SQLSTATE, or its first two characters; a message is written only where it helps.
 STATES: dict[str, tuple[type[SextonError], str, str | None]] = {
@@ -153,7 +156,15 @@ REFUSALS = (
     (r'database ".*" does not exist|no such database', "check the name of the database"),
     (r'role ".*" does not exist', "check the name of the user"),
     (r"pg_hba\.conf", "the server's pg_hba.conf does not let this user in from here"),
-    (r"SSL|certificate", "check sslmode and sslrootcert"),
+    (r"SSL|sslmode|certificate", "check sslmode and sslrootcert"),
+    (
+        r'service ".*" not found|service file ".*"',
+        "name a service of pg_service.conf: service= in --url, or PGSERVICE",
+    ),
+    (
+        r"configuration parameter|connect_timeout|invalid .*value",
+        "check the options: in --url, or PGOPTIONS, PGCONNECT_TIMEOUT and their like",
+    ),
     (
         r"the database system is|not (currently|yet) accepting connections",
         "try again in a moment",

@@ -187,7 +187,8 @@ def _run(arguments: list[str], out: Stream) -> int:
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         path = where.command_path if where else "sexton"
-        return _say(arguments, USAGE, error.format_message(), f"{path} --help", out)
+        message = error.format_message().replace("\n\t", " ")  # of a choice's values
+        return _say(arguments, USAGE, message, f"{path} --help", out)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         if isinstance(error, SystemExit) and "_SEXTON_COMPLETE" in os.environ:
             return int(error.code or 0)  # click has completed the line

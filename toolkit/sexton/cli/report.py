@@ -10,6 +10,7 @@ from sexton.errors import DONE, UsageError
 from sexton.text.printable import shown
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+MAKE_ONE = "sexton audit --format json > run.json makes one"
 
 
 @click.command()
@@ -36,7 +37,7 @@ def report(out: Path, runs: tuple[Path, ...]) -> int:
     except ValueError as error:
         raise UsageError(
             f"one of the runs is no document of audit or fleet: {error}",
-            hint="sexton audit --format json > run.json makes one",
+            hint=MAKE_ONE,
         ) from None
     replace_file(out, page)
     return DONE
@@ -48,10 +49,12 @@ def _read(file: Path) -> dict[str, Any]:
         kind = "fleet" if "fleet" in found else "run"
         found[kind]["started_at"], found["summary"]
     except OSError as error:
-        raise UsageError(f"cannot read {shown(file)}: {error.strerror}") from None
+        raise UsageError(
+            f"cannot read {shown(file)}: {error.strerror}", hint=MAKE_ONE
+        ) from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
             f"{shown(file)} is no document of audit or fleet",
-            hint="sexton audit --format json > run.json makes one",
+            hint=MAKE_ONE,
         ) from None
     return dict(found)

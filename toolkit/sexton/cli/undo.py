@@ -30,9 +30,12 @@ ALLOW_WRITER = click.option(
     help="Believe a run of a role that is gone, or may not write its tables.",
 )
 
+RUN = click.IntRange(1, 2**63 - 1)
+RUN.name = "run's number"  # as a message calls what it refuses
+
 
 @click.command()
-@click.argument("run", type=click.IntRange(1, 2**63 - 1), shell_complete=completion.runs)
+@click.argument("run", type=RUN, shell_complete=completion.runs)
 @ALLOW_TRIGGERS
 @ALLOW_CASCADES
 @ALLOW_WRITER
@@ -80,12 +83,7 @@ def undo(
 
 
 @click.command()
-@click.argument(
-    "run",
-    type=click.IntRange(1, 2**63 - 1),
-    required=False,
-    shell_complete=completion.runs,
-)
+@click.argument("run", type=RUN, required=False, shell_complete=completion.runs)
 @reading
 def history(connection: "Connection", run: int | None, style: str) -> int:
     """Show what was done, when and by whom; RUN row by row.

@@ -134,7 +134,10 @@ def _read(file: Path) -> dict[str, Any]:
             RANK.index(record["status"]), str(record["target"])
         return found
     except OSError as error:
-        raise UsageError(f"cannot read {shown(file)}: {error.strerror}") from None
+        raise UsageError(
+            f"cannot read {shown(file)}: {error.strerror}",
+            hint="to make one: sexton fleet audit --shard I/N --format json > PART.json",
+        ) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
             f"{shown(file)} is no fleet report: {shown(error)}",

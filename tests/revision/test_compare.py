@@ -40,6 +40,22 @@ def test_columns_come_first_and_keys_go_last(empty):
     assert notes == []
 
 
+def test_children_that_no_index_can_find_are_said(empty):
+    empty.execute(
+        TABLES
+        + """
+        create table logs (id int primary key, up int references customers)
+            partition by list (id);
+        """
+    )
+    log = Reference(child="logs.up", parent="customers.id", key="none")
+    made, [note] = compared(empty, reference=(log,))
+    assert [one.what for one in made] == ["drop the foreign key logs_up_fkey of logs"]
+    assert note.startswith("no index finds the rows of logs.up, and none is built online")
+    empty.execute("create index on logs (up)")
+    assert compared(empty, reference=(log,))[1] == []
+
+
 def test_every_reason_is_said_at_once(empty):
     empty.execute(TABLES)
     with pytest.raises(Refused) as refused:

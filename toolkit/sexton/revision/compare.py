@@ -40,4 +40,4 @@ def compare(connection: Connection, project: Project) -> tuple[list[Change], lis
         said = "\n  ".join(error.message for error in reasons)
         raise Refused(said, hint=reasons[0].hint)
     made += [*flags, *references.found.in_order()]
-    return made, [*notes, *references.guards.notes]
+    return made, [*notes, *references.notes, *references.guards.notes]

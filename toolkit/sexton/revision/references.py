@@ -61,6 +61,7 @@ class References:
         self.guards = Guards(connection, declared, relations)
         self.found = Differences()
         self.indexed: set[tuple[int, frozenset[str], bool]] = set()
+        self.notes: list[str] = []
 
     def compare(self, ref: Reference) -> None:
         """Add what a reference lacks, or has against the declaration; raises Refused."""
@@ -141,10 +142,16 @@ class References:
         """Have the children of a parent found by an index."""
         child, _ = self._two(ref)
         columns = ref.source.columns
-        if child.kind == "r" and not any(
-            index.leads(columns) for index in catalog.indexes(self.connection, child)
-        ):
+        there = catalog.indexes(self.connection, child)
+        if any(index.leads(columns) for index in there):
+            return
+        if child.kind == "r":
             self._build(child, table_of(ref.source.table), columns, unique=False)
+        else:
+            self.notes.append(
+                f"no index finds the rows of {ref.source.label}, and none is built online "
+                "on a partitioned table: whoever deletes a parent reads all of them"
+            )
 
     def _identify_parent(self, ref: Reference) -> None:
         """Have a unique index that the key can refer to; raises Refused."""

@@ -67,6 +67,13 @@ def test_an_upgrade_goes_by_waves_and_resumes(fleet, database, tmp_path):
     assert again.json["summary"]["applied"] == 3, "taken from the state, not done again"
 
 
+def test_a_check_that_is_none_is_wrong_usage_and_no_target_is_asked(fleet, tmp_path):
+    file = inventory(tmp_path, {"gone": "host=127.0.0.1 port=1 dbname=x"})
+    result = fleet("audit", "frob", "--inventory", file)
+    assert (result.code, result.stdout) == (2, "")
+    assert "there is no check 'frob'" in result.stderr
+
+
 def test_status_sets_versions_side_by_side(fleet, database, tmp_path):
     file = inventory(tmp_path, {"old": database("0002"), "new": database()})
     result = fleet("status", "--inventory", file)

@@ -168,6 +168,7 @@ def _run(
     state: Path | None,
     style: str,
 ) -> int:
+    from sexton.audit.selection import select_checks
     from sexton.fleet import executors, run
     from sexton.fleet import inventory as inventories
     from sexton.fleet import state as states
@@ -175,6 +176,8 @@ def _run(
     from sexton.fleet.work import Wanted, perform
     from sexton.text import durations
 
+    if kind == "audit":
+        select_checks(wanted["checks"])  # a name that is none, before any target
     found = inventories.load(inventory)
     targets = inventories.select_targets(found.target, match, shard)
     limit = durations.parse(found.fleet.deadline)

@@ -1,6 +1,7 @@
 """`sexton upgrade` and `downgrade`."""
 
 import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -124,7 +125,17 @@ def upgrade(revision: str, guard: bool, create: bool, **arguments: Any) -> int:
     return _move("up", revision, guarded=guard, create=create, **arguments)
 
 
-@click.command()
+class Relative(click.Command):
+    """A command that takes -1, as Alembic does, for the revision before."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's, for which it would be an option."""
+        back = [word for word in args if re.fullmatch("-[0-9]+", word)]
+        rest = [word for word in args if word not in back]
+        return super().parse_args(ctx, [*rest, "--", *back] if back else args)
+
+
+@click.command(cls=Relative)
 @click.argument("revision")
 @click.option(
     "--tombstones",

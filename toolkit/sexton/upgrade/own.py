@@ -19,8 +19,6 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import HeadMaintainer, MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from psycopg import Error
-from sqlalchemy.exc import DBAPIError
 
 from sexton.database import Connection
 from sexton.ddl.engine import engine
@@ -29,11 +27,11 @@ from sexton.declarations.environment import own_environment
 from sexton.errors import Incomplete, SextonError, UsageError, WrongSchema
 from sexton.online.run_steps import here
 from sexton.project import current
-from sexton.server_errors import to_sexton_error
 from sexton.upgrade.halves import near_steps
 from sexton.upgrade.plain import Plain
 from sexton.upgrade.recording import Recorder
 from sexton.upgrade.route import BASE, REVISION, Move, Route
+from sexton.upgrade.theirs import first_line, require_revisions, said_of
 
 Seen = TypeVar("Seen")
 one_thread = threading.Lock()  # alembic keeps its context in module-level state
@@ -90,7 +88,7 @@ def find_own_route(address: str, direction: str, target: str) -> OwnRoute:
         except (CommandError, AssertionError) as error:
             at = _side_by_side(heads) or BASE
             raise UsageError(
-                f"no way {direction} to {target!r} from {at}: {_first_line(error)}",
+                f"no way {direction} to {target!r} from {at}: {first_line(error)}",
                 hint="`alembic history` lists the revisions; of several heads, name one "
                 "as REVISION or BRANCH@head, or all as heads",
             ) from None
@@ -155,7 +153,7 @@ def own_script(route: OwnRoute, options: Options) -> str:
     except Exception as error:
         raise Incomplete(
             "there is no script of it, for a revision asks the database: "
-            f"{type(error).__name__}: {_first_line(error)}",
+            f"{type(error).__name__}: {first_line(error)}",
             hint="--plan says what it does",
         ) from None
     said = printed.getvalue().strip()
@@ -174,11 +172,13 @@ def _look(
     file = Path(script.dir) / "env.py"
     found: list[Seen] = []
 
+    require_revisions(script)
+
     def not_ours(*_: object) -> Any:
         raise UsageError(f"{file} does not call sexton.alembic.run_migrations", hint=ENV)
 
     with (
-        _said_of(file),
+        said_of(file),
         one_thread,
         _quietly(),
         engine(address, "sexton, looking", read_only=True).connect() as working,
@@ -216,24 +216,6 @@ def _run_env(
         script.run_env()
 
 
-@contextlib.contextmanager
-def _said_of(file: Path) -> Iterator[None]:
-    """What goes wrong in an env.py, in our words."""
-    try:
-        yield
-    except SextonError:
-        raise
-    except DBAPIError as error:
-        if isinstance(error.orig, Error):
-            raise to_sexton_error(error.orig) from None
-        raise
-    except Exception as error:
-        raise UsageError(
-            f"{file} does not run: {type(error).__name__}: {_first_line(error)}",
-            hint="`alembic current` runs it too",
-        ) from None
-
-
 class _Heads(HeadMaintainer):
     """Where a database would be after each step, without telling it."""
 
@@ -266,7 +248,3 @@ def _heads(context: MigrationContext, script: ScriptDirectory) -> tuple[str, ...
 
 def _side_by_side(revisions: Any) -> str | None:
     return ", ".join(sorted(revisions)) or None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

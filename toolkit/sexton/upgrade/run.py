@@ -1,7 +1,7 @@
 """Upgrade and downgrade: walk a route, and say in our words what went wrong."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, redirect_stdout
 from dataclasses import replace
 from typing import Any
@@ -50,6 +50,7 @@ from sexton.upgrade.route import (
     guard_steps,
     known,
 )
+from sexton.upgrade.theirs import said_of_revisions
 
 __all__ = ["Options", "downgrade", "head", "revisions", "upgrade"]
 
@@ -207,15 +208,14 @@ def _by_alembic(
     done: list[str],
     begun: list[str],
 ) -> None:
-    run: Callable[[Config, str], None] = (
-        command.upgrade if route.direction == "up" else command.downgrade
-    )
+    run = command.upgrade if route.direction == "up" else command.downgrade
     own = isinstance(route, OwnRoute)
     goal = route.target if isinstance(route, OwnRoute) else moves[-1].end or BASE
     given, record = own_environment(current()) if own else config(), Record()
     given.attributes.update(options=options, record=record)
     try:
         with (
+            said_of_revisions(given),
             one_thread,
             redirect_stdout(sys.stderr),
             engine(address, f"sexton to {goal}").connect() as working,

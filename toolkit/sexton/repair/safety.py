@@ -11,6 +11,7 @@ from typing import Any
 
 from sexton.catalog.schema import UNRECORDED
 from sexton.catalog.tables import Table
+from sexton.catalog.triggers import EVENTS, firing
 from sexton.check import Check
 from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
@@ -28,8 +29,6 @@ ALLOWABLE = (TRIGGERS, CASCADES, EMPTY_PARENT, REVISION)
 
 # In a table of a handful of rows, a fraction says nothing.
 HANDFUL = 10
-
-TRIGGER_EVENTS = {"insert": 4, "delete": 8, "update": 16}  # pg_trigger.tgtype's bits
 
 
 def refuse_hidden_rows(connection: Connection, tables: Iterable[Table]) -> None:
@@ -95,7 +94,7 @@ def of_tables(
     limits: list[Limit] = []
     for (name, kind), changed in columns.items():
         table = tables[name]
-        limits += _triggers(connection, table, name, kind, allow)
+        limits += _triggers(connection, table, kind, allow)
         gone: list[Action] = []
         if kind == "delete":  # else a plan file need not be read again
             gone = [a for a in actions if (a.table, a.kind) == (name, kind)]
@@ -217,31 +216,24 @@ def _revision(connection: Connection, options: Options) -> Iterable[Limit]:
 
 
 def _triggers(
-    connection: Connection, table: Table, name: str, kind: str, allow: Collection[str]
+    connection: Connection, table: Table, kind: str, allow: Collection[str]
 ) -> Iterable[Limit]:
-    found = rows(
-        connection,
-        """
-        select t.tgname::pg_catalog.text as name
-        from pg_catalog.pg_trigger t
-        where t.tgrelid = %s::pg_catalog.oid
-          and not t.tgisinternal
-          and t.tgenabled = any (array['O', 'A']::pg_catalog."char"[])
-          and t.tgtype & %s::pg_catalog.int2 <> 0::pg_catalog.int2
-          -- Our own ones set a column of the same row.
-          and not pg_catalog.starts_with(
-              t.tgname::pg_catalog.text, 'sexton_guard'::pg_catalog.text
-          )
-        order by t.tgname
-        """,
-        table.relation.oid,
-        TRIGGER_EVENTS[kind],
-    )
-    for trigger in found:
+    oid = table.relation.oid
+    for trigger in firing(connection, {oid: EVENTS[kind]}):
+        if trigger.written is None:
+            continue  # a key leads there: that is a limit of its own
         yield Limit(
             TRIGGERS,
-            f"the trigger {printable(trigger['name'])} on {printable(name)} fires at each "
-            f"{kind} and may touch other rows",
+            f"the trigger {trigger} fires at each {kind} and may touch other rows",
             f"--allow-{TRIGGERS}",
             lifted=TRIGGERS in allow,
         )
+
+
+def events(tables: Mapping[str, Table], touched: Iterable[ActionGroup]) -> dict[int, int]:
+    """Which triggers' `EVENTS` changes mean, by the oids of their tables."""
+    found: dict[int, int] = {}
+    for one in touched:
+        oid = tables[one.table].relation.oid
+        found[oid] = found.get(oid, 0) | EVENTS[one.kind]
+    return found

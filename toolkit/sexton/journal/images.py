@@ -146,3 +146,13 @@ def key_object(key: Iterable[str], row: str) -> str:
     """The key of a row as jsonb."""
     pairs = ", ".join(f"{text(name)}, {row}.{column(name)}" for name in key)
     return f"pg_catalog.jsonb_build_object({pairs})"
+
+
+def keyed(table: Table, key: Iterable[str], json: str, *, by: str) -> tuple[str, str]:
+    """A key out of a JSON object, as columns, and what joins row `t` to them in `by`."""
+    names = list(enumerate(key))
+    typed = ", ".join(f"{read(table, name, json)} as k{i}" for i, name in names)
+    same = " and ".join(
+        f"t.{column(name)} operator(pg_catalog.=) {by}.k{i}" for i, name in names
+    )
+    return typed, same

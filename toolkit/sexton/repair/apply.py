@@ -8,11 +8,13 @@ from typing import Any
 
 from sexton import journal
 from sexton.catalog.tables import Table, read_tables
+from sexton.catalog.triggers import named
 from sexton.check import Check
 from sexton.database import Connection, settings
 from sexton.errors import Refused
 from sexton.project import all_checks, current
 from sexton.repair import admission, batches, changes, safety
+from sexton.repair.aftermath import Difference, refuse_differences
 from sexton.repair.batches import WRITING, Progress, Size, repair_lock, run_job
 from sexton.repair.cascades import CASCADES
 from sexton.repair.changes import Block, Shape, Writer
@@ -21,8 +23,8 @@ from sexton.repair.planner import named_tables, with_followers
 from sexton.repair.verify import verify
 from sexton.text.printable import printable
 
+MOVED = "moved since the plan was made"
 COMPARED = 10_000  # rows compared at once before the first change
-NAMED = 10  # rows that a message names; how many more there are is said
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,9 @@ class _Job:
         return len(self.plan.actions)
 
     @property
-    def oids(self) -> list[int]:
-        """The tables that are changed."""
-        return sorted({self.tables[g.table].relation.oid for g in self.plan.groups})
+    def writes(self) -> dict[int, int]:
+        """The tables that are changed, and how."""
+        return safety.events(self.tables, self.plan.groups)
 
     def begin(self, *, finished: bool) -> int:
         """Open the run."""
@@ -226,13 +228,22 @@ class _Job:
         """Make a batch, or raise Refused naming the rows that moved."""
         for block in batch:
             if stale := writer.make(block):
-                kept = "nothing was changed"
-                if done:
-                    kept = (
-                        f"{done:,} of {self.total:,} rows were changed before, in run "
-                        f"{writer.run} (to undo them: sexton undo {writer.run})"
-                    )
-                raise _stale(block, stale, kept)
+                why = writer.why(block, stale, MOVED)
+                raise _stale(block, stale, self._kept(writer.run, done), why)
+
+    def judge(self, found: list[Difference], run: int, done: int) -> None:
+        """Refuse what is not as it was written; with the option, what is not repaired."""
+        if safety.TRIGGERS in self.plan.options.get("allow", ()):
+            found = [difference for difference in found if difference.lost]
+        refuse_differences(found, self._kept(run, done))
+
+    def _kept(self, run: int, done: int) -> str:
+        if not done:
+            return "nothing was changed"
+        return (
+            f"{done:,} of {self.total:,} rows were changed before, in run {run} "
+            f"(to undo them: sexton undo {run})"
+        )
 
     def close(self, run: int) -> ApplyResult:
         """Verify the cure."""
@@ -273,17 +284,13 @@ def _same_batch(groups: list[ActionGroup], known: Mapping[str, Check]) -> set[in
     return same_batch
 
 
-def _stale(block: Block, stale: list[int], kept: str) -> Refused:
+def _stale(block: Block, stale: list[int], kept: str, why: str = MOVED) -> Refused:
     actions = json.loads(block.parameters["actions"])
-    keys = [actions[step - block.first]["key"] for step in stale[:NAMED]]
-    table = printable(block.shape.table.relation.name)
-    names = ", ".join(f"{table} {_name(key)}" for key in keys)
-    more = f" and {len(stale) - NAMED:,} more" if len(stale) > NAMED else ""
+    names = named(
+        (block.shape.table.relation.name, actions[step - block.first]["key"])
+        for step in stale
+    )
     return Refused(
-        f"moved since the plan was made: {names}{more}; {kept}",
+        f"{why}: {names}; {kept}",
         hint="make a new plan and look at it again: sexton repair",
     )
-
-
-def _name(key: dict[str, Any]) -> str:
-    return printable(" ".join(f"{column}={value}" for column, value in key.items()))

@@ -7,7 +7,7 @@ journal, so that a run that was killed goes on where it stopped.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -17,9 +17,11 @@ from psycopg.pq import TransactionStatus
 from sexton import journal
 from sexton.catalog.relations import SAFE_PATH
 from sexton.catalog.tables import VALUE_SETTINGS
+from sexton.catalog.triggers import firing
 from sexton.database import REPAIR, Connection, scalar, settings, transact
 from sexton.errors import Busy, Refused, SextonError
 from sexton.project import current
+from sexton.repair.aftermath import Aftermath, Difference
 from sexton.repair.changes import Block, Writer
 from sexton.repair.holders import holders, lock_holder
 from sexton.server_errors import BUSY_STATES, to_sexton_error
@@ -50,8 +52,8 @@ class Job(Protocol[Result]):
         """The number of rows."""
 
     @property
-    def oids(self) -> list[int]:
-        """The tables that are changed."""
+    def writes(self) -> Mapping[int, int]:
+        """The oids of the tables that are changed, with the bits of `EVENTS`."""
 
     @property
     def again(self) -> str:
@@ -65,6 +67,12 @@ class Job(Protocol[Result]):
 
     def make(self, writer: Writer, batch: list[Block], done: int) -> None:
         """Make a batch; `done` rows were committed before it."""
+
+    def judge(self, found: list[Difference], run: int, done: int) -> None:
+        """Take note of rows that triggers have changed again, or raise Refused.
+
+        It is asked once, at the end of a transaction; `done` as in `make`.
+        """
 
     def close(self, run: int) -> Result:
         """What follows the last row, in its transaction or one of its own."""
@@ -95,11 +103,9 @@ def run_job(
     return _transact(connection, job, end, run, done)
 
 
-def _whole(connection: Connection, job: Job[Result]) -> Result:
+def _whole(connection: Connection, job: Job[Result], after: Aftermath | None) -> Result:
     run = job.begin(finished=True)
-    writer = Writer(connection, run)
-    for batch in job.batches(lambda: LARGEST_BATCH, 0):
-        job.make(writer, batch, 0)
+    _make(connection, job, job.batches(lambda: LARGEST_BATCH, 0), run, 0, after)
     return job.close(run)
 
 
@@ -109,22 +115,42 @@ def _batch(
     batch: list[Block],
     run: int | None,
     done: int,
+    after: Aftermath | None,
 ) -> int:
     run = run or job.begin(finished=False)
-    job.make(Writer(connection, run), batch, done)
+    _make(connection, job, [batch], run, done, after)
     return run
 
 
-def _end(connection: Connection, job: Job[Result], run: int) -> Result:
-    found = job.close(run)
+def _make(
+    connection: Connection,
+    job: Job[Any],
+    batches: Iterable[list[Block]],
+    run: int,
+    done: int,
+    after: Aftermath | None,
+) -> None:
+    """Make a transaction's batches, and look what triggers have made of them."""
+    writer = Writer(connection, run, after)
+    for batch in batches:
+        job.make(writer, batch, done)
+    if after:
+        job.judge(after.settle(run), run, done)
+
+
+def _end(
+    connection: Connection, job: Job[Result], run: int, after: Aftermath | None
+) -> Result:
+    del after  # no row is written
+    result = job.close(run)
     journal.finish_run(connection, run)
-    return found
+    return result
 
 
 def _transact(
     connection: Connection,
     job: Job[Any],
-    work: Callable[[], Returned],
+    work: Callable[[Aftermath | None], Returned],
     run: int | None,
     done: int,
 ) -> Returned:
@@ -134,14 +160,17 @@ def _transact(
         current().before_write(connection)
         with settings(connection, WRITING):
             _require_ordinary(connection)
-            return work()
+            triggers = firing(connection, job.writes)
+            return work(
+                Aftermath(connection, triggers, own=not inside) if triggers else None
+            )
 
     inside = _inside(connection)
     try:
         return transact(connection, prepared)
     except psycopg.Error as error:
         if isinstance(error, BUSY_STATES):
-            who = "" if inside else holders(connection, job.oids)
+            who = "" if inside else holders(connection, list(job.writes))
             found: SextonError = Busy(f"{to_sexton_error(error).message}{who}")
         elif isinstance(error, psycopg.DataError):
             said = printable(str(error.diag.message_primary))

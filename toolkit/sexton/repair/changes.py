@@ -2,22 +2,25 @@
 
 A row is changed only if it still is what the change says it was, to the bit. Rows go in
 blocks of one shape, and the values stay JSON until the server casts them: Python never
-looks at them.
+looks at them. Only where users' triggers fire does the journal follow once they have.
 """
 
 # ruff: noqa: S608 - quoted names; values are parameters
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 
 from sexton.catalog.tables import Table
 from sexton.database import Connection, rows, settings
-from sexton.journal.images import column, image, pick, read, withheld
+from sexton.journal.images import column, image, key_object, pick, read, withheld
 from sexton.journal.recorder import entries
 from sexton.repair.plan import Kind
+
+if TYPE_CHECKING:
+    from sexton.repair.aftermath import Aftermath
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +54,43 @@ class Block:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     paired: bool = False
 
+    @property
+    def steps(self) -> range:
+        """The numbers of its rows."""
+        return range(self.first, self.first + self.count)
+
 
 @dataclass(frozen=True)
 class Writer:
-    """Makes changes for one run of the journal, in the caller's transaction."""
+    """Makes changes for one run of the journal, in the caller's transaction.
+
+    Where triggers may change the rows again, they go to `aftermath`, which journals them.
+    """
 
     connection: Connection
     run: int
+    aftermath: "Aftermath | None" = None
 
     def make(self, block: Block) -> list[int]:
-        """Rewrite rows; return the steps of those that were not as expected.
+        """Rewrite rows; return the steps of those that were not: `why` says why.
 
         Raises psycopg.IntegrityError where a constraint forbids one of them, DataError
         where a column cannot hold a value.
         """
-        query: Any = _statement(block)
+        query: Any = _statement(block, journalled=self.aftermath is None)
         given = {**block.parameters, "run": self.run, "check": block.shape.check}
         # The table's own triggers find their tables; nothing else of ours looks there.
         with (
             settings(self.connection, {"search_path": block.shape.table.path}),
-            self.connection.cursor() as cursor,
+            self.connection.cursor(row_factory=dict_row) as cursor,
         ):
             made = cursor.execute(query, given).rowcount
+            if self.aftermath:
+                written = cursor.fetchall()
+        if self.aftermath:
+            self.aftermath.add(block, written)
+            steps = {row["step"] for row in written}
+            return [step for step in block.steps if step not in steps]
         if made == block.count:
             return []
         stale = rows(
@@ -93,6 +111,11 @@ class Writer:
             self.run,
         )
         return [row["step"] for row in stale]
+
+    def why(self, block: Block, stale: Sequence[int], otherwise: str) -> str:
+        """Why these rows were not written: a trigger's doing, or `otherwise`."""
+        kept_out = self.aftermath.kept_out(block, stale) if self.aftermath else ""
+        return kept_out or otherwise
 
 
 def find_stale(connection: Connection, block: Block) -> list[int]:
@@ -150,12 +173,19 @@ def _same(shape: Shape) -> str:
     return f"{_keyed(shape)} and {as_it_was}"
 
 
-def _statement(block: Block) -> str:
-    """The data-modifying statement for a block, with its journal."""
+def _statement(block: Block, *, journalled: bool) -> str:
+    """The data-modifying statement for a block, with its journal, or what that needs."""
     shape, table = block.shape, block.shape.table
     news = [f"d.a{index}" for index in range(len(shape.after))]
     none, nothing = "null::pg_catalog.jsonb", "null::pg_catalog.text[]"
     inserted = ""
+    more = ""
+    if not journalled:
+        meant = dict(zip(shape.after, news, strict=True)) if shape.kind == "update" else {}
+        more = (
+            f", {key_object(table.key or shape.key, 't')} as id, "
+            f"{pick(table, meant) if meant else none} as meant"
+        )
     if shape.kind == "update":
         sets = ", ".join(
             f"{column(name)} = {new}" for name, new in zip(shape.after, news, strict=True)
@@ -165,13 +195,13 @@ def _statement(block: Block) -> str:
         done = f"""
             update {table.sql} t set {sets} from d where {_same(shape)}
             returning d.step, d.why, d.key, {pick(table, before)} as before,
-                {pick(table, after)} as after, {nothing} as withheld
+                {pick(table, after)} as after, {nothing} as withheld{more}
         """
     elif shape.kind == "delete":
         done = f"""
             delete from {table.sql} t using d where {_same(shape)}
             returning d.step, d.why, d.key, {image(table, "t")} as before, {none} as after,
-                {withheld(table, "t", None)} as withheld
+                {withheld(table, "t", None)} as withheld{more}
         """
     else:
         inserted = f"""
@@ -185,18 +215,32 @@ def _statement(block: Block) -> str:
         """
         done = f"""
             select d.step, d.why, d.key, {none} as before, {image(table, "t")} as after,
-                {nothing} as withheld
+                {nothing} as withheld{more}
             from t join d on {_keyed(shape)}
         """
-    journal = entries(
-        table, "done", step="done.step", check="%(check)s::pg_catalog.text", why="done.why"
-    )
     return f"""
         with d as materialized ({_typed(block)}),
         {inserted}
         done as ({done})
-        {journal}
+        {journal(shape) if journalled else RETURNED}
     """
+
+
+def journal(shape: Shape) -> str:
+    """The INSERT that journals the rows of the CTE `done`."""
+    check = "%(check)s::pg_catalog.text"
+    return entries(shape.table, "done", step="done.step", check=check, why="done.why")
+
+
+# Rows that were written and are not in the journal yet, as text: Python hands them back.
+RETURNED = """
+    select done.step, done.id::pg_catalog.text as id, pg_catalog.jsonb_build_object(
+        'step', done.step, 'key', done.key, 'why', done.why, 'id', done.id,
+        'before', done.before, 'written', done.after, 'meant', done.meant,
+        'withheld', done.withheld
+    )::pg_catalog.text as entry
+    from done
+"""
 
 
 def count_journalled(connection: Connection, run: int, block: Block) -> int:

@@ -11,6 +11,7 @@ from sexton.catalog.tables import Table
 from sexton.database import Connection, rows, settings
 from sexton.errors import Refused
 from sexton.journal.images import JSON_NULLS
+from sexton.repair.aftermath import Difference, refuse_differences
 from sexton.repair.batches import Size
 from sexton.repair.changes import Block, Shape, Writer
 from sexton.repair.plan import Kind
@@ -111,7 +112,8 @@ DIFFERING = """
 class Reversal:
     """A run as a job of the runner, backwards: whatever moved since is left alone.
 
-    Of a table, columns that are not `allowed` (none for all) are left as they are.
+    Of a table, columns that are not `allowed` (none for all) are left as they are. With
+    `triggers`, what they make of a row is said; else it is refused.
     """
 
     connection: Connection
@@ -120,6 +122,8 @@ class Reversal:
     allowed: Mapping[tuple[str | None, str], Collection[str]]
     actor: str | None
     lost: list[str]
+    writes: Mapping[int, int]
+    triggers: bool
     reasons: dict[int, str] = field(default_factory=dict)
     again: str = "the same command goes on"
 
@@ -132,11 +136,6 @@ class Reversal:
     def total(self) -> int:
         """The number of its last step."""
         return journal.last_step(self.connection, self.number)
-
-    @property
-    def oids(self) -> list[int]:
-        """The tables that are changed."""
-        return sorted({table.relation.oid for table in self.tables.values()})
 
     def begin(self, *, finished: bool) -> int:
         """Open the run, and mark the other one as undone."""
@@ -218,7 +217,18 @@ class Reversal:
                     except (psycopg.IntegrityError, psycopg.DataError) as error:
                         said = printable(str(error.diag.message_primary))
                         self.reasons[single.first] = said
-            self.reasons |= dict.fromkeys(stale, CHANGED_SINCE)
+            self.reasons |= dict.fromkeys(stale, writer.why(block, stale, CHANGED_SINCE))
+
+    def judge(self, found: list[Difference], run: int, done: int) -> None:
+        """Remember which rows triggers have changed back; without the option, refuse."""
+        kept = "nothing was changed"
+        if done:
+            kept = (
+                f"of the first {done:,} of {self.total:,} rows, run {run} has restored "
+                "what it could"
+            )
+        refuse_differences([d for d in found if d.gone or not self.triggers], kept)
+        self.reasons |= {d.step: f"{d.by} took it back" for d in found if d.lost}
 
     def close(self, run: int) -> UndoResult:
         """Count what was restored, and list what was not."""

@@ -63,7 +63,16 @@ def undo_run(
         safety.refuse_unlifted(limits)
         allowed = {(row["schema"], row["name"]): row["allowed"] for row in touched}
         lost = lost_by(connection, undone)
-        job = Reversal(connection, undone, tables, allowed, actor, lost)
+        job = Reversal(
+            connection,
+            undone,
+            tables,
+            allowed,
+            actor,
+            lost,
+            writes=safety.events(by_name, groups),
+            triggers=safety.TRIGGERS in allow,
+        )
         return run_job(connection, job, earlier, progress)
 
 

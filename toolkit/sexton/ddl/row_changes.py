@@ -20,11 +20,14 @@ import psycopg
 from sexton import journal
 from sexton.catalog.relations import SAFE_PATH, Relation, quoted, resolve
 from sexton.catalog.tables import Table, describe
+from sexton.catalog.triggers import EVENTS, firing
 from sexton.database import Connection, scalar, settings
+from sexton.ddl.aftermath import Aftermath
 from sexton.ddl.row_loop import row_loop
 from sexton.errors import SextonError
 from sexton.journal.recorder import Recorder, deleting, inserting, updating
 from sexton.journal.tables import unwritten
+from sexton.text.printable import printable
 
 KINDS = {
     "update": {"set", "where"},
@@ -91,16 +94,21 @@ class RowChange:
             return self.source
         return f"select from {self.name} as this where {self.where}"
 
-    def make(self, recorder: Recorder, table: Table, why: str) -> None:
-        """Change the rows and record each, in one statement."""
+    def make(
+        self, recorder: Recorder, table: Table, why: str, after: Aftermath | None
+    ) -> None:
+        """Change the rows and record each, in one statement; look what triggers do."""
+        more: Any = {"why": why, "returning": after.returning if after else {}}
         if self.kind == "insert":
-            made = inserting(table, self.columns, _escaped(self.source), why=why)
+            made = inserting(table, self.columns, _escaped(self.source), **more)
         elif self.kind == "delete":
-            made = deleting(table, _escaped(self.where), why=why)
+            made = deleting(table, _escaped(self.where), **more)
         else:
             sets = {name: _escaped(value) for name, value in self.set.items()}
-            made = updating(table, sets, _escaped(self.where), why=why)
-        recorder.make(made)
+            made = updating(table, sets, _escaped(self.where), **more)
+        found = recorder.make(made)
+        if after:
+            after.confirm(recorder.connection, recorder.run, found)
 
 
 def _escaped(sql: str) -> str:
@@ -132,7 +140,7 @@ class StepJournal:
     relations: Mapping[str, Relation]
     say: Callable[[str], None]
     run: int | None = None
-    told: bool = False
+    told: set[str] = field(default_factory=set)
     tables: dict[str, Table] = field(default_factory=dict)
 
     def make(self, driver: Connection, change: RowChange) -> None:
@@ -144,14 +152,33 @@ class StepJournal:
     def write(self, driver: Connection, change: RowChange) -> None:
         """Make a change that is known to have rows, or to have had them a moment ago."""
         table = self.tables.get(change.table) if self.run is not None else None
-        if table is None:
-            with settings(driver, {"search_path": SAFE_PATH}):
+        with settings(driver, {"search_path": SAFE_PATH}):
+            if table is None:
                 table = self._open(driver, change)
-        if table is None:
+            after = self._watch(driver, change)
+        known = table or (after.table if after else None)
+        if known is None:
             statement: Any = change.sql
             driver.execute(statement)
         else:
-            change.make(Recorder(driver, self.run), table, self.title)
+            recorder = Recorder(driver, self.run if table else None)
+            change.make(recorder, known, self.title, after)
+
+    def _watch(self, driver: Connection, change: RowChange) -> Aftermath | None:
+        """What triggers may do to the rows; None where there are none, or no key."""
+        oid = self.relations[change.table].oid
+        triggers = firing(driver, {oid: EVENTS[change.kind]})
+        if not triggers:
+            return None
+        table = self.describe(driver, change.table)
+        after = Aftermath(triggers, table, change.kind, [*change.set, *change.columns])
+        if table.key:
+            return after
+        self._tell(
+            f"are not looked at again, and {after.by} may have changed them: "
+            f"{printable(change.table)} has no primary key"
+        )
+        return None
 
     def describe(self, driver: Connection, name: str) -> Table:
         """A table of the step, with its columns and key."""
@@ -178,10 +205,14 @@ class StepJournal:
         if not why:
             self.tables[change.table] = table
             return table
-        if not self.told:
-            self.told = True
-            self.say(f'the rows of the step "{self.title}" are not in the journal: {why}')
+        self._tell(f"are not in the journal: {why}")
         return None
+
+    def _tell(self, what: str) -> None:
+        """Say something of the step's rows, once."""
+        if what not in self.told:
+            self.told.add(what)
+            self.say(f'the rows of the step "{self.title}" {what}')
 
 
 def unrecorded(driver: Connection, changes: Sequence[str | RowChange]) -> list[str]:

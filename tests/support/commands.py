@@ -100,6 +100,29 @@ def rows_alone(connection: Connection) -> None:
     connection.execute(ROWS)
 
 
+ALLOW = "--allow-triggers --allow-cascades"
+TRIGGERS = """
+    create function public.quiet() returns trigger language plpgsql
+        as 'begin return null; end';
+    create trigger quiet after insert or delete on chat_providers
+        for each statement execute function public.quiet();
+    create constraint trigger quiet after insert or update or delete on chat_model_configs
+        deferrable initially deferred for each row execute function public.quiet()
+"""
+
+
+def damage_and_triggers(connection: Connection) -> None:
+    """The damage, on tables whose rows are looked at again after they were written."""
+    damage(connection)
+    connection.execute(TRIGGERS)
+
+
+def rows_and_triggers(connection: Connection) -> None:
+    """Rows and nothing more, on such tables."""
+    rows_alone(connection)
+    connection.execute(TRIGGERS)
+
+
 def nothing(connection: Connection) -> None:
     """Leave it as it is."""
 
@@ -257,22 +280,22 @@ SCENES = [
     Scene(
         "repairing",
         "head",
-        damage,
+        damage_and_triggers,
         """
-        repair --out {dir}/plan.json --max-fraction 1
+        repair --out {dir}/plan.json --max-fraction 1 --allow-triggers
         show {dir}/plan.json
         apply {dir}/plan.json
         apply {dir}/plan.json
         history
         history 1
-        undo 1
+        undo 1 --allow-triggers
         history --format json
-        undo 2
-        repair --apply --max-fraction 1 --allow-cascades provider_name_unknown
-        repair --apply --max-fraction 1 --allow-cascades {UNSAFE}
-        undo 4
-        undo 5
-        repair --apply --max-fraction 1
+        undo 2 --allow-triggers
+        repair --apply --max-fraction 1 {ALLOW} provider_name_unknown
+        repair --apply --max-fraction 1 {ALLOW} {UNSAFE}
+        undo 4 --allow-triggers
+        undo 5 --allow-triggers
+        repair --apply --max-fraction 1 --allow-triggers
         audit --confirm-after 0
         """,
     ),
@@ -309,7 +332,7 @@ SCENES = [
     Scene(
         "change",
         "0001",
-        rows_alone,
+        rows_and_triggers,
         """
         status
         upgrade --plan

@@ -37,7 +37,8 @@ def test_no_query_writes_a_tombstone(connection, graves):
         assert queries.tombstone_model(tx, before["id"], "why") == []
         assert queries.promote_model(tx, before["id"], None, "why") == []
         assert queries.unset_defaults(tx, "why") == []
-        [dead] = tx.write((queries.tombstoning_models_of(tx, "anthropic", "why"), 0))
+        tombs, *_ = queries.deletion(tx).changes
+        [dead] = tx.write((tombs.given("why", provider="anthropic"), 0))
         assert before["id"] not in dead
     assert model(connection, graves["tombstone"]) == before
 
@@ -61,5 +62,6 @@ def test_the_providers_queries_beside_them(connection):
         assert queries.list_enabled_providers(tx) == []
         assert queries.update_provider(tx, made, {"enabled": True}, "why") == [made]
         assert len(queries.list_enabled_providers(tx)) == 1
-        assert tx.write((queries.deleting_provider(tx, made, "why"), 0)) == [[made]]
+        *_, gone = queries.deletion(tx).changes
+        assert tx.write((gone.given("why", id=made), 1)) == [[made]]
         assert queries.list_providers(tx) == []

@@ -30,9 +30,14 @@ def both(table, first):
     return [(keyless, 1), (gone, 1)]
 
 
+def made_of(recorder, changes):
+    statement = recorder.compose([change for change, _ in changes])
+    return recorder.send(statement, changes).rows
+
+
 def test_changes_of_one_statement_are_journalled_in_their_order(recorded):
     recorder, table = recorded
-    made = recorder.make_all(both(table, 1))
+    made = made_of(recorder, both(table, 1))
     assert made == [[{"id": 1, "done": True}], [{"id": 2, "done": True}]]
     assert [
         (c["step"], c["key"]["id"], c["why"]) for c in journalled(recorder.connection)
@@ -45,7 +50,7 @@ def test_changes_of_one_statement_are_journalled_in_their_order(recorded):
 def test_a_change_waits_for_those_before_it(recorded):
     """None that follows one that did not end as it should is made."""
     recorder, table = recorded
-    assert recorder.make_all(both(table, 3)) == [[], []]
+    assert made_of(recorder, both(table, 3)) == [[], []]
     assert journalled(recorder.connection) == []
     assert scalar(recorder.connection, "select count(*) from odd") == 2
 
@@ -56,7 +61,7 @@ def test_changes_of_one_statement_share_no_parameter_by_mistake(recorded):
         deleting(table, "this.id = %(id)s", why="", parameters={"id": id}) for id in (1, 2)
     ]
     with pytest.raises(ValueError, match="a parameter id"):
-        recorder.make_all([(change, 1) for change in changes])
+        made_of(recorder, [(change, 1) for change in changes])
 
 
 def test_without_a_journal_nothing_is_recorded(recorded):
@@ -64,3 +69,19 @@ def test_without_a_journal_nothing_is_recorded(recorded):
     silent = Recorder(recorder.connection, None)
     assert len(silent.make(deleting(table, "this.id = 1", why=""))) == 1
     assert journalled(recorder.connection) == []
+
+
+def test_values_may_follow_and_what_is_around_is_told(recorded):
+    recorder, table = recorded
+    change = deleting(
+        table,
+        "this.id = %(id)s",
+        why="",
+        parameters={"id": None},
+        returning={"id": "this.id"},
+    )
+    statement = recorder.compose([change], "select 40 + 2")
+    [own] = statement.changes
+    made = recorder.send(statement, [(own.given("asked for", id=2), 1)])
+    assert (made.rows, made.around) == ([[{"id": 2}]], 42)
+    assert [c["why"] for c in journalled(recorder.connection)] == ["asked for"]

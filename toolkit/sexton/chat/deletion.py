@@ -1,6 +1,5 @@
 """Deleting a provider while its history stays, and bringing its models back."""
 
-import uuid
 from dataclasses import dataclass
 
 from sexton.chat import queries
@@ -8,11 +7,10 @@ from sexton.chat.effect import Effect, count_cascades, refuse_model_keys
 from sexton.chat.election import FIRST, USABLE, elect, make_default, standing
 from sexton.chat.errors import Missing, ProviderMissing
 from sexton.chat.providers import find_provider
-from sexton.chat.schema import MODELS, PROVIDERS
+from sexton.chat.schema import MODELS
 from sexton.chat.transaction import Row, Transaction, insist
 from sexton.chat.validation import add_command
 from sexton.errors import Refused, UsageError
-from sexton.journal.recorder import Change
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class DeleteProvider:
         """
         tx.product.require_tombstones()
         refuse_model_keys(tx)
+        statement = queries.deletion(tx) if tx.recorder else None
         provider = find_provider(tx, self.name, "update")
         cascades = count_cascades(tx, provider["id"])
         tx.lock_models()
@@ -54,11 +53,13 @@ class DeleteProvider:
             heir=None if stays else chosen,
             provider=provider,
             cascades=cascades,
+            statement=statement,
         )
 
     def execute(self, tx: Transaction, effect: Effect) -> None:
         """Write tombstones and heir, and delete the row; raises Refused for cascades."""
         assert effect.provider
+        assert effect.statement
         if effect.cascades and not self.allow_cascades:
             raise Refused(
                 "; ".join(
@@ -69,19 +70,18 @@ class DeleteProvider:
                 hint="no undo brings them back; if they may go: --allow-cascades",
             )
         name, id = effect.provider["provider"], effect.provider["id"]
-        why = f"its provider {name} was deleted"
-        changes: list[tuple[Change, list[uuid.UUID], str]] = []
-        if effect.models:
-            tombs = queries.tombstoning_models_of(tx, name, why)
-            changes.append((tombs, effect.models, MODELS))
-        if effect.heir:
-            heir, why = effect.heir["id"], effect.inherits("was deleted")
-            changes.append((queries.promoting(tx, heir, tx.user, why), [heir], MODELS))
-        gone = queries.deleting_provider(tx, id, "asked for")
-        changes.append((gone, [id], PROVIDERS))
-        made = tx.write(*((change, len(meant)) for change, meant, _ in changes))
-        for found, (_, meant, table) in zip(made, changes, strict=True):
-            insist(found, meant, table)
+        tombs, promotion, gone = effect.statement.changes
+        heir = [effect.heir["id"]] if effect.heir else []
+        promoted, inherits = next(iter(heir), None), effect.inherits("was deleted")
+        parts = (
+            (tombs.given(f"its provider {name} was deleted", provider=name), effect.models),
+            (promotion.given(inherits, promoted=promoted), heir),
+            (gone.given("asked for", id=id), [id]),
+        )
+        counted = ((change, len(meant)) for change, meant in parts)
+        written = tx.write(*counted, composed=effect.statement)
+        for found, (change, meant) in zip(written, parts, strict=True):
+            insist(found, meant, change.table.relation.name)
         tx.lose(effect.losses())
 
 

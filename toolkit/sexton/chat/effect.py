@@ -11,6 +11,7 @@ from sexton.chat.schema import MODELS, PROVIDERS, USER_KEYS
 from sexton.chat.transaction import Row, Transaction
 from sexton.chat.usage import References, count_references
 from sexton.errors import Refused
+from sexton.journal.recorder import Statement
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Effect:
     references: References = field(default_factory=References)
     cascades: tuple[Row, ...] = ()  # rows that other tables' foreign keys take with it
     run: int | None = None
+    statement: Statement | None = None  # composed before the locks, where it is to be sent
 
     @property
     def models(self) -> list[uuid.UUID]:

@@ -66,32 +66,37 @@ def standing(
 
     `touched` is SQL over the config `c`. With `excluding`, they cannot win; tombstones
     among them count as alive, written just now. The provider `enabling` counts as enabled.
+    Rows have what elections and documents need: they are read under locks.
     """
     found = tx.rows(
         f"""
         with candidates as materialized (
             select
-                c.*, ({touched}) as "is touched",
-                case when c.deleted then 'infinity'::pg_catalog.timestamptz
-                     else c.updated_at end as "its moment"
+                c.id, c.provider, c.model, c.updated_at, c.is_default, c.enabled, c.deleted,
+                c.provider_exists, c.provider_enabled, ({touched}) as touched
             from ({queries.model_query(tx)}) c
             where not c.deleted or ({touched})
         ),
-        winner as (
-            select c.id from candidates c
-            where not (c."is touched" and %(excluding)s)
-              and (
-                  not %(usable)s or c.enabled
-                  and (c.provider_enabled or c.provider = %(enabling)s)
-              )
-            order by c.provider, c.model, c."its moment" desc, c.id desc
-            limit 1
+        judged as (
+            select c.*, c.id = (
+                select w.id from candidates w
+                where not (w.touched and %(excluding)s)
+                  and (
+                      not %(usable)s or w.enabled
+                      and (w.provider_enabled or w.provider = %(enabling)s)
+                  )
+                order by
+                    w.provider, w.model,
+                    case when w.deleted then 'infinity'::pg_catalog.timestamptz
+                         else w.updated_at end desc,
+                    w.id desc
+                limit 1
+            ) as wins
+            from candidates c
         )
-        select c.*, w.id is not null as "it wins"
-        from candidates c
-        left join winner w on w.id = c.id
-        where c."is touched" or w.id is not null or c.is_default and not c.deleted
-        order by c.provider, c.model, c.updated_at desc, c.id desc
+        select * from judged c
+        where c.touched or c.wins or c.is_default and not c.deleted
+        {queries.ELECTION_ORDER}
         """,  # noqa: S608 - conditions of ours
         **(parameters or {}),
         excluding=excluding,
@@ -100,9 +105,9 @@ def standing(
     )
     defaults = [row for row in found if row["is_default"] and not row["deleted"]]
     return Standing(
-        touched=[row for row in found if row["is touched"]],
+        touched=[row for row in found if row["touched"]],
         default=defaults[0] if defaults else None,
-        first=next((row for row in found if row["it wins"]), None),
+        first=next((row for row in found if row["wins"]), None),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from sexton.chat.schema import MODELS, PROVIDERS, USER_KEYS
 from sexton.chat.transaction import Row, Transaction
-from sexton.journal.recorder import Change
+from sexton.journal.recorder import Change, Statement
 
 ELECTION_ORDER = "order by c.provider, c.model, c.updated_at desc, c.id desc"
 NOW = "pg_catalog.now()"
@@ -114,12 +114,18 @@ def promote_model(
     return tx.write((promoting(tx, id, user, why), 0))[0]
 
 
-def promoting(tx: Transaction, id: uuid.UUID, user: uuid.UUID | None, why: str) -> Change:
-    """What gives the flag of the default to a live config."""
+def promoting(
+    tx: Transaction, id: uuid.UUID | None, user: uuid.UUID | None, why: str
+) -> Change:
+    """What gives the flag of the default to a live config; to none without an id."""
     return tx.updating(
         MODELS,
-        {"is_default": "true", "updated_at": NOW, "updated_by": "%(promoter)s"},
-        "this.id = %(promoted)s and not this.deleted",
+        {
+            "is_default": "true",
+            "updated_at": NOW,
+            "updated_by": "%(promoter)s::pg_catalog.uuid",
+        },
+        "this.id = %(promoted)s::pg_catalog.uuid and not this.deleted",
         why,
         {"promoted": id, "promoter": user},
         done="this.is_default and not this.deleted",
@@ -145,11 +151,6 @@ def unset_defaults(
 def tombstone_model(tx: Transaction, id: uuid.UUID, why: str) -> list[uuid.UUID]:
     """Make a live config a tombstone; a tombstone is never written."""
     return tx.write((_tombstoning(tx, "this.id = %(id)s", {"id": id}, why), 0))[0]
-
-
-def tombstoning_models_of(tx: Transaction, provider: str, why: str) -> Change:
-    """What makes a provider's live configs tombstones."""
-    return _tombstoning(tx, "this.provider = %(provider)s", {"provider": provider}, why)
 
 
 def _tombstoning(tx: Transaction, which: str, parameters: Row, why: str) -> Change:
@@ -221,9 +222,16 @@ def update_provider(
     return tx.update(PROVIDERS, _set(values), "this.id = %(id)s", why, {**values, "id": id})
 
 
-def deleting_provider(tx: Transaction, id: uuid.UUID, why: str) -> Change:
-    """What deletes a provider's row, its users' keys with it."""
-    return tx.deleting(PROVIDERS, "this.id = %(id)s", why, {"id": id})
+def deletion(tx: Transaction) -> Statement:
+    """What makes a provider's configs tombstones, promotes one, and deletes the provider.
+
+    Its values: `provider`, `promoted` or None, and the provider's `id`.
+    """
+    return tx.compose(
+        _tombstoning(tx, "this.provider = %(provider)s", {}, ""),
+        promoting(tx, None, tx.user, ""),
+        tx.deleting(PROVIDERS, "this.id = %(id)s", "", {}),
+    )
 
 
 def delete_user_key(

@@ -77,6 +77,14 @@ STATE = f"""
             order by 1
         ) as rules,
         (select pg_catalog.json_agg(k) from ({KEYS}) k) as keys,
+        array(
+            -- Those of constraints; where rows may lie in other tables, none is known.
+            select t.oid::pg_catalog.int8
+            from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+            where t.tgrelid = any (%(oids)s::pg_catalog.oid[])
+              and t.tgisinternal and not c.relhassubclass
+            order by 1
+        ) as triggers,
         (select pg_catalog.json_agg(c) from ({COLUMNS.replace("%s", "%(oids)s")}) c)
             as columns,
         array(
@@ -99,12 +107,13 @@ class Product:
 
     `before` are the parameters that were changed, as they were; `keys` what the deletion
     of a provider or of a user's key would follow; `provider_keys` are the plain ones from
-    model configs to providers.
+    model configs to providers. `triggers` are the oids of those of constraints.
     """
 
     tables: Mapping[str, Table]
     keys: Collection[Key]
     provider_keys: Collection[str]
+    triggers: Collection[int]
     before: Mapping[str, str]
     isolation: str
     replication: str
@@ -173,6 +182,7 @@ def read_product(connection: Connection) -> Product:
         tables={n: replace(t, key=KEYS_OF.get(n, t.key)) for n, t in tables.items()},
         keys=[key_of(key) for key in state["keys"] or []],
         provider_keys=state["provider_keys"],
+        triggers=state["triggers"],
         before=state["before"],
         isolation=state["isolation"],
         replication=state["replication"],

@@ -9,12 +9,19 @@ from typing import Any
 from psycopg.pq import TransactionStatus
 
 from sexton import journal
-from sexton.chat.confirmation import confirm
+from sexton.chat import confirmation
 from sexton.chat.locks import lock_election
 from sexton.chat.schema import MODELS, PROVIDERS, Product, fetch, read_product
 from sexton.database import Connection, require_transaction, snapshot
 from sexton.errors import Incomplete, Refused
-from sexton.journal.recorder import Change, Recorder, deleting, inserting, updating
+from sexton.journal.recorder import (
+    Change,
+    Recorder,
+    Statement,
+    deleting,
+    inserting,
+    updating,
+)
 
 Row = dict[str, Any]
 
@@ -84,30 +91,39 @@ class Transaction:
 
     def insert(self, table: str, values: Row, why: str, *, id: str = "this.id") -> Any:
         """Insert a row and return its id."""
-        assert self.recorder
         change = inserting(
             self.product.tables[table],
             list(values),
             f"values ({', '.join(f'%({name})s' for name in values)})",
             why=why,
             parameters=values,
-            returning={"id": id},
+            returning={"id": id, "done": "true"},
         )
-        found = self.recorder.make(change)
+        [found] = self.write((change, 1))
         if len(found) != 1:
-            raise _unwritten(table, 1)
-        return found[0]["id"]
+            raise confirmation.unwritten(table, 1)
+        return found[0]
 
-    def write(self, *changes: tuple[Change, int]) -> list[list[Any]]:
-        """Make changes in one statement, in their order, as `Recorder.make_all` does.
+    def compose(self, *changes: Change) -> Statement:
+        """Changes as one statement, which can wait for its values and for locks."""
+        assert self.recorder
+        return self.recorder.compose(changes, confirmation.unknown(self.product, changes))
+
+    def write(
+        self, *changes: tuple[Change, int], composed: Statement | None = None
+    ) -> list[list[Any]]:
+        """Make changes in one statement, in their order, as `Recorder.send` does.
 
         Returns of each the ids of the rows for which what it calls `done` then holds, also
         when triggers have had their say.
         """
         assert self.recorder
-        made = self.recorder.make_all(changes)
-        done = [[row["id"] for row in found if row["done"]] for found in made]
-        return confirm(self.connection, [change for change, _ in changes], done)
+        made = [change for change, _ in changes]
+        found = self.recorder.send(composed or self.compose(*made), changes)
+        written = [[row["id"] for row in rows if row["done"]] for rows in found.rows]
+        if found.around:
+            return confirmation.confirm(self.connection, self.product, made, written)
+        return written
 
     def update(
         self,
@@ -153,20 +169,12 @@ class Transaction:
     def deleting(
         self, table: str, where: str, why: str, parameters: Row, *, id: str = "this.id"
     ) -> Change:
-        """What deletes rows; none where a key that acts was added lately."""
-        oid = self.product.tables[table].relation.oid
+        """What deletes rows."""
         return deleting(
             self.product.tables[table],
-            f"""{where} and not exists (
-                select from pg_catalog.pg_constraint k
-                where k.confrelid = {oid}::pg_catalog.oid
-                  and k.contype = 'f'::pg_catalog."char"
-                  and k.confdeltype = any (array['c', 'n', 'd']::pg_catalog."char"[])
-                  and k.conparentid = 0::pg_catalog.oid
-                  and k.oid::pg_catalog.int8 <> all (%(known keys)s::pg_catalog.int8[])
-            )""",
+            where,
             why=why,
-            parameters={**parameters, "known keys": [k.oid for k in self.product.keys]},
+            parameters=parameters,
             returning={"id": id, "done": "true"},
         )
 
@@ -174,15 +182,7 @@ class Transaction:
 def insist(found: Collection[Any], meant: Collection[Any], table: str) -> None:
     """Insist that the rows written are those meant; raises Refused, which rolls back."""
     if set(found) != set(meant):
-        raise _unwritten(table, len(set(meant) ^ set(found)))
-
-
-def _unwritten(table: str, count: int) -> Refused:
-    return Refused(
-        f"{count} of the rows of {table} to be written did not end as they should: "
-        "a trigger, or another change, was in the way",
-        hint=f"nothing was changed; look at the triggers of {table}",
-    )
+        raise confirmation.unwritten(table, len(set(meant) ^ set(found)))
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ What JSON cannot tell apart is told apart here. A `%` in what these functions re
 doubled, as for a statement that has parameters.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sexton.catalog.relations import literal, quoted
 from sexton.catalog.tables import Column, Table
@@ -60,7 +60,8 @@ def pick(table: Table, values: Mapping[str, str]) -> str:
 
 def _exactly(columns: Iterable[tuple[Column, str]]) -> str:
     """What makes of a JSON object of columns one that reads back the same."""
-    added, nulls = "", []
+    added = ""
+    nulls: list[tuple[str, str]] = []
     for shown, value in columns:
         if shown.type == "json":
             added += (
@@ -69,15 +70,22 @@ def _exactly(columns: Iterable[tuple[Column, str]]) -> str:
             )
         elif shown.type == "jsonb":
             test = f"{value} operator(pg_catalog.=) 'null'::pg_catalog.jsonb"
-            nulls.append((test, f"case when {test} then {text(shown.name)} end"))
+            nulls.append((test, text(shown.name)))
     if nulls:
         added += (
             f" operator(pg_catalog.||) case when {' or '.join(t for t, _ in nulls)} "
-            f"then pg_catalog.jsonb_build_object({text(JSON_NULLS)}, "
-            f"pg_catalog.array_remove(array[{', '.join(c for _, c in nulls)}], null)) "
+            f"then pg_catalog.jsonb_build_object({text(JSON_NULLS)}, {_chosen(nulls)}) "
             "else '{}'::pg_catalog.jsonb end"
         )
     return added
+
+
+def _chosen(cases: Sequence[tuple[str, str]]) -> str:
+    """The names whose test holds, at least one: text[]."""
+    if len(cases) == 1:
+        return f"array[{cases[0][1]}]"
+    named = ", ".join(f"case when {test} then {name} end" for test, name in cases)
+    return f"pg_catalog.array_remove(array[{named}], null)"
 
 
 def read(table: Table, name: str, json: str, index: int | None = None) -> str:

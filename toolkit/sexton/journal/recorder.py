@@ -7,7 +7,7 @@ Python. What JSON cannot tell apart is told apart here, and secrets are left out
 # ruff: noqa: S608 - quoted names and a declaration's own SQL; values are parameters
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -54,6 +54,10 @@ class Change:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     returning: Mapping[str, str] = field(default_factory=dict)
     deletes: bool = False
+
+    def given(self, why: str, **parameters: Any) -> "Change":
+        """The same change with its reason and values, which its SQL does not hold."""
+        return replace(self, why=why, parameters={**self.parameters, **parameters})
 
 
 def updating(
@@ -159,6 +163,22 @@ def _images(
 
 
 @dataclass(frozen=True)
+class Statement:
+    """Changes composed into one statement; values may follow, see `Change.given`."""
+
+    changes: Sequence[Change]
+    sql: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What changes returned: the rows of each, and what the database knew around them."""
+
+    rows: list[list[dict[str, Any]]]
+    around: Any
+
+
+@dataclass(frozen=True)
 class Recorder:
     """Makes changes and their journal in the caller's transaction.
 
@@ -170,41 +190,55 @@ class Recorder:
 
     def make(self, change: Change) -> list[dict[str, Any]]:
         """Make a change; return what it returns of each row, in no order."""
-        return self.make_all([(change, 0)])[0]
+        return self.send(self.compose([change]), [(change, 0)]).rows[0]
 
-    def make_all(self, changes: Sequence[tuple[Change, int]]) -> list[list[dict[str, Any]]]:
-        """Make changes in one statement, in their order, each with its number of rows.
+    def compose(self, changes: Sequence[Change], around: str = "null") -> Statement:
+        """Changes as one statement, to be sent with their values.
 
-        A change is made only where those before it changed so many rows for which the
-        `done` that they return is true. All see the tables as they were before the first:
-        they must not meet in a row, and they return columns of the same names and types.
+        All see the tables as they were before the first: they must not meet in a row, and
+        they return columns of the same names and types. `around` is SQL for what is to be
+        known beside them, while their locks are held.
         """
         ctes, journal, shown = [], [], []
-        given: dict[str, Any] = {"run": self.run}
         condition = "true"
-        for index, (change, rows) in enumerate(changes):
+        for index, change in enumerate(changes):
             ctes.append(change.ctes(index, condition))
             condition += (
                 f" and (select pg_catalog.count(*) from changed{index} c where c.done)"
-                f" operator(pg_catalog.=) {rows:d}::pg_catalog.int8"
+                f" operator(pg_catalog.=) %(rows {index})s::pg_catalog.int8"
             )
-            for name, value in {**change.parameters, f"why {index}": change.why}.items():
-                if given.setdefault(name, value) != value:
-                    raise ValueError(f"two changes have a parameter {name}")
             journal.append(_done(change.table, index))
-            names = ", ".join(f"c.{quoted(name)}" for name in change.returning)
-            shown.append(
-                f'select {index} as "the index"{", " if names else ""}{names} '
-                f"from changed{index} c"
-            )
+            names = "".join(f", c.{quoted(name)}" for name in change.returning)
+            shown.append(f'select {index} as "the index"{names} from changed{index} c')
         if self.run is not None:
             ctes.append(f"journalled as ({_journalling(journal)})")
-        query: Any = f"with {', '.join(ctes)} {' union all '.join(shown)}"
+        found = " union all ".join(shown)
+        sql = f"""
+            with {", ".join(ctes)}
+            select made.*, ({around}) as "what is around" from ({found}) made
+        """
+        return Statement(changes, sql)
+
+    def send(self, statement: Statement, changes: Sequence[tuple[Change, int]]) -> Made:
+        """Make a statement's changes, with their values, each with its number of rows.
+
+        A change is made only where those before it changed so many rows for which the
+        `done` that they return is true.
+        """
+        given: dict[str, Any] = {"run": self.run}
+        for index, (change, rows) in enumerate(changes):
+            own = {**change.parameters, f"why {index}": change.why, f"rows {index}": rows}
+            for name, value in own.items():
+                if given.setdefault(name, value) != value:
+                    raise ValueError(f"two changes have a parameter {name}")
         found: list[list[dict[str, Any]]] = [[] for _ in changes]
+        around = None
+        query: Any = statement.sql
         with self.connection.cursor(row_factory=dict_row) as cursor:
             for row in cursor.execute(query, given):
+                around = row.pop("what is around")
                 found[row.pop("the index")].append(row)
-        return found
+        return Made(found, around)
 
 
 def _done(table: Table, index: int) -> str:

@@ -1,11 +1,15 @@
 """Connections of our own: closed where nobody can use them any more."""
 
 import contextlib
+import select
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
+
+CANCELS = 5
+CANCEL_WAIT = 0.5  # seconds
 
 
 class OwnConnection(psycopg.Connection[Any]):
@@ -21,8 +25,21 @@ class OwnConnection(psycopg.Connection[Any]):
             return super().wait(*arguments, **options)
         except KeyboardInterrupt:
             if self.info.transaction_status == TransactionStatus.ACTIVE:
-                self.close()
+                try:
+                    self._end_statement()
+                finally:
+                    self.close()
             raise
+
+    def _end_statement(self) -> None:
+        # A cancel that comes before its statement has begun ends nothing.
+        with contextlib.suppress(psycopg.Error):
+            for _ in range(CANCELS):
+                self.cancel_safe(timeout=CANCEL_WAIT)
+                select.select([self.pgconn.socket], [], [], CANCEL_WAIT)
+                self.pgconn.consume_input()
+                if not self.pgconn.is_busy():
+                    return
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from sexton.database import connect
+from tests.support.batches import FULL
 
 
 @pytest.fixture
@@ -18,3 +19,13 @@ def application(keyed):
     """Another session, the application's."""
     with contextlib.closing(connect(keyed, name="application")) as opened:
         yield opened
+
+
+@pytest.fixture
+def table(database):
+    """An address, and a connection to its table of FULL rows, which are some batches."""
+    url = database("empty")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        connection.execute("create table t (id int primary key, n int, by text)")
+        connection.execute(f"insert into t select i, 0 from generate_series(1, {FULL}) i")
+        yield url, connection

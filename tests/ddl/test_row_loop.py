@@ -2,24 +2,12 @@
 
 import contextlib
 
-import pytest
 from psycopg.pq import ExecStatus
 
 from sexton.database import connect, rows, scalar
 from sexton.ddl.row_loop import BATCH, block, row_loop
 
-FULL = 2 * BATCH + 500
 LOOP = row_loop("t", "this.n = 0", "update t as this set n = 1")
-
-
-@pytest.fixture
-def table(database):
-    """A table of some batches."""
-    url = database("empty")
-    with contextlib.closing(connect(url, name="tests")) as connection:
-        connection.execute("create table t (id int primary key, n int)")
-        connection.execute(f"insert into t select i, 0 from generate_series(1, {FULL}) i")
-        yield url, connection
 
 
 def test_each_batch_is_a_transaction_of_its_own(table):

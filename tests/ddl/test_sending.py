@@ -13,6 +13,7 @@ from sexton.ddl.row_changes import RowChange
 from sexton.ddl.row_loop import BATCH
 from sexton.ddl.steps import Step
 from sexton.errors import Busy
+from tests.support.batches import FULL
 
 STEP = Step(
     "count",
@@ -22,16 +23,6 @@ STEP = Step(
     outside_transaction=True,
     sql=(RowChange("update", "t", "this.n = 0", {"n": "1"}, batched=True),),
 )
-ALL = 2 * BATCH + 500
-
-
-@pytest.fixture
-def table(database):
-    url = database("empty")
-    with contextlib.closing(connect(url, name="tests")) as connection:
-        connection.execute("create table t (id int primary key, n int, by text)")
-        connection.execute(f"insert into t select i, 0 from generate_series(1, {ALL}) i")
-        yield url, connection
 
 
 def connect_like(connection):
@@ -54,17 +45,17 @@ def test_rows_of_other_batches_are_free_while_one_is_waited_for(table):
                 assert thread.is_alive()
             # Of the first batch, of the one that waits, and of the last.
             connection.execute("set lock_timeout = '5s'")
-            for id in (1, BATCH + 1, ALL):
+            for id in (1, BATCH + 1, FULL):
                 connection.execute("update t set by = 'us' where id = %s", (id,))
             assert scalar(connection, "select count(*) from t where n = 1") == BATCH
         thread.join()
     assert said == ["waiting for others who have locked rows of t"]
-    assert scalar(connection, "select count(*) from t where n = 1") == ALL
+    assert scalar(connection, "select count(*) from t where n = 1") == FULL
     assert scalar(connection, "select count(*) from t where by = 'us'") == 3
     [run] = journal.list_runs(connection)
-    assert (run["rows"], run["finished"]) == (ALL, True)
+    assert (run["rows"], run["finished"]) == (FULL, True)
     keys = "select count(distinct key) from sexton.changes"
-    assert scalar(connection, keys) == ALL
+    assert scalar(connection, keys) == FULL
     assert scalar(connection, "select count(distinct txid) from sexton.changes") == 3
 
 
@@ -81,7 +72,7 @@ def test_what_was_committed_before_a_failure_stays_and_is_said(table):
     assert scalar(connection, "select count(*) from t where n = 1") == BATCH
     execution.run(connection, [STEP])
     runs = journal.list_runs(connection)
-    assert [run["rows"] for run in runs] == [ALL - BATCH, BATCH]
+    assert [run["rows"] for run in runs] == [FULL - BATCH, BATCH]
 
 
 def test_where_the_journal_cannot_have_them_that_is_said_once(table):

@@ -3,23 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sexton.catalog.cascades import KEYS, key_of
 from sexton.catalog.triggers import DELETE, INSERT, UPDATE, fire, firing
 from sexton.chat.schema import Product, fetch
 from sexton.database import Connection
 from sexton.errors import Refused
 from sexton.journal.recorder import Change
-
-NEW_KEYS = """
-    select c.relname::pg_catalog.text as name, k.conname::pg_catalog.text as key
-    from pg_catalog.pg_constraint k
-    join pg_catalog.pg_class c on c.oid = k.confrelid
-    where k.confrelid = any (%(tables)s::pg_catalog.oid[])
-      and k.contype = 'f'::pg_catalog."char"
-      and k.confdeltype = any (array['c', 'n', 'd']::pg_catalog."char"[])
-      and k.conparentid = 0::pg_catalog.oid
-      and k.oid <> all (%(known)s::pg_catalog.oid[])
-    order by k.conname
-"""
 
 
 def unknown(product: Product, changes: Sequence[Change]) -> str:
@@ -82,11 +71,12 @@ def confirm(
 def _refuse_new_keys(
     connection: Connection, product: Product, changes: Sequence[Change]
 ) -> None:
-    deleting = [change.table.relation.oid for change in changes if change.deletes]
-    known = [key.oid for key in product.keys]
-    given = {"tables": deleting, "known": known}
-    for key in fetch(connection, NEW_KEYS, given) if deleting else ():
-        raise unwritten(key["name"], 1, f"the foreign key {key['key']}")
+    tables = {c.table.relation.oid: c.table.relation.name for c in changes if c.deletes}
+    known = {key.oid for key in product.keys}
+    found = fetch(connection, KEYS, {"relations": list(tables)}) if tables else ()
+    for key in map(key_of, found):
+        if key.parent_oid in tables and key.oid not in known:
+            raise unwritten(tables[key.parent_oid], 1, f"the foreign key {key.name}")
 
 
 def _events(change: Change) -> int:

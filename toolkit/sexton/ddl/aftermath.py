@@ -13,7 +13,7 @@ from sexton.catalog.tables import Table
 from sexton.catalog.triggers import EVENTS, Trigger, changed_again, fire, meddlers
 from sexton.database import Connection, settings
 from sexton.journal.images import column, image, key_object, keyed
-from sexton.journal.recorder import entries
+from sexton.journal.recorder import entries, following
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,8 @@ class Aftermath:
         table = self.table
         typed, same = keyed(table, table.key, "e.id", by="made")
         there = f"t.{column(table.key[0])} is not null"
-        last = """(
-            select coalesce(pg_catalog.max(c.step), 0::pg_catalog.int8)
-            from sexton.changes c where c.run = %(run)s
-        ) + pg_catalog.row_number() over (order by done.key)"""
-        journal = entries(table, "done", step=last, why="%(by)s::pg_catalog.text")
+        last, why = following("done.key"), "%(by)s::pg_catalog.text"
+        journal = entries(table, "done", step=last, why=why)
         changed = """, done as (
             select id as key, before, after, null::pg_catalog.text[] as withheld
             from seen where after is distinct from before and after is not null

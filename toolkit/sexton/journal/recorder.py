@@ -39,6 +39,16 @@ def entries(table: Table, done: str, *, step: str, check: str = "null", why: str
     """
 
 
+def following(order: str) -> str:
+    """The number of each row's step, after those that the run has already."""
+    return f"""
+        (
+            select coalesce(pg_catalog.max(c.step), 0::pg_catalog.int8)
+            from sexton.changes c where c.run = %(run)s
+        ) + pg_catalog.row_number() over (order by {order})
+    """
+
+
 @dataclass(frozen=True)
 class Change:
     """One change of a table's rows, to be made by a Recorder.
@@ -258,10 +268,7 @@ def _journalling(parts: Sequence[str]) -> str:
         {INTO}
         select
             %(run)s,
-            (
-                select coalesce(pg_catalog.max(c.step), 0::pg_catalog.int8)
-                from sexton.changes c where c.run = %(run)s
-            ) + pg_catalog.row_number() over (order by done.index, done.key),
+            {following("done.index, done.key")},
             null, done.schema, done.name, done.oid,
             done.key, done.before, done.after, done.withheld, done.why
         from ({" union all ".join(parts)}) done

@@ -1,4 +1,4 @@
-"""An audit of tables of 20 and 100 million messages: time, memory, and a night's share.
+"""An audit of tables of 20 and 100 million messages: time and memory.
 
 The messages name live models and tombstones; there is no key and, first, no index. Each
 figure is the median of RUNS runs of the whole command, with the client's memory.
@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from sexton.chat.sample import populate
 from sexton.database import Connection, database
@@ -67,10 +66,10 @@ def main() -> None:
                     grow(connection, rows, size)
                     rows = size
                     print(f"{size:,} messages, {pages(connection)}")
-                    figures(url, directory)
+                    figures(url)
                 index(connection)
                 print("with an index on the messages' models")
-                figures(url, directory)
+                figures(url)
     print(f"no client had more than {max(memory)} MiB")
 
 
@@ -95,39 +94,30 @@ def pages(connection: Connection) -> str:
     return str(row["size"]) if row else ""
 
 
-def figures(url: str, directory: Path) -> None:
-    """The audit alone, with two connections, and one night's share of ten seconds."""
+def figures(url: str) -> None:
+    """The audit alone, and with two connections."""
     for what, more in (
         ("one connection", ["-j", "1"]),
         ("two connections", ["-j", "2"]),
     ):
-        seconds, _ = audit(url, more)
+        seconds = audit(url, more)
         print(f"  {what}: {seconds:.1f} s")
-    cursor = directory / "cursor.json"
-    cursor.unlink(missing_ok=True)
-    night = ["--budget", "10s", "--cursor", str(cursor)]
-    seconds, document = audit(url, night, runs=1)
-    parts = [c["coverage"]["covered"] for c in document["checks"] if "coverage" in c]
-    covered = f"covered {min(parts):.0%}" if parts else "nothing to cut"
-    print(f"  a budget of 10 s: {seconds:.1f} s, {covered}")
 
 
-def audit(
-    url: str, more: Sequence[str], *, runs: int = RUNS
-) -> tuple[float, dict[str, Any]]:
-    """The median time of the command, and the last document."""
+def audit(url: str, more: Sequence[str]) -> float:
+    """The median time of the command."""
     took = []
     command = [SEXTON, "audit", "--url", url, "--format", "json", *more]
-    for _ in range(runs):
+    for _ in range(RUNS):
         begun = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
             assert client.stdout is not None
-            document = json.load(client.stdout)
+            json.load(client.stdout)
             _, _, usage = os.wait4(client.pid, 0)
             client.returncode = 0
         took.append(time.perf_counter() - begun)
         memory.append(usage.ru_maxrss // 1024)
-    return statistics.median(took), document
+    return statistics.median(took)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import pytest
 
-from sexton.audit import ranges
 from sexton.database import connect, settings
 from tests.support import giants
 from tests.support.giants import CHECKS, FLAGGED, ORPHANS, by_check, check, pieces, run
@@ -20,16 +19,6 @@ def test_pieces_find_what_one_statement_finds(giant, monkeypatch, jobs, checks):
     assert len(pieces(watched)) > 2
     assert pieces(watched)[-1] == 1.0
     assert whole["child_flagged" if FLAGGED in checks else "child_without_parent"][1] > 0
-
-
-def test_pieces_find_the_same_by_key_where_pages_have_no_numbers(giant, monkeypatch):
-    connection, _ = giant
-    whole = by_check(run(connection, *CHECKS))
-    giants.call_small_large(monkeypatch)
-    monkeypatch.setattr(ranges, "TID_RANGES", 990000)
-    watched = []
-    assert by_check(run(connection, *CHECKS, watch=watched.append)) == whole
-    assert len(pieces(watched)) > 2
 
 
 def test_partitions_are_cut_one_by_one(database, monkeypatch):

@@ -4,9 +4,8 @@ import contextlib
 import datetime
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -30,10 +29,6 @@ from sexton.check import Check
 from sexton.database import Connection, scalar, settings, snapshot
 from sexton.errors import ConnectionFailed
 from sexton.project import current
-
-if TYPE_CHECKING:
-    from sexton.audit.cursor import Cursor
-    from sexton.audit.ranges import Cut
 
 SNAPSHOT = "select pg_catalog.pg_current_snapshot()::pg_catalog.text"
 
@@ -65,24 +60,21 @@ def run_checks(
     *,
     connect: team.Connect | None = None,
     watch: Watch = lambda _: None,
-    cursor: "Cursor | None" = None,
 ) -> tuple[Run, list[Outcome]]:
     """Run checks on one snapshot, read-only, and look twice at soft references.
 
     `connect` opens more connections: for `options.jobs` above one, and to begin once more
     where a standby had to end the snapshot. `watch` gets each check's name when it
     begins and its outcome when it ends. An interrupt cancels what runs on the server;
-    what was not looked at is then `incomplete`. With a `cursor`, scans of large tables
-    take no longer than its budget, and go on from there in the next run.
+    what was not looked at is then `incomplete`.
     """
-    auditor = Auditor(selected, options or Options(), connect, watch, cursor=cursor)
+    auditor = Auditor(selected, options or Options(), connect, watch)
     result = auditor.run(connection)
     if not auditor.limits.collided or connect is None:
         return result
     again = Auditor(
         *(selected, auditor.options, connect, watch),
         began=auditor.limits.began,
-        cursor=cursor,
     )
     try:
         fresh = connect()
@@ -103,7 +95,6 @@ class Auditor:
         watch: Watch = lambda _: None,
         *,
         began: float | None = None,
-        cursor: "Cursor | None" = None,
     ) -> None:
         self.selected = selected
         self.options = options
@@ -111,8 +102,6 @@ class Auditor:
         self.watch = watch
         self.began = time.monotonic()
         self.limits = Limits(options, self.began if began is None else began)
-        self.cursor = cursor
-        self.later: list[Cut] = []  # large scans, which have snapshots of their own
         self.examiner = Examiner(options, self.limits, watch)
 
     def run(self, connection: Connection) -> tuple[Run, list[Outcome]]:
@@ -136,8 +125,6 @@ class Auditor:
                 self.examiner.facts = read_references(connection, facts, self.selected)
                 started = True
                 self._examine(connection, exported, run)
-            if self.later and not (self.limits.stopped or connection.closed):
-                self._go_on(connection, run)
             if self.options.confirm_after and not (
                 self.limits.collided or connection.closed
             ):
@@ -194,9 +181,6 @@ class Auditor:
             lookups=looked_up(connection, self.selected, self.examiner.facts),
         )
         units = self.examiner.cut(connection, units)
-        if self.cursor:
-            self.later = [unit.cut for unit in units if unit.cut]
-            units = [unit for unit in units if not unit.cut]
         if exported and self.connect:
             shared = [u for unit in units for u in [unit] * (jobs if unit.cut else 1)]
             team.share(
@@ -220,26 +204,6 @@ class Auditor:
             self._set_limits(connection, run)
             hide(connection)
             self.examiner.confirm(connection)
-
-    def _go_on(self, connection: Connection, run: Run) -> None:
-        """Go on with the large scans, each piece on a short snapshot of its own."""
-        from sexton.audit.night import Night
-
-        assert self.cursor is not None
-
-        @contextlib.contextmanager
-        def piece_snapshot(member: Connection) -> Iterator[None]:
-            with snapshot(member):
-                self._set_limits(member, run)
-                hide(member)
-                yield
-
-        for check in (check for cut in self.later for check in cut.unit.checks):
-            self.watch(check.name)
-        walker, facts = self.examiner.walker, self.examiner.facts
-        night = Night(walker, self.cursor, facts, self.options, piece_snapshot)
-        for outcome in night.walk(connection, self.connect, self.later):
-            self.examiner.keep(outcome)
 
 
 def _begun(connection: Connection, options: Options) -> Run:

@@ -33,8 +33,7 @@ class Outcome:
     """What one check found and how it looked, or why it could not look.
 
     `count` includes the `known`, those that the baseline accepts. `scope` says which
-    tables were looked at, with about how many rows. With a cursor, `covered` is the part
-    of the present pass that was looked at.
+    tables were looked at, with about how many rows.
     """
 
     check: Check
@@ -48,8 +47,6 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     matched: list[str] = field(default_factory=list)
     elapsed_ms: float = 0.0
-    covered: float | None = None
-    last_full_pass: datetime.datetime | None = None
 
     @property
     def new(self) -> int:

@@ -1,9 +1,8 @@
 """Ranges: a scan that would not end in its time is cut into pieces of pages.
 
 Each piece is a statement of its own, of a size that takes PIECE_SECONDS, so that there is
-progress to tell, a place to stop at, and work for several connections. A table's name in
-a unit stands for a query; a piece puts a query for some of its pages there. PostgreSQL
-finds pages by TID ranges from version 14 on; before it, pieces are ranges of a key.
+progress to report, a place to stop, and work for several connections. A table's name in
+a unit stands for a query; a piece puts a query for some of its pages there: a TID range.
 """
 
 import threading
@@ -13,13 +12,12 @@ from typing import Any
 
 from sexton.audit.facts import Facts, Table
 from sexton.audit.units import Unit
-from sexton.catalog.relations import Relation, literal, quoted
-from sexton.database import Connection, rows, scalar
+from sexton.catalog.relations import Relation, quoted
+from sexton.database import Connection, rows
 
 LARGE_SCAN = 65_536  # pages, 512 MB: what is smaller is one statement
 FIRST, SMALLEST = 8_192, 64  # pages of a piece, before its time is known, and at least
 PIECE_SECONDS = 5.0
-TID_RANGES = 140000  # the server version that can find pages by number
 
 LEAVES = """
     select
@@ -28,17 +26,7 @@ LEAVES = """
         c.relname::pg_catalog.text as name,
         (pg_catalog.pg_relation_size(c.oid)
             / pg_catalog.current_setting('block_size'::pg_catalog.text)::pg_catalog.int8
-        ) as pages,
-        (
-            select a.attname::pg_catalog.text
-            from pg_catalog.pg_index i
-            join pg_catalog.pg_attribute a
-              on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-            where i.indrelid = c.oid and i.indisprimary and i.indnkeyatts = 1
-        ) as key,
-        c.reltuples as rows,
-        -- It changes when the table is rewritten: then pages are other pages.
-        pg_catalog.pg_relation_filenode(c.oid)::pg_catalog.int8 as file
+        ) as pages
     from pg_catalog.unnest(%s::pg_catalog.oid[]) as w (oid)
     -- The tree of a table that is no partition of anything is empty.
     left join pg_catalog.pg_partition_tree(w.oid::pg_catalog.regclass) t on true
@@ -56,32 +44,24 @@ class Leaf:
     sql: str
     oid: int
     pages: int
-    file: int = 0
-    key: str | None = None
-    rows: float = 0
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some pages of a scan, counted over all leaves; by key, from one value to another.
-
-    `start` and `end` are None at a leaf's own ends.
-    """
+    """Some pages of a scan, counted over all leaves."""
 
     low: int
     high: int
     leaf: Leaf
     first: int = 0  # the leaf's first page in the count over all
-    start: str | None = None
-    end: str | None = None
 
 
 @dataclass
 class Cut:
     """A scan in pieces; several connections may take them at the same time.
 
-    `position` is the page up to which everything was looked at, `bound` the key there
-    where pieces are ranges of one. Sizes follow from how long the pieces before took.
+    `position` is the page up to which everything was looked at. Sizes follow from how
+    long the pieces before took.
     """
 
     unit: Unit
@@ -90,23 +70,16 @@ class Cut:
     leaves: Sequence[Leaf]
     seconds: float = PIECE_SECONDS
     position: int = 0
-    bound: str | None = None
-    by_key: bool = False
     error: Exception | None = None
     took: float = 0.0
     found: list[Any] = field(default_factory=list)
     _helpers: int = 0
     _ended: bool = False
     _next: int = 0
-    _start: str | None = None
     _size: int = field(default_factory=lambda: FIRST)
     _done: dict[int, Piece] = field(default_factory=dict)
     _again: list[Piece] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def restart(self) -> None:
-        """Begin at `position`, where an earlier run left off."""
-        self._next, self._start = self.position, self.bound
 
     def join(self) -> bool:
         """Become one who takes pieces; false where the walk has ended."""
@@ -136,30 +109,24 @@ class Cut:
         """Whether everything was looked at."""
         return self.position >= self.pages
 
-    def take(self, connection: Connection) -> Piece | None:
+    def take(self) -> Piece | None:
         """The next piece, or None where none is left to be begun."""
         with self._lock:
             if self._again:
                 return self._again.pop()
             if self._next >= self.pages:
                 return None
-            piece = self._cut(connection, self._next, self._start)
-            self._next, self._start = piece.high, piece.end
+            piece = self._cut(self._next)
+            self._next = piece.high
             return piece
 
-    def _cut(self, connection: Connection, low: int, start: str | None) -> Piece:
+    def _cut(self, low: int) -> Piece:
         first = 0
         for leaf in self.leaves:
             if low < first + leaf.pages:
                 break
             first += leaf.pages
-        last = first + leaf.pages
-        high = min(low + self._size, last)
-        end = None
-        if self.by_key and high < last:
-            end = _key_after(connection, leaf, start, high - low)
-            high = last if end is None else high
-        return Piece(low, high, leaf, first, start, end)
+        return Piece(low, min(low + self._size, first + leaf.pages), leaf, first)
 
     def landed(self, piece: Piece, found: object, took: float) -> None:
         """Note what a piece found, and how many seconds it took."""
@@ -168,55 +135,30 @@ class Cut:
             self.took += took
             self._done[piece.low] = piece
             while done := self._done.pop(self.position, None):
-                self.position, self.bound = done.high, done.end
+                self.position = done.high
             wanted = (piece.high - piece.low) * min(self.seconds / max(took, 0.001), 4)
             self._size = max(SMALLEST, int(wanted))
 
-    def too_long(self, connection: Connection, piece: Piece) -> bool:
+    def too_long(self, piece: Piece) -> bool:
         """Take back a piece that did not end in its time; false for the smallest."""
         with self._lock:
             half = (piece.high - piece.low) // 2
             if half < SMALLEST:
                 return False
             self._size = half
-            middle, key = piece.low + half, None
-            if self.by_key:
-                key = _key_after(connection, piece.leaf, piece.start, half)
-                if key is None:
-                    return False
-            self._again.append(replace(piece, low=middle, start=key))
-            self._again.append(replace(piece, high=middle, end=key))
+            middle = piece.low + half
+            self._again.append(replace(piece, low=middle))
+            self._again.append(replace(piece, high=middle))
             return True
 
     def query(self, piece: Piece) -> str:
         """The query for the rows of a piece."""
         columns = ", ".join(quoted(c) for c in self.table.columns if self.table.can(c))
         low, high = piece.low - piece.first, piece.high - piece.first
-        if self.by_key:
-            key = quoted(piece.leaf.key or "")
-            ends = [(">=", piece.start), ("<", piece.end)]
-            parts = [f"{key} {sign} {literal(v)}" for sign, v in ends if v is not None]
-        else:
-            parts = [f"ctid >= '({low},0)'::pg_catalog.tid"]
-            if high < piece.leaf.pages:  # else open: rows that came since lie behind it
-                parts.append(f"ctid < '({high},0)'::pg_catalog.tid")
-        where = " and ".join(parts) or "true"
+        where = f"ctid >= '({low},0)'::pg_catalog.tid"
+        if high < piece.leaf.pages:  # else open: rows that came since lie behind it
+            where += f" and ctid < '({high},0)'::pg_catalog.tid"
         return f"select {columns} from {piece.leaf.sql} where {where}"  # noqa: S608
-
-
-def _key_after(
-    connection: Connection, leaf: Leaf, start: str | None, pages: int
-) -> str | None:
-    """The key some pages further on, as text; None where the table ends before."""
-    key = quoted(leaf.key or "")
-    where = f"where {key} >= {literal(start)}" if start is not None else ""
-    skipped = max(1, int(leaf.rows * pages / leaf.pages))
-    query: Any = (
-        f"select pg_catalog.format('%s', {key}) from {leaf.sql} {where} "  # noqa: S608
-        f"order by {key} offset {skipped:d} limit 1"
-    )
-    found = scalar(connection, query)
-    return None if found is None else str(found)
 
 
 def piece_of(cut: Cut, piece: Piece) -> Unit:
@@ -233,11 +175,8 @@ def cut_large(
     if not any(names):
         return list(units)
     leaves = _leaves(connection, {facts.relations[name] for name in names if name})
-    by_key = connection.info.server_version < TID_RANGES
     return [
-        replace(unit, cut=_cut(unit, name, facts, leaves, seconds, by_key=by_key))
-        if name
-        else unit
+        replace(unit, cut=_cut(unit, name, facts, leaves, seconds)) if name else unit
         for unit, name in zip(units, names, strict=True)
     ]
 
@@ -266,8 +205,7 @@ def _leaves(
     for relation in relations:
         for row in rows(connection, LEAVES, [relation.oid]):
             sql = f"{quoted(row['schema'])}.{quoted(row['name'])}"
-            facts = (row["pages"], row["file"], row["key"], row["rows"])
-            leaf = Leaf(sql, row["oid"], *facts)
+            leaf = Leaf(sql, row["oid"], row["pages"])
             if leaf.pages:
                 found.setdefault(relation.oid, []).append(leaf)
     return found
@@ -279,12 +217,8 @@ def _cut(
     facts: Facts,
     leaves: Mapping[int, list[Leaf]],
     seconds: float,
-    *,
-    by_key: bool,
 ) -> Cut | None:
     mine = leaves.get(facts.relations[name].oid, [])
     if sum(leaf.pages for leaf in mine) < LARGE_SCAN:
         return None
-    if by_key and any(leaf.key is None or leaf.rows < 0 for leaf in mine):
-        return None
-    return Cut(unit, name, facts.tables[name], mine, seconds, by_key=by_key)
+    return Cut(unit, name, facts.tables[name], mine, seconds)

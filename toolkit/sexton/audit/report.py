@@ -127,7 +127,6 @@ class Report:
             "truncated": outcome.truncated,
             "elapsed_ms": outcome.elapsed_ms,
             "repair": bool(outcome.check.repairs),
-            **_coverage(outcome),
         }
         if change:
             document["new"] = change.new
@@ -147,12 +146,3 @@ class Report:
         if change:
             document["since"] = change.since.get(finding.fingerprint)
         return document
-
-
-def _coverage(outcome: Outcome) -> dict[str, Any]:
-    """How far a scan with a cursor has come; nothing for all others."""
-    if outcome.covered is None:
-        return {}
-    last = outcome.last_full_pass
-    covered = {"covered": round(outcome.covered, 4), "last_full_pass": last}
-    return {"coverage": covered}

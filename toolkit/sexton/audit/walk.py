@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,43 +41,35 @@ class Walker:
         self,
         connection: Connection,
         cut: Cut,
-        *,
-        enough: Callable[[], bool] = lambda: False,
-        landed: Callable[[Piece], None] = lambda _: None,
-        around: Callable[[Connection], AbstractContextManager[Any]] = nullcontext,
     ) -> bool:
-        """Take pieces until none is left, or `enough`; true for who ends the walk.
+        """Take pieces until none is left; true for who ends the walk.
 
-        An error ends it for all; it is kept in the cut. `around` is entered for each piece.
+        An error ends it for all; it is kept in the cut.
         """
         if not cut.join():
             return False
         try:
-            while not (self.limits.over or cut.error or enough()):
-                with around(connection):
-                    piece = cut.take(connection)
-                    done = piece and self._fetch_piece(connection, cut, piece)
+            while not (self.limits.over or cut.error):
+                piece = cut.take()
                 if piece is None:
                     break
-                if done:
-                    landed(piece)
+                self._fetch_piece(connection, cut, piece)
         except (psycopg.Error, BadCheck) as error:
             cut.error = error
         return cut.leave()
 
-    def _fetch_piece(self, connection: Connection, cut: Cut, piece: Piece) -> bool:
+    def _fetch_piece(self, connection: Connection, cut: Cut, piece: Piece) -> None:
         began = time.perf_counter()
         try:
             found = self.fetch(connection, piece_of(cut, piece))
         except errors.QueryCanceled as error:
             timeout = "statement timeout" in str(error) and not self.limits.over
-            if timeout and cut.too_long(connection, piece):
-                return False
+            if timeout and cut.too_long(piece):
+                return
             raise
         cut.landed(piece, found, time.perf_counter() - began)
         names = tuple(check.name for check in cut.unit.checks)
         self.watch(Covered(names, cut.covered))
-        return True
 
 
 def result(

@@ -105,13 +105,6 @@ def _consistent(how: dict[str, Any]) -> None:
             "--baseline and --write-baseline name two files",
             hint="--write-baseline alone reads and writes its FILE",
         )
-    if bool(how["budget"]) != bool(how["cursor_file"]) or (
-        how["max_age"] and not how["cursor_file"]
-    ):
-        raise UsageError(
-            "--budget, --cursor and --max-age go together",
-            hint="sexton audit --budget 20min --cursor FILE --max-age 14d",
-        )
     if how["fail_on"] == "new" and not how["since_file"]:
         raise UsageError(
             "--fail-on new needs the run that findings are new to",
@@ -154,11 +147,6 @@ def _run(
         label=printable(how["label"]) if how["label"] else None,
     )
     name = "sexton audit"
-    cursor = None
-    if how["cursor_file"]:
-        from sexton.audit.cursor import load
-
-        cursor = load(how["cursor_file"], how["budget"], how["max_age"])
     with (
         # What an own check prints must not stand in the document.
         contextlib.redirect_stdout(sys.stderr),
@@ -170,7 +158,6 @@ def _run(
             *(connection, selected, options),
             connect=lambda: connect(address, name=name, read_only=True),
             watch=progress.watch,
-            cursor=cursor,
         )
 
 

@@ -93,25 +93,6 @@ OPTIONS = (
         help="How long between two looks at a soft reference with findings; 0 is one look.",
     ),
     click.option(
-        "--budget",
-        type=Duration(),
-        metavar="TIME",
-        help="How long scans of very large tables may take tonight; with --cursor.",
-    ),
-    click.option(
-        "--cursor",
-        "cursor_file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        help="Where the next run finds how far those scans have come.",
-    ),
-    click.option(
-        "--max-age",
-        type=Duration(),
-        metavar="TIME",
-        help="How old the last full pass of such a scan may be; older is incomplete.",
-    ),
-    click.option(
         "--recheck",
         is_flag=True,
         help="Look also where a valid foreign key enforces the reference.",

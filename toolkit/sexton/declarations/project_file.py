@@ -32,8 +32,8 @@ OTHER = "pyproject.toml"
 HINT = "docs/your-own-tables.md explains the project file"
 Seconds = str | float
 # The options that name files, which lie beside the project file.
-FILES = {"baseline", "write_baseline", "cursor", "since"}
-TIMES = ("statement_timeout", "deadline", "confirm_after", "budget", "max_age")
+FILES = {"baseline", "write_baseline", "since"}
+TIMES = ("statement_timeout", "deadline", "confirm_after")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,9 +54,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     statement_timeout: Seconds | None = None
     deadline: Seconds | None = None
     confirm_after: Seconds | None = None
-    budget: Seconds | None = None
-    cursor: str | None = None
-    max_age: Seconds | None = None
     recheck: bool | None = None
     baseline: str | None = None
     write_baseline: str | None = None
@@ -68,11 +65,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         """Read the times."""
-        for name in (
-            *("statement_timeout", "deadline", "confirm_after"),
-            "budget",
-            "max_age",
-        ):
+        for name in TIMES:
             value = getattr(self, name)
             if isinstance(value, str):
                 durations.parse(value)

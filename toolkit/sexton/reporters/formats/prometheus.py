@@ -58,18 +58,8 @@ def _checks(report: "Report", gauge: "Callable[..., Any]") -> None:
         "check_status", "1 for the status the check ended in.", "check", "status"
     )
     duration = gauge("check_duration_seconds", "Time on the server.", "check")
-    covered = gauge(
-        "check_covered_ratio", "The part of the present pass looked at.", "check"
-    )
-    full_pass = gauge(
-        *("check_last_full_pass_timestamp_seconds", "When a pass last ended.", "check")
-    )
     for outcome in report.outcomes:
         name = outcome.check.name
-        if outcome.covered is not None:
-            covered(check=name).set(outcome.covered)
-        if outcome.last_full_pass is not None:
-            full_pass(check=name).set(outcome.last_full_pass.timestamp())
         for ended in ("pass", "fail", "incomplete", "skipped"):
             status(check=name, status=ended).set(outcome.status == ended)
         duration(check=name).set(outcome.elapsed_ms / 1000)

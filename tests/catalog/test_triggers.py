@@ -77,6 +77,40 @@ def test_those_of_partitions_and_of_what_keys_reach_are_among_them(world, writte
     assert names(world, **written) == found
 
 
+# Before PostgreSQL 15, a partition's copy of a row trigger is marked as internal.
+AS_BEFORE_15 = "update pg_trigger set tgisinternal = true where tgparentid <> 0"
+
+
+def test_copies_on_partitions_count_as_users_whatever_the_server_calls_them(world):
+    world.execute(AS_BEFORE_15)
+    assert names(world, part=INSERT) == {"all_of_it on part"}
+    assert names(world, parents=INSERT) == {"all_of_it on parents"}
+    world.execute(
+        """
+        create table deep (id int) partition by list (id);
+        create table middle partition of deep default partition by list (id);
+        create table leaf partition of middle default;
+        create trigger of_deep after insert on deep for each row execute function f();
+        """
+    )
+    world.execute(AS_BEFORE_15)
+    assert names(world, leaf=INSERT) == {"of_deep on leaf"}
+
+
+def test_those_of_keys_and_unique_constraints_are_nobodys(empty):
+    empty.execute(
+        """
+        create table parents (id int primary key, no int unique deferrable);
+        create table children (id int, parent int references parents)
+            partition by list (id);
+        create table child partition of children default;
+        """
+    )
+    empty.execute(AS_BEFORE_15)
+    written = {name: INSERT | UPDATE | DELETE for name in ("parents", "child", "children")}
+    assert names(empty, **written) == set()
+
+
 def test_a_deferred_one_is_known_by_its_constraint(world):
     world.execute('alter trigger "of 100%" on cousins rename to renamed')
     oid = scalar(world, "select 'cousins'::regclass::oid::int8")

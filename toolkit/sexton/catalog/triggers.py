@@ -34,6 +34,17 @@ class Trigger:
         return printable(f"{self.name} on {self.table}")
 
 
+# Whether users made the trigger `t`. `tgisinternal` alone does not say: before PostgreSQL
+# 15, a partition's copy of a user's trigger has it as well. What is internal otherwise
+# belongs to a key or a unique constraint.
+USERS = """(
+    not t.tgisinternal
+    or not exists (
+        select from pg_catalog.pg_constraint tk
+        where tk.oid = t.tgconstraint and tk.contype <> 't'::pg_catalog."char"
+    )
+)"""
+
 # Beside each table that is written: where its rows are in truth, and where keys lead.
 FIRING = f"""
     with recursive reached as (
@@ -79,7 +90,7 @@ FIRING = f"""
     join pg_catalog.pg_class c on c.oid = t.tgrelid
     left join pg_catalog.pg_constraint k on k.oid = t.tgconstraint
     left join pg_catalog.pg_namespace n on n.oid = k.connamespace
-    where not t.tgisinternal
+    where {USERS}
       and not exists (  -- a copy of one that is listed
           select from pg_catalog.pg_trigger p join reached a on a.relation = p.tgrelid
           where p.oid = t.tgparentid

@@ -12,6 +12,7 @@ from sexton.catalog.cascades import KEYS, Key, key_of
 from sexton.catalog.relations import quoted, resolve
 from sexton.catalog.schema import columns
 from sexton.catalog.tables import COLUMNS, VALUE_SETTINGS, Table, assemble
+from sexton.catalog.triggers import USERS
 from sexton.database import Connection, rows
 from sexton.errors import Refused, WrongSchema
 from sexton.text.printable import printable
@@ -82,7 +83,7 @@ STATE = f"""
             select t.oid::pg_catalog.int8
             from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
             where t.tgrelid = any (%(oids)s::pg_catalog.oid[])
-              and t.tgisinternal and not c.relhassubclass
+              and not {USERS} and not c.relhassubclass
             order by 1
         ) as triggers,
         (select pg_catalog.json_agg(c) from ({COLUMNS.replace("%s", "%(oids)s")}) c)

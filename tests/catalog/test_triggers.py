@@ -107,7 +107,7 @@ def test_those_of_keys_and_unique_constraints_are_nobodys(empty):
         """
     )
     empty.execute(AS_BEFORE_15)
-    written = {name: INSERT | UPDATE | DELETE for name in ("parents", "child", "children")}
+    written = dict.fromkeys(("parents", "child", "children"), INSERT | UPDATE | DELETE)
     assert names(empty, **written) == set()
 
 

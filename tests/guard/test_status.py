@@ -4,6 +4,7 @@ import pytest
 from alembic import command
 
 from sexton.ddl.engine import engine
+from sexton.errors import Refused
 from sexton.guard import change
 from sexton.guard.spec import GuardSpec
 from sexton.guard.status import INCOMPLETE, SET, drift, enforced_by, status
@@ -11,7 +12,7 @@ from sexton.upgrade.run import config
 from tests.support import guards as guard
 from tests.support.guards import DAMAGE, everything_of_ours, tombstone
 from tests.support.tools import Cli, add_model, add_provider
-from tests.support.worlds_of_guards import BOTH, every_world, make, run, state
+from tests.support.worlds_of_guards import BOTH, PLAIN, every_world, make, run, state
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -125,3 +126,46 @@ def test_another_condition_under_the_same_name_is_another_guard(empty):
     change.add(empty, other)
     assert state(empty, other) == SET
     assert state(empty, BOTH.spec) == INCOMPLETE
+
+
+PARTS = """
+    create table customers (id bigint primary key);
+    create table invoices (no int, customer_id bigint, deleted boolean not null)
+        partition by range (no);
+    create table invoices_a partition of invoices for values from (0) to (9);
+    create table invoices_b partition of invoices default;
+    create index on invoices (customer_id);
+"""
+
+
+def test_a_guard_switched_off_on_one_partition_is_neither_set_nor_believed(empty):
+    if empty.info.server_version < 180000:
+        return  # a partitioned table has no guard there
+    empty.execute(PARTS)
+    change.add(empty, PLAIN.spec)
+    key = enforced_by(empty, PLAIN.spec)
+    assert (state(empty, PLAIN.spec), bool(key)) == (SET, True)
+    empty.execute("alter table invoices_b disable trigger all")
+    assert state(empty, PLAIN.spec) == INCOMPLETE
+    assert enforced_by(empty, PLAIN.spec) is None
+    empty.execute("insert into invoices values (20, 7, false)")
+    with pytest.raises(Refused, match="1 live row of invoices is an orphan"):
+        change.add(empty, PLAIN.spec)
+    empty.execute("delete from invoices")
+    change.add(empty, PLAIN.spec)
+    assert state(empty, PLAIN.spec) == SET
+
+
+def test_a_guard_that_a_replicating_role_passes_is_not_believed(empty):
+    make(empty, BOTH)
+    change.add(empty, BOTH.spec)
+    name = empty.info.dbname
+    empty.execute(f'alter database "{name}" set session_replication_role = replica')
+    assert state(empty, BOTH.spec) == INCOMPLETE
+    assert enforced_by(empty, BOTH.spec) is None
+    [sentence] = drift(empty, BOTH.spec)
+    assert sentence.startswith(
+        "the guard of invoices.customer_id lacks triggers that every writer fires"
+    )
+    empty.execute(f'alter database "{name}" reset session_replication_role')
+    assert state(empty, BOTH.spec) == SET

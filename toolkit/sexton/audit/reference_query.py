@@ -1,8 +1,12 @@
 """The query of the catalogs about references, for all of them at once."""
 
+from typing import LiteralString
+
+from sexton.postgres.enforced import ENFORCES
+
 # Runs on any search path: functions, types and casts are qualified, and the operands of
 # every operator have exactly the types of one in pg_catalog.
-FACTS = """
+FACTS: LiteralString = f"""
     with recursive wanted as (
         select
             w.ordinal, w.child::pg_catalog.oid as child, w.parent::pg_catalog.oid as parent
@@ -79,6 +83,8 @@ FACTS = """
                         from pg_catalog.pg_collation l
                         join pg_catalog.pg_namespace n on n.oid = l.collnamespace
                         where l.oid = p.key_sorted and p.key_sorted <> p.sorted
+                          -- A type without collations takes no COLLATE.
+                          and p.sorted <> 0::pg_catalog.oid
                     ),
                     'schema', case
                         when p.type = p.key_type
@@ -159,15 +165,9 @@ FACTS = """
         (
             select k.conname::pg_catalog.text
             from pg_catalog.pg_constraint k
-            where k.contype = 'f'::pg_catalog."char" and k.convalidated
+            where k.contype = 'f'::pg_catalog."char"
               and k.conrelid = w.child and k.confrelid = w.parent
               and pg_catalog.cardinality(k.conkey) = p.many
-              -- PERIOD compares ranges; its column came with PostgreSQL 18.
-              and coalesce(
-                  pg_catalog.jsonb_extract_path_text(
-                      pg_catalog.to_jsonb(k), 'conperiod'::pg_catalog.text
-                  )::pg_catalog.bool, false
-              ) = false
               and (
                   select pg_catalog.bool_and(
                       p.key_numbers[pg_catalog.array_position(p.numbers, c.number)]
@@ -177,20 +177,7 @@ FACTS = """
                       pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)
                   ) as c (number, key_number)
               )
-              -- Switched off, the key's triggers let anything pass, VALID or not; on a
-              -- partition they are another constraint's.
-              and not exists (
-                  select from pg_catalog.pg_trigger t
-                  join pg_catalog.pg_constraint x on x.oid = t.tgconstraint
-                  where x.contype = 'f'::pg_catalog."char"
-                    and t.tgenabled <> all (array['O', 'A']::pg_catalog."char"[])
-                    and (
-                        x.oid = k.oid
-                        or t.tgrelid in (
-                            select l.oid from leaf l where l.root in (w.child, w.parent)
-                        )
-                    )
-              )
+              and {ENFORCES}
             order by k.conname limit 1
         ) as constraint
     from wanted w
@@ -258,4 +245,4 @@ FACTS = """
         limit 1
     ) i on true
     order by w.ordinal
-"""
+"""  # noqa: S608 - no value

@@ -11,9 +11,10 @@ mean the same on any search path.
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from sexton.catalog.relations import ENFORCED, literal, quoted
+from sexton.catalog.relations import literal, quoted
 from sexton.guard.side import Side, numbers
 from sexton.guard.spec import GuardSpec, Names, columns_of
+from sexton.postgres.enforced import ENFORCES, WHOLE
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Guard:
     def keys(self) -> str:
         """The keys of this definition, valid or not, to go on after `select`.
 
-        PostgreSQL 18 can switch a key off, any version its triggers.
+        One that is switched off, wholly or on one partition, is none.
         """
         child, parent = self.child, self.parent
         return f"""
@@ -63,11 +64,7 @@ class Guard:
               and k.conkey = {numbers(child.table, child.key)}
               and k.confkey = {numbers(parent.table, parent.key)}
               and k.confmatchtype = 's' and k.confdeltype = 'a' and k.confupdtype = 'a'
-              and {ENFORCED}
-              and not exists (
-                  select from pg_catalog.pg_trigger t
-                  where t.tgconstraint = k.oid and t.tgenabled not in ('O', 'A')
-              )
+              and {WHOLE}
         """
 
     @property
@@ -129,7 +126,7 @@ class Guard:
         only, as valid CHECKs say. The triggers need not be there for that.
         """
         return f"""
-            select k.conname::text as name {self.keys} and k.convalidated
+            select k.conname::text as name {self.keys} and {ENFORCES}
               and ({self.child.check_valid}) and ({self.parent.check_valid})
             order by k.conname limit 1
         """

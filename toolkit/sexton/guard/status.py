@@ -14,15 +14,19 @@ from sexton.guard.spec import GuardSpec, columns_of
 from sexton.project import current
 
 SET, INCOMPLETE, NONE = "set", "incomplete", "none"
+PASSED = (
+    "triggers that every writer fires: a subscription writes to these tables, or a role "
+    "or the database sets session_replication_role = replica"
+)
 
 
 def status(connection: Connection, *guards: GuardSpec | Guard) -> dict[str, Any]:
     """The document that `guard status --format json` prints. Reads the catalogs only.
 
-    One guard is `set` where every part is there by its definition, `none` where no part
-    is, else `incomplete`; `constraint` is the name of its key, once it is valid. All of
-    them are `set` or `none` where each is, else `incomplete`. Raises WrongSchema where
-    the tables are not there.
+    One guard is `set` if every part exists by its definition and its key is enforced,
+    `none` if no part exists, else `incomplete`; `constraint` is the name of its key if it
+    is enforced, by the audit's own proof. All of them are `set` or `none` if each is, else
+    `incomplete`. Raises WrongSchema if a table does not exist.
     """
     found = [_status(connection, loosely(connection, one)) for one in guards]
     states = {one["guard"] for one in found} or {NONE}
@@ -33,9 +37,11 @@ def _status(connection: Connection, guard: Guard) -> dict[str, Any]:
     with in_pg_catalog(connection):
         there = {part: true(connection, query) for part, query in guard.parts.items()}
         anything = true(connection, guard.anything)
-        valid: Any = f"select k.conname::text {guard.keys} and k.convalidated order by 1"
-        key = scalar(connection, valid)
+        enforced: Any = guard.enforced
+        key = scalar(connection, enforced)
     spec = guard.spec
+    if key is None and all(there.values()):
+        there[PASSED] = False
     return {
         "child": columns_of(spec.child, spec.columns),
         "parent": columns_of(spec.parent, spec.parent_columns),
@@ -82,7 +88,9 @@ def drift(connection: Connection, *guards: GuardSpec | Guard) -> list[str]:
     sentences = []
     for one in status(connection, *guards)["guards"]:
         missing = [part["part"] for part in one["parts"] if not part["there"]]
-        if one["guard"] == INCOMPLETE:
+        if missing == [PASSED]:
+            sentences.append(f"the guard of {one['child']} lacks {PASSED}")
+        elif one["guard"] == INCOMPLETE:
             sentences.append(
                 f"the guard of {one['child']} is incomplete, it lacks "
                 f"{', '.join(missing)}: sexton guard add makes it whole, "

@@ -1,0 +1,1 @@
+"""PostgreSQL: what its catalogs say and what its sessions need. Knows nothing of Sexton."""

@@ -30,6 +30,11 @@ _CHECK = re.compile(r"[a-z_][a-z0-9_]{0,99}")
 CheckName = Annotated[str, msgspec.Meta(pattern=f"^{_CHECK.pattern}$")]
 
 
+def is_true(text: str) -> bool:
+    """Whether a condition holds for every row: it is empty, or `true`."""
+    return text.strip().lower() in ("", "true")
+
+
 class Columns(msgspec.Struct, frozen=True):
     """A table, `[schema.]name`, and some of its columns."""
 
@@ -74,27 +79,55 @@ def _bare(name: str) -> str:
 
 
 class SoftDelete(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Rows of this table die by mark: a boolean column, a timestamp column, or both."""
+    """How this table marks soft-deleted rows.
+
+    Either a boolean column `deleted`, a nullable time column `deleted_at`, or both; or any
+    other convention: `live` is the condition that a row is not deleted, `set` assigns SQL
+    expressions to the columns that mark it as deleted. A time column may stand beside
+    `live`.
+    """
 
     table: str
     deleted: str = ""
     deleted_at: str = ""
+    live: str | None = None
+    assigned: dict[str, str] = msgspec.field(name="set", default_factory=dict)
     id: tuple[str, ...] = ()
     name: CheckName | None = None
     severity: Severity = Severity.ERROR
 
     def __post_init__(self) -> None:
-        """Insist on a mark."""
+        """Require one convention and closed expressions; raises ValueError."""
         table(self.table)
-        if not (self.deleted or self.deleted_at):
+        if self.live is not None and self.deleted:
+            raise ValueError("write either `deleted` or `live`, not both")
+        if self.live is None and not (self.deleted or self.deleted_at):
             raise ValueError(
                 "a soft delete has a boolean column `deleted`, a timestamp column "
-                "`deleted_at`, or both"
+                "`deleted_at`, or both; for any other convention write `live` and `set`"
+            )
+        if self.assigned and self.live is None:
+            raise ValueError("`set` needs `live`: the condition that a row is not deleted")
+        for text in (*filter(None, [self.live]), *self.assigned.values()):
+            condition.closed(text)
+        if self.live is not None and is_true(self.live):
+            raise ValueError(
+                f"`live = {self.live!r}` holds for every row, so none would be deleted"
             )
 
     @property
-    def live(self) -> str:
-        """The condition that a row lives, over the table's bare columns."""
+    def marks(self) -> dict[str, str]:
+        """By column the SQL expression that marks a row as deleted; empty if unknown."""
+        if self.live is not None:
+            return self.assigned
+        marks = {self.deleted: "true", self.deleted_at: "now()"}
+        return {column: value for column, value in marks.items() if column}
+
+    @property
+    def condition(self) -> str:
+        """The condition that a row is not deleted, over the table's bare columns."""
+        if self.live is not None:
+            return self.live
         if self.deleted:
             return f"not {identifier(self.deleted)}"
         return f"{identifier(self.deleted_at)} is null"
@@ -109,7 +142,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     parent_live: str | None = None
     key: Literal["foreign", "none", "any"] = "any"
     guard: bool | msgspec.UnsetType = msgspec.UNSET  # unset is not our concern
-    on_orphan: Literal["tombstone", "null", "delete", "report"] = "report"
+    on_delete: Literal["keep", "refuse"] = "refuse"
+    on_orphan: Literal["soft_delete", "tombstone", "null", "delete", "report"] = "report"
     severity: Severity = Severity.ERROR
     id: tuple[str, ...] = ()
     name: CheckName | None = None
@@ -124,6 +158,11 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         for text in (self.live, self.parent_live):
             if text:
                 condition.closed(text)
+
+    @property
+    def soft_deletes_orphans(self) -> bool:
+        """Whether its repair marks orphans as deleted; `tombstone` is the older spelling."""
+        return self.on_orphan in ("soft_delete", "tombstone")
 
     @property
     def source(self) -> Columns:
@@ -188,17 +227,33 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     soft_delete: tuple[SoftDelete, ...] = ()
     reference: tuple[Reference, ...] = ()
     default: tuple[Default, ...] = ()
+    # Of each kind of entry, how many come first and from the project that is extended.
+    inherited: dict[str, int] = {}
+
+    def path(self, kind: str, n: int) -> str:
+        """How a person finds an entry in the project file: `reference[2]`."""
+        first = self.inherited.get(kind, 0)
+        return f"{kind}[{n - first}]" if n >= first else f"built-in {kind}[{n}]"
 
     def live(self, name: str) -> str:
-        """The condition that a row of a table lives; empty where all do."""
+        """The condition that a row of a table is not deleted; empty if all count."""
         soft = self.soft(name)
-        return soft.live if soft else ""
+        return soft.condition if soft else ""
 
     def sides(self, ref: Reference) -> tuple[str, str]:
-        """Which children and which parents of a reference count; empty where all do."""
+        """The conditions for the children and parents that count; empty if all count.
+
+        With `on_delete = "keep"` children outlive their parent: deleted parents count.
+        """
+        live, parent_live = ref.live, ref.parent_live
+        if live is None:
+            live = self.live(ref.source.table)
+        if parent_live is None:
+            kept = ref.on_delete == "keep"
+            parent_live = "" if kept else self.live(ref.target.table)
         return (
-            self.live(ref.source.table) if ref.live is None else ref.live,
-            self.live(ref.target.table) if ref.parent_live is None else ref.parent_live,
+            "" if is_true(live) else live,
+            "" if is_true(parent_live) else parent_live,
         )
 
     def among(self, flag: Default) -> str:
@@ -246,15 +301,16 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                     mine.setdefault(name, path)
 
         for n, soft in enumerate(self.soft_delete):
-            path = f"soft_delete[{n}]"
+            path = self.path("soft_delete", n)
             add(table(soft.table), f"{path}.deleted", (soft.deleted,))
             add(table(soft.table), f"{path}.deleted_at", (soft.deleted_at,))
+            add(table(soft.table), f"{path}.set", tuple(soft.assigned))
         for n, ref in enumerate(self.reference):
-            path = f"reference[{n}]"
+            path = self.path("reference", n)
             add(ref.source.table, f"{path}.child", ref.source.columns)
             add(ref.target.table, f"{path}.parent", ref.target.columns)
         for n, flag in enumerate(self.default):
-            path = f"default[{n}]"
+            path = self.path("default", n)
             add(table(flag.table), f"{path}.flag", (flag.flag,))
             add(table(flag.table), f"{path}.per", flag.per)
             add(table(flag.table), f"{path}.elect", [order(t)[0] for t in flag.elect])

@@ -154,7 +154,8 @@ def _near(name: str, names: Sequence[str]) -> str:
 def _choices(path: str) -> Sequence[str]:
     return {
         "key": ("foreign", "none", "any"),
-        "on_orphan": ("tombstone", "null", "delete", "report"),
+        "on_delete": ("keep", "refuse"),
+        "on_orphan": ("soft_delete", "null", "delete", "report"),
         "fail_on": ("info", "warning", "error", "new", "never"),
     }.get(path.rpartition(".")[2], tuple(Severity))
 
@@ -184,6 +185,11 @@ def _project(file: Path, found: File) -> Project:
         soft_delete=(*below.soft_delete, *found.soft_delete),
         reference=(*below.reference, *found.reference),
         default=(*below.default, *found.default),
+        inherited={
+            "soft_delete": len(below.soft_delete),
+            "reference": len(below.reference),
+            "default": len(below.default),
+        },
     )
     try:
         validate(declared)
@@ -224,14 +230,17 @@ def validate(declared: Declarations) -> None:
     softened: set[str] = set()
     for n, soft in enumerate(declared.soft_delete):
         if reference.table(soft.table) in softened:
-            raise ValueError(f"soft_delete[{n}].table: {soft.table} is there already")
+            path = declared.path("soft_delete", n)
+            raise ValueError(f"{path}.table: {soft.table} is declared twice")
         softened.add(reference.table(soft.table))
     for n, ref in enumerate(declared.reference):
-        path = f"reference[{n}]"
-        if ref.on_orphan == "tombstone" and ref.source.table not in softened:
+        path = declared.path("reference", n)
+        soft = declared.soft(ref.source.table)
+        if ref.soft_deletes_orphans and not (soft and soft.marks):
+            entry = "`set` in the [[soft_delete]]" if soft else "a [[soft_delete]]"
             raise ValueError(
-                f"{path}.on_orphan: a tombstone needs a [[soft_delete]] of "
-                f"{ref.source.table}, which says how its rows die"
+                f"{path}.on_orphan: {ref.on_orphan!r} needs {entry} of "
+                f"{ref.source.table}: how its rows are marked as deleted"
             )
         if ref.guard and not any(declared.sides(ref)):
             raise ValueError(

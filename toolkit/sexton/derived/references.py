@@ -7,8 +7,8 @@ from sexton.derived.naming import Shown, reference_name, same_row, template
 from sexton.reference import Declarations, Reference
 
 REPAIRS = {
-    "tombstone": "The repair turns the row into a tombstone, as the deletion of its parent "
-    "should have: history keeps it. Nothing else is lost.",
+    "soft_delete": "The repair marks the row as deleted, as the deletion of its parent "
+    "should have done. Nothing else is lost.",
     "null": "The repair empties the column that names the row, the last one of several. "
     "What it named, the journal keeps.",
     "delete": "The repair deletes the row. Only the journal keeps it, so it takes "
@@ -61,12 +61,10 @@ def _repair(
     on = same_row(declared.id(child.table))
     why = f"{template(parent.table)} {shown(child.columns)} {missing}"
     match ref.on_orphan:
-        case "tombstone":
+        case "soft_delete" | "tombstone":
             soft = declared.soft(child.table)
-            assert soft is not None  # `validate` has seen to it
-            marks = {soft.deleted: "true", soft.deleted_at: "now()"}
-            marks = {column: value for column, value in marks.items() if column}
-            return Update(set=marks, why=f"{why}: the row dies with it", on=on)
+            assert soft is not None  # `validate` requires it
+            return Update(set=soft.marks, why=f"{why}: the row dies with it", on=on)
         case "null":
             # Of a composite reference one NULL is enough, and the others serve more.
             last = child.columns[-1]
@@ -98,6 +96,6 @@ def _explained(ref: Reference, live: str, parent_live: str) -> str:
                     "the row that they name.",
                 ]
             ),
-            REPAIRS[ref.on_orphan],
+            REPAIRS["soft_delete" if ref.soft_deletes_orphans else ref.on_orphan],
         ]
     )

@@ -27,6 +27,8 @@ def lacking(connection: Connection, declared: Declarations) -> dict[str, dict[st
     """By table the columns that are to be added, with their types; tables may be absent."""
     found: dict[str, dict[str, str]] = {}
     for soft in declared.soft_delete:
+        if soft.live is not None:
+            continue  # its columns are the team's own
         name = named(soft.table)
         there = columns_of(connection, name)
         wanted = {soft.deleted: FLAG, soft.deleted_at: TIME}
@@ -48,7 +50,7 @@ def changes(
     return [
         _change(soft, coming[named(soft.table)])
         for soft in declared.soft_delete
-        if named(soft.table) in coming
+        if named(soft.table) in coming and soft.live is None
     ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -23,8 +24,9 @@ def refused(file, text):
     file.write_text('project = "x"\n' + text)
     with pytest.raises(UsageError) as caught:
         project.load(file)
-    assert caught.value.message.startswith(f"{file}: ")
-    return caught.value.message.removeprefix(f"{file}: ")
+    found = re.fullmatch(r"(.*?)(?::\d+)?: (.*)", caught.value.message, re.DOTALL)
+    assert found[1] == str(file)
+    return found[2]
 
 
 REFERENCE = '[[reference]]\nchild = "a.b"\nparent = "c.d"\n'
@@ -42,8 +44,8 @@ REFERENCE = '[[reference]]\nchild = "a.b"\nparent = "c.d"\n'
         ),
         ('[[reference]]\nchild = "a.b"', "reference[0]: `parent` is missing"),
         (
-            REFERENCE + 'on_orphan = "tombstne"',
-            "reference[0].on_orphan: 'tombstne' is not known; did you mean tombstone?",
+            REFERENCE + 'on_orphan = "softdelete"',
+            "reference[0].on_orphan: 'softdelete' is not known; did you mean soft_delete?",
         ),
         (
             REFERENCE + 'severity = "erorr"',
@@ -66,7 +68,7 @@ REFERENCE = '[[reference]]\nchild = "a.b"\nparent = "c.d"\n'
         (REFERENCE + 'live = "a; b"', "reference[0]: `a; b` is no SQL condition"),
         (
             REFERENCE + 'on_orphan = "tombstone"',
-            "reference[0].on_orphan: a tombstone needs",
+            "reference[0].on_orphan: 'tombstone' needs a [[soft_delete]] of a",
         ),
         (REFERENCE + "guard = true", "reference[0].guard: where every row counts"),
         (REFERENCE * 2, "reference[1]: there is a check a_b_dangling already"),
@@ -75,6 +77,28 @@ REFERENCE = '[[reference]]\nchild = "a.b"\nparent = "c.d"\n'
             "reference[0].name: expected `str` matching regex",
         ),
         ('[[soft_delete]]\ntable = "a"', "soft_delete[0]: a soft delete has a boolean"),
+        (
+            '[[soft_delete]]\ntable = "a"\ndeleted = "b"\nlive = "b = 0"',
+            "soft_delete[0]: write either `deleted` or `live`, not both",
+        ),
+        (
+            '[[soft_delete]]\ntable = "a"\ndeleted = "b"\nset = { b = "1" }',
+            "soft_delete[0]: `set` needs `live`",
+        ),
+        (
+            '[[soft_delete]]\ntable = "a"\nlive = "true"',
+            "soft_delete[0]: `live = 'true'` holds for every row",
+        ),
+        (
+            '[[soft_delete]]\ntable = "a"\nlive = "b = 0"\nset = { b = "1; drop x" }',
+            "soft_delete[0]: `1; drop x` is no SQL",
+        ),
+        (
+            '[[soft_delete]]\ntable = "a"\nlive = "b = 0"\n'
+            + REFERENCE
+            + 'on_orphan = "soft_delete"',
+            "reference[0].on_orphan: 'soft_delete' needs `set` in the [[soft_delete]] of a",
+        ),
         (
             '[[default]]\ntable = "a"\nflag = "f"\nelect = ["a.b desc"]',
             "default[0]: `a.b desc` is no order",
@@ -88,6 +112,33 @@ REFERENCE = '[[reference]]\nchild = "a.b"\nparent = "c.d"\n'
 )
 def test_what_is_wrong_is_said_with_its_path_and_the_nearest_name(file, text, message):
     assert message in refused(file, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("refrence = []", 2),
+        ("\n\n[[refrence]]", 4),
+        (REFERENCE + "chil = 1", 5),
+        (REFERENCE + "\n# [[reference]]\n" + REFERENCE + "live = 3", 10),
+        (REFERENCE + 'live = """\n[[reference]]\nlive = 1\n"""\nguard = 1', 9),
+        ('[[reference]]\nchild = "a.b"', 2),
+        (REFERENCE * 2, 5),
+        (REFERENCE + "guard = true", 5),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(file, text, line):
+    file.write_text('project = "x"\n' + text)
+    with pytest.raises(UsageError, match=re.escape(f"{file}:{line}: ")):
+        project.load(file)
+
+
+def test_entries_are_numbered_without_those_of_the_extended_project(file):
+    built_in = len(project.built_in("chat-v2.34").declared.reference)
+    assert built_in
+    assert refused(file, 'extends = "chat-v2.34"\n' + REFERENCE * 2).startswith(
+        "reference[1]: there is a check"
+    )
 
 
 def test_what_is_found_above_is_the_nearest(tmp_path, monkeypatch):

@@ -48,12 +48,29 @@ def test_children_that_no_index_can_find_are_said(empty):
             partition by list (id);
         """
     )
-    log = Reference(child="logs.up", parent="customers.id", key="none")
+    log = Reference(
+        child="logs.up", parent="customers.id", live="up > 0", key="none", guard=True
+    )
     made, [note] = compared(empty, reference=(log,))
-    assert [one.what for one in made] == ["drop the foreign key logs_up_fkey of logs"]
+    assert [one.what for one in made] == [
+        "set the guard of logs.up -> customers.id",
+        "drop the foreign key logs_up_fkey of logs",
+    ]
     assert note.startswith("no index finds the rows of logs.up, and none is built online")
     empty.execute("create index on logs (up)")
     assert compared(empty, reference=(log,))[1] == []
+
+
+def test_a_key_that_only_goes_needs_no_index_and_comes_back_as_declared(empty):
+    empty.execute(TABLES)
+    line = Reference(
+        child="lines.up", parent="customers.id", key="none", on_orphan="delete"
+    )
+    [made], notes = compared(empty, reference=(line,))
+    assert made.what == "drop the foreign key lines_up_fkey of lines"
+    assert notes == []
+    [back] = made.down
+    assert back.key.orphans == "delete"
 
 
 def test_every_reason_is_said_at_once(empty):

@@ -35,7 +35,7 @@ def test_every_command_of_the_page(database, capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", url)
     sexton = Cli(url, capfd)
-    [declared], [ini], [env, _] = map(blocks, ("toml", "ini", "python"))
+    [declared, _], [ini], [env, _] = map(blocks, ("toml", "ini", "python"))
     codes = {command: list(given) for command, given in CODES.items()}
     said = []
     for block in blocks("console"):

@@ -161,7 +161,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def soft_deletes_orphans(self) -> bool:
-        """Whether its repair marks orphans as deleted; `tombstone` is the older spelling."""
+        """Whether its repair marks orphans as deleted, in either spelling."""
         return self.on_orphan in ("soft_delete", "tombstone")
 
     @property

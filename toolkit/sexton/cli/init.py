@@ -57,6 +57,9 @@ def init(url: str | None, models: str | None, name: str | None, out: Path) -> No
             raise refusal
         replace_file(out, made.text)
         many = "1 reference" if made.references == 1 else f"{made.references} references"
+        if made.soft_deletes:
+            tables = "1 table" if made.soft_deletes == 1 else f"{made.soft_deletes} tables"
+            many += f"; {tables} may be soft-deleted: see the comments"
         then = "sexton checks, then sexton audit" if made.references else DECLARE
         click.echo(f"wrote {shown(out)}: {many}; next: {then}", err=True)
     for note in made.notes:

@@ -19,6 +19,7 @@ import msgspec
 
 from sexton import derived, reference
 from sexton.check import Severity
+from sexton.declarations.place import located
 from sexton.errors import UsageError
 from sexton.project import BUILT_IN, Project, built_in
 from sexton.reference import Declarations, Default, Reference, SoftDelete
@@ -115,7 +116,7 @@ def read(file: Path, document: Mapping[str, Any]) -> File:
     try:
         return msgspec.convert(document, File)
     except (ValueError, RecursionError) as error:
-        said = printable(f"{file}: {_said(document, str(error))}")
+        said = located(file, _said(document, str(error)))
         raise UsageError(said, hint=HINT) from None
 
 
@@ -155,7 +156,7 @@ def _choices(path: str) -> Sequence[str]:
     return {
         "key": ("foreign", "none", "any"),
         "on_delete": ("keep", "refuse"),
-        "on_orphan": ("soft_delete", "null", "delete", "report"),
+        "on_orphan": ("soft_delete", "null", "delete", "report", "tombstone"),
         "fail_on": ("info", "warning", "error", "new", "never"),
     }.get(path.rpartition(".")[2], tuple(Severity))
 
@@ -194,7 +195,7 @@ def _project(file: Path, found: File) -> Project:
     try:
         validate(declared)
     except ValueError as error:
-        raise UsageError(printable(f"{file}: {error}"), hint=HINT) from None
+        raise UsageError(located(file, str(error)), hint=HINT) from None
     folder = file.absolute().parent
     made = replace(
         base,
@@ -216,12 +217,13 @@ def _project(file: Path, found: File) -> Project:
     try:
         made.derived.keys()  # made here, and kept: an error names the file
     except ValueError as error:
-        raise UsageError(f"{file}: {error}", hint=HINT) from None
+        raise UsageError(located(file, str(error)), hint=HINT) from None
     for path, names in (("severity", found.severity), ("skip", found.skip or ())):
         for name in names:
             if not any(fnmatch.fnmatchcase(check, name) for check in made.checks):
                 near = _near(name, tuple(made.checks))
-                raise UsageError(f"{shown(file)}: {path}: there is no check {name}{near}")
+                said = f"{path}: there is no check {name}{near}"
+                raise UsageError(located(file, said), hint="sexton checks lists them")
     return made
 
 
@@ -235,9 +237,11 @@ def validate(declared: Declarations) -> None:
         softened.add(reference.table(soft.table))
     for n, ref in enumerate(declared.reference):
         path = declared.path("reference", n)
-        soft = declared.soft(ref.source.table)
-        if ref.soft_deletes_orphans and not (soft and soft.marks):
-            entry = "`set` in the [[soft_delete]]" if soft else "a [[soft_delete]]"
+        marked = declared.soft(ref.source.table)
+        if ref.soft_deletes_orphans and (marked is None or not marked.marks):
+            entry = (
+                "a [[soft_delete]]" if marked is None else "`set` in the [[soft_delete]]"
+            )
             raise ValueError(
                 f"{path}.on_orphan: {ref.on_orphan!r} needs {entry} of "
                 f"{ref.source.table}: how its rows are marked as deleted"

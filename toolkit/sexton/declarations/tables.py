@@ -1,7 +1,7 @@
 """Whether a database has what a project file declares, by the nearest right names."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,21 @@ from sexton import condition
 from sexton.catalog.identifiers import identifier
 from sexton.catalog.relations import SAFE_PATH, Relation, expose, quoted, resolve
 from sexton.database import Connection, rows, settings
+from sexton.declarations import column_types
+from sexton.declarations.column_types import COLUMNS
+from sexton.declarations.place import located
 from sexton.errors import UsageError
 from sexton.reference import Declarations
+from sexton.reference import table as named
 from sexton.text.printable import shown
 
 # By table: the columns that a revision is to add, with their types as SQL.
 Coming = Mapping[str, Mapping[str, str]]
 
-TABLES = """
+TABLES = f"""
     select
         c.oid::pg_catalog.int8 as oid,
-        (
-            select pg_catalog.array_agg(a.attname::pg_catalog.text order by a.attnum)
-            from pg_catalog.pg_attribute a
-            where a.attrelid = c.oid and a.attnum > 0::pg_catalog.int2
-              and not a.attisdropped
-        ) as columns,
+        {COLUMNS} as columns,
         array(
             select pg_catalog.jsonb_build_object(
                 'primary', i.indisprimary,
@@ -49,7 +48,7 @@ TABLES = """
         ) as keys
     from pg_catalog.pg_class c
     where c.oid = any (%s::pg_catalog.int8[]::pg_catalog.oid[])
-"""
+"""  # noqa: S608 - names of the catalogs
 
 
 def require(
@@ -66,7 +65,8 @@ def require(
     relations = resolve(connection, wanted)
     for table, columns in wanted.items():
         if table not in relations:
-            raise _absent_table(connection, file, table, next(iter(columns.values()), ""))
+            path = next(iter(columns.values()), "")
+            raise _absent_table(connection, file, table, path)
     spelt: dict[int, str] = {}
     for table, relation in relations.items():
         if (other := spelt.setdefault(relation.oid, table)) != table:
@@ -74,25 +74,30 @@ def require(
                 f"{shown(file)}: {other} and {table} are one table: write it in one way",
                 hint=HINT,
             )
-    known = {
+    found = {
         row["oid"]: row
         for row in rows(connection, TABLES, [r.oid for r in relations.values()])
     }
+    known = {table: found[relation.oid] for table, relation in relations.items()}
+    types = {
+        table: {column["name"]: column for column in row["columns"]}
+        for table, row in known.items()
+    }
     for table, columns in wanted.items():
-        there = known[relations[table].oid]
         for column, path in columns.items():
-            if column not in (*there["columns"], *coming.get(table, ())):
-                near = _near(column, there["columns"])
+            if column not in (*types[table], *coming.get(table, ())):
+                near = _near(column, types[table])
                 raise UsageError(
-                    f"{shown(file)}: {path}: {table} has no column {column}{near}",
+                    located(file, f"{path}: {table} has no column {column}{near}"),
                     hint=HINT if near or not path.startswith("soft_delete") else TO_ADD,
                 )
-    for table, entry in declared.entries():
-        _require_id(file, table, declared.id(table), known[relations[table].oid])
-        del entry
+    for table, _ in declared.entries():
+        id = declared.id(table)
+        _require_id(file, table, id, known[table]["keys"], types[table])
+    column_types.require(connection, declared, file, types)
     exposed: dict[str, Relation | str] = {**relations}
-    for table, types in coming.items():
-        more = "".join(f", null::{type} as {quoted(c)}" for c, type in types.items())
+    for table, new in coming.items():
+        more = "".join(f", null::{type} as {quoted(c)}" for c, type in new.items())
         exposed[table] = f"select *{more} from {relations[table].sql}"  # noqa: S608
     _require_conditions(connection, declared, file, exposed)
 
@@ -128,17 +133,21 @@ def _absent_table(connection: Connection, file: Path, table: str, path: str) -> 
     elsewhere = [n for n in names if n.endswith(f".{table}")]
     near = f"; did you mean {elsewhere[0]}?" if elsewhere else _near(table, names)
     return UsageError(
-        f"{shown(file)}: {path}: {connection.info.dbname} has no table {table}{near}",
+        located(file, f"{path}: {connection.info.dbname} has no table {table}{near}"),
         hint=HINT,
     )
 
 
 def _require_id(
-    file: Path, table: str, id: tuple[str, ...], there: Mapping[str, Any]
+    file: Path,
+    table: str,
+    id: tuple[str, ...],
+    unique: Sequence[Mapping[str, Any]],
+    columns: Iterable[str],
 ) -> None:
     """Insist that the columns which tell rows apart do so."""
-    keys = [key["columns"] for key in there["keys"] if len(key["columns"]) == key["many"]]
-    if any(set(key) <= set(id) for key in keys) and set(id) <= set(there["columns"]):
+    keys = [key["columns"] for key in unique if len(key["columns"]) == key["many"]]
+    if any(set(key) <= set(id) for key in keys) and set(id) <= set(columns):
         return
     better = ", ".join(f'"{column}"' for column in keys[0]) if keys else ""
     why = f"no unique key within ({', '.join(id)})"
@@ -158,20 +167,28 @@ def _require_conditions(
 ) -> None:
     """Let the server read every condition over its own table; it looks at no row."""
     asked: dict[tuple[str, str], str] = {}
+    for n, soft in enumerate(declared.soft_delete):
+        path = declared.path("soft_delete", n)
+        if soft.live is not None:
+            asked.setdefault((named(soft.table), soft.live), f"{path}.live")
+        for value in soft.assigned.values():
+            asked.setdefault((named(soft.table), f"({value}) is null"), f"{path}.set")
     for n, ref in enumerate(declared.reference):
+        path = declared.path("reference", n)
         for name, table, text in (
             ("live", ref.source.table, ref.live),
             ("parent_live", ref.target.table, ref.parent_live),
         ):
             if text:
-                asked.setdefault((table, text), f"reference[{n}].{name}")
+                asked.setdefault((table, text), f"{path}.{name}")
     for n, (table, flag) in enumerate(declared.defaults()):
         if flag.among:
-            asked.setdefault((table, flag.among), f"default[{n}].among")
+            path = declared.path("default", n)
+            asked.setdefault((table, flag.among), f"{path}.among")
     for (table, text), path in asked.items():
         if beyond := condition.beyond(connection, text):
             raise UsageError(
-                f"{shown(file)}: {path}: {text!r}, over {table}, {beyond}",
+                located(file, f"{path}: {text!r}, over {table}, {beyond}"),
                 hint=condition.HINT,
             )
     if not asked:
@@ -184,8 +201,11 @@ def _require_conditions(
                 _read(connection, [(table, text)], relations)
             except UNREADABLE as error:
                 raise UsageError(
-                    f"{shown(file)}: {path}: {text!r} is no condition over {table}: "
-                    f"{error.diag.message_primary}",
+                    located(
+                        file,
+                        f"{path}: {text!r} is no condition over {table}: "
+                        f"{error.diag.message_primary}",
+                    ),
                     hint="name the table's own columns; write types, functions and "
                     "operators that do not lie in pg_catalog with their schema",
                 ) from None

@@ -28,12 +28,12 @@ def _checks(declared: Declarations, package: str) -> Iterator[tuple[str, Check]]
         yield "key", asked
     for n, soft in enumerate(declared.soft_delete):
         for check in soft_deletes.checks(declared, package, soft):
-            yield f"soft_delete[{n}]", check
+            yield declared.path("soft_delete", n), check
     for n, ref in enumerate(declared.reference):
-        yield f"reference[{n}]", references.check(declared, package, ref)
+        yield declared.path("reference", n), references.check(declared, package, ref)
     for n, flag in enumerate(declared.default):
         for check in defaults.checks(declared, package, flag):
-            yield f"default[{n}]", check
+            yield declared.path("default", n), check
 
 
 def guards(declared: Declarations) -> tuple[GuardSpec, ...]:

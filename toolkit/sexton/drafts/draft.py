@@ -1,7 +1,7 @@
 """The text of a first project file.
 
-Nothing is guessed from names: a column called `customer_id` is no reference, and one
-called `deleted` is no soft delete, until somebody says so.
+Nothing is declared by its name: a column called `customer_id` is no reference, and one
+called `deleted` is proposed as a soft delete in a comment.
 """
 
 import json
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from sexton.catalog.relations import search_path
 from sexton.database import Connection
 from sexton.derived.naming import stem
-from sexton.drafts.keys import Ids, Key, keys, spell_columns, tables, written
+from sexton.drafts.keys import Ids, Key, keys, spell_columns, spell_table, tables, written
 from sexton.drafts.models import lacking
+from sexton.drafts.soft_deletes import Proposal, proposals
 from sexton.project import BUILT_IN
 from sexton.text.printable import printable
 
@@ -21,24 +22,28 @@ HEAD = """\
 # docs/your-own-tables.md explains every entry.
 project = {name}
 
-# Rows that die by mark are never guessed from names. If yours do, say so:
+# Soft-deleted tables are not declared automatically. {proposed}:
 #
+{example}
+#
+# Then each live row that refers to a deleted parent is a finding: on_orphan sets what
+# `sexton repair` does about it, and guard = true lets the database itself refuse it.
+# With on_delete = "keep" rows may refer to a deleted parent, as an old invoice does.
+"""
+EXAMPLE = """\
 #   [[soft_delete]]
 #   table = "customers"
 #   deleted = "deleted"              # a boolean column, and/or
-#   deleted_at = "deleted_at"        # a timestamp column
-#
-# Then live children of dead parents are findings; on_orphan says what `sexton repair` does
-# about them, and guard = true lets the database itself refuse them.
-"""
+#   deleted_at = "deleted_at"        # a nullable timestamp column"""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """The text of a project file, and what a person should hear of it."""
+    """The text of a project file, and notes for the person who reads it."""
 
     text: str
     references: int
+    soft_deletes: int
     notes: tuple[str, ...]
 
 
@@ -53,21 +58,31 @@ def draft(
     if models:
         found += lacking(models, found, ids, path, notes)
     entries, used = [], set[str]()
+    proposed = [p for p in proposals(connection) if not any("." in n for n in p.table)]
+    deletable = {proposal.table for proposal in proposed}
     for key in found:
-        entry = _entry(key, ids, path, used)
+        entry = _entry(key, ids, path, used, kept=key.parent in deletable)
         entries.append(entry or f"# Not to be declared, for a dot in a name: {key}")
     called = name or connection.info.dbname
     if called in BUILT_IN and not name:
         called += "_tables"  # the built-in project is declared already
-    head = HEAD.format(name=_toml(called))
-    return Draft("\n".join([head, *entries]), len(found), tuple(notes))
+    head = HEAD.format(
+        name=_toml(called),
+        proposed="Uncomment the entries that are true" if proposed else "For example",
+        example="\n#\n".join(_commented(p, ids, path) for p in proposed) or EXAMPLE,
+    )
+    text = "\n".join([head, *entries])
+    return Draft(text, len(found), len(proposed), tuple(notes))
+
+
+def _commented(proposal: Proposal, ids: Ids, path: Sequence[str]) -> str:
+    table = spell_table(written(proposal.table, ids, path))
+    lines = ["[[soft_delete]]", f"table = {_toml(table)}", *proposal.lines]
+    return "\n".join(f"# {line}" for line in lines)
 
 
 def _entry(
-    key: Key,
-    ids: Ids,
-    path: Sequence[str],
-    used: set[str],
+    key: Key, ids: Ids, path: Sequence[str], used: set[str], *, kept: bool
 ) -> str | None:
     """One `[[reference]]`; None where a name cannot be declared."""
     names = [written(table, ids, path) for table in (key.child, key.parent)]
@@ -81,6 +96,8 @@ def _entry(
     lines += ["[[reference]]", f"child = {_toml(child)}", f"parent = {_toml(parent)}"]
     if key.enforced:
         lines.append('key = "foreign"')
+    if kept:
+        lines.append('on_delete = "keep"')
     id = ids.get(key.child, ())
     if id and id != ("id",):
         lines.append(f"id = [{', '.join(map(_toml, id))}]")

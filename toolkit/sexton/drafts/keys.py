@@ -47,7 +47,12 @@ TABLES = """
                 from pg_catalog.pg_index i
                 where i.indrelid = c.oid and i.indisunique and i.indisvalid
                   and i.indpred is null and i.indexprs is null
-                order by i.indisprimary desc, i.indexrelid limit 1
+                -- A row with NULL in its key cannot be found again by it.
+                order by i.indisprimary desc, exists (
+                    select from pg_catalog.pg_attribute a
+                    where a.attrelid = c.oid and not a.attnotnull
+                      and a.attnum = any (i.indkey::pg_catalog.int2[])
+                ), i.indexrelid limit 1
             ) i
             cross join lateral pg_catalog.generate_series(
                 0, i.indnkeyatts::pg_catalog.int4 - 1
@@ -122,8 +127,14 @@ def written(
     return [table[1]] if first == table[0] else list(table)
 
 
+def spell_table(table: Sequence[str]) -> str:
+    """`[schema.]name`, quoted as the project file needs it."""
+    return ".".join(map(_spelt, table))
+
+
 def spell_columns(table: Sequence[str], columns: Sequence[str]) -> str:
-    spelt = ".".join(map(_spelt, table))
+    """`table.column` or `table(a, b)`, quoted as the project file needs it."""
+    spelt = spell_table(table)
     names = [_spelt(column) for column in columns]
     return f"{spelt}.{names[0]}" if len(names) == 1 else f"{spelt}({', '.join(names)})"
 

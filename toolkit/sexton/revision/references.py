@@ -70,8 +70,11 @@ class References:
         if ref.key != "any":
             keys = catalog.keys(self.connection, ref, self.relations)
         made = self._made(ref, keys) if ref.key == "foreign" else []
-        gone = [_dropped(ref, key) for key in keys] if ref.key == "none" else []
-        if set_ or made or gone:
+        gone = []
+        if ref.key == "none":
+            orphans, _ = self._orphans(ref)
+            gone = [_dropped(ref, key, orphans) for key in keys]
+        if set_ or made:
             self._index_child(ref)
         if made:
             self._identify_parent(ref)
@@ -184,7 +187,8 @@ class References:
         )
 
 
-def _dropped(ref: Reference, there: catalog.FoundKey) -> Change:
+def _dropped(ref: Reference, there: catalog.FoundKey, orphans: str) -> Change:
+    """What drops a key; `orphans` is what the way back does with them; raises Refused."""
     if there.inherited:
         raise Refused(
             f"the foreign key {there.key.name} of {ref.source.table} is inherited: it goes "
@@ -198,7 +202,7 @@ def _dropped(ref: Reference, there: catalog.FoundKey) -> Change:
             "operation could make it again",
             hint="drop it by hand; nothing depends on it",
         )
-    key = there.key
+    key = replace(there.key, orphans=orphans)
     return change(
         f"drop the foreign key {key.name} of {ref.source.table}",
         DropConstraintOnline(key.name, key.source, FOREIGN_KEY, key),

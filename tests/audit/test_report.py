@@ -43,14 +43,14 @@ def test_fail_on_decides_the_exit_code(sexton, connection, columns, codes):
         assert sexton("audit", "--confirm-after", "0", "--fail-on", threshold).code == code
 
 
-def test_information_alone_is_clean(sexton, connection):
+def test_information_alone_is_a_finding_that_exits_0(sexton, connection):
     add_provider(connection, "openai", api_key="sk-made-up")
     add_model(connection, "openai", is_default=True)
     gone = add_model(connection, "openai", deleted=True, deleted_at="now")
     add_chat(connection, gone)
     result = sexton("audit", "--format", "json")
     assert result.code == 0
-    assert result.json["summary"]["status"] == "clean"
+    assert result.json["summary"]["status"] == "findings"
     assert sexton("audit", "--fail-on", "info").code == 1
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sexton.errors import UsageError
-from sexton.fleet.report import FleetReport, merge
+from sexton.fleet.report import CODES, FleetReport, merge
 from sexton.reporters import fleet as reporter
 from tests.support.project import HEAD
 
@@ -14,7 +14,8 @@ def report(*statuses, kind="audit", shard="1/1"):
     made = FleetReport(kind, "2026-01-01T00:00:00+00:00", shard=shard)
     for number, status in enumerate(statuses):
         name = f"{status}-{shard[0]}{number}"
-        made.add({"target": name, "status": status, "server": "h:5432", "revision": HEAD})
+        record = {"target": name, "status": status, "code": CODES.get(status, 0)}
+        made.add({**record, "server": "h:5432", "revision": HEAD})
     made.finish()
     return made
 
@@ -55,7 +56,7 @@ def test_the_exit_code_never_hides_what_was_not_looked_at(statuses, code):
 def test_more_findings_are_worse():
     made = FleetReport("audit", "")
     for name, number in (("a", 2), ("b", 30), ("c", 5)):
-        made.add({"target": name, "status": "findings", "findings": number})
+        made.add({"target": name, "status": "findings", "code": 1, "findings": number})
     made.finish()
     assert [r["target"] for r in made.records] == ["b", "c", "a"]
 

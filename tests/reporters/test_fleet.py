@@ -7,7 +7,7 @@ from sexton.reporters import fleet as reporter
 def report(*records, **more):
     made = FleetReport("audit", "2026-01-01T00:00:00+00:00", **more)
     for record in records:
-        made.add({"server": "h:5432", "revision": "0001", **record})
+        made.add({"code": 1, "server": "h:5432", "revision": "0001", **record})
     made.finish()
     return reporter.render(made).splitlines()
 

@@ -55,12 +55,12 @@ def test_prometheus_takes_no_other_databases_success(incomplete, report):
 def test_prometheus_counts_findings_by_state(report):
     found = samples(prometheus.render(report))
     name = "chat_without_model"
-    assert found["sexton_audit_findings", name, "error", "new"] == 7
+    assert found["sexton_audit_findings", name, "error", "open"] == 7
     assert found["sexton_audit_findings", name, "error", "known"] == 1
     assert found["sexton_audit_check_status", name, "fail"] == 1
     assert found["sexton_audit_check_status", name, "pass"] == 0
     assert found["sexton_audit_check_duration_seconds", name] == 0.0015
-    assert ("sexton_audit_findings", "override_dangling", "new", "warning") not in found
+    assert ("sexton_audit_findings", "override_dangling", "open", "warning") not in found
 
 
 def test_prometheus_keeps_the_time_of_the_last_success(report, incomplete):

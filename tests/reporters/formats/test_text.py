@@ -15,7 +15,7 @@ def test_text_says_the_worst_last(incomplete):
     assert lines == [
         "d at db1:5432 as ops, 2026-01-02 03:04:05 UTC, snapshot 7:7:",
         "skipped     override_dangling (there is no table)",
-        f"FAIL        {'chat_without_model':<33}8 findings, 7 new; chats, scan, 1.5 ms",
+        f"FAIL        {'chat_without_model':<33}8 findings, 1 known; chats, scan, 1.5 ms",
         "            chat <c-1> & more [id=c-1]",
         "            … and 6 more (--sample N shows more)",
         "            to repair: sexton repair chat_without_model",

@@ -3,7 +3,7 @@
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,24 @@ STATEMENT_TIMEOUT = 60.0  # seconds; an audit must not be the incident
 CONFIRM_AFTER = 1.0  # seconds between two looks at a soft reference
 
 Status = Literal["pass", "fail", "incomplete", "skipped"]
+Verdict = Literal["clean", "findings", "incomplete"]
+FailOn = Literal["info", "warning", "error", "new", "never"]
+
+
+def verdict_of(statuses: Iterable[str]) -> Verdict:
+    """What the statuses of an audit's checks amount to, whatever makes the exit code 1.
+
+    An audit in which every check was skipped examined nothing: it is incomplete.
+    """
+    found = set(statuses)
+    if "incomplete" in found or found <= {"skipped"}:
+        return "incomplete"
+    return "findings" if "fail" in found else "clean"
+
+
+def document_verdict(document: Mapping[str, Any]) -> Verdict:
+    """The verdict of an audit's document, from its checks."""
+    return verdict_of(check["status"] for check in document["checks"])
 
 
 @dataclass(frozen=True)
@@ -49,14 +67,14 @@ class Outcome:
     elapsed_ms: float = 0.0
 
     @property
-    def new(self) -> int:
-        """How many findings the baseline does not know."""
+    def open(self) -> int:
+        """How many findings the baseline does not accept."""
         return self.count - self.known
 
     @property
     def truncated(self) -> bool:
         """Whether there are more new findings than are shown."""
-        return self.new > len(self.findings) or self.count_is == "at_least"
+        return self.open > len(self.findings) or self.count_is == "at_least"
 
 
 @dataclass(frozen=True)

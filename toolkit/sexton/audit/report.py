@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sexton import __version__
-from sexton.audit.outcome import Finding, Outcome, Run, Status
+from sexton.audit.outcome import FailOn, Finding, Outcome, Run, Status, Verdict, verdict_of
 from sexton.check import Severity
 from sexton.errors import DONE, FINDINGS, INCOMPLETE
 
@@ -15,58 +15,59 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 
-Verdict = Literal["clean", "findings", "incomplete"]
-CODES: dict[Verdict, int] = {
-    "clean": DONE,
-    "findings": FINDINGS,
-    "incomplete": INCOMPLETE,
-}
-
 
 @dataclass(frozen=True)
 class Report:
     """What an audit found. `values` tells whether documents show more than keys.
 
-    `changes` are those since the run in the file `since`, by check. With `only_new`,
-    findings that were there then fail no more. `exit_code` is the command's, where that
-    is not the verdict's.
+    `changes` are those since the run in the file `since`, by check. `fail_on` decides the
+    exit code alone, never the status; `exit_code` is the command's if it is another one.
     """
 
     run: Run
     outcomes: Sequence[Outcome]
-    fail_on: Severity | None = Severity.WARNING
+    fail_on: FailOn = "warning"
     comparison: "Comparison | None" = None
     values: bool = False
     since: str | None = None
     changes: Mapping[str, "Change"] = field(default_factory=dict)
-    only_new: bool = False
     exit_code: int | None = None
 
     @property
-    def verdict(self) -> Verdict:
-        """`incomplete`, else `findings` at or above `fail_on`, else `clean`.
+    def status(self) -> Verdict:
+        """What was found: `incomplete`, else `findings`, else `clean`."""
+        return verdict_of(outcome.status for outcome in self.outcomes)
 
-        Where every check was skipped nothing was looked at, and that is not clean.
-        """
-        statuses = {outcome.status for outcome in self.outcomes}
-        if "incomplete" in statuses or statuses <= {"skipped"}:
-            return "incomplete"
-        return "findings" if any(map(self.fails, self.outcomes)) else "clean"
+    @property
+    def threshold(self) -> Severity | None:
+        """The least severity that makes the exit code 1; None if none does."""
+        if self.fail_on == "never":
+            return None
+        return Severity.WARNING if self.fail_on == "new" else Severity(self.fail_on)
 
-    def fails(self, outcome: Outcome) -> bool:
+    def reaches(self, outcome: Outcome) -> bool:
+        """Whether a check's severity is at or above the threshold."""
+        threshold = self.threshold
+        return threshold is not None and outcome.check.severity.rank >= threshold.rank
+
+    def _fails(self, outcome: Outcome) -> bool:
         """Whether a check's findings make the exit code 1."""
-        if outcome.status != "fail" or self.fail_on is None:
-            return False
-        if outcome.check.severity.rank < self.fail_on.rank:
+        if outcome.status != "fail" or not self.reaches(outcome):
             return False
         change = self.changes.get(outcome.check.name)
-        # Where only numbers could be compared, one may have come for one that went.
-        return not (self.only_new and change and change.exact and not change.new)
+        if self.fail_on != "new" or change is None:
+            return True
+        # If only numbers could be compared, a new finding may hide a resolved one.
+        return not change.exact or bool(change.new)
 
     @property
     def code(self) -> int:
         """The exit code."""
-        return CODES[self.verdict] if self.exit_code is None else self.exit_code
+        if self.exit_code is not None:
+            return self.exit_code
+        if self.status == "incomplete":
+            return INCOMPLETE
+        return FINDINGS if any(map(self._fails, self.outcomes)) else DONE
 
     def counted(self, status: Status) -> int:
         """How many checks ended so."""
@@ -97,12 +98,14 @@ class Report:
                 "snapshot": run.snapshot,
             },
             "summary": {
-                "status": self.verdict,
+                "status": self.status,
+                "exit_code": self.code,
+                "fail_on": self.fail_on,
                 "passed": self.counted("pass"),
                 "failed": self.counted("fail"),
                 "incomplete": self.counted("incomplete"),
                 "skipped": self.counted("skipped"),
-                "findings": sum(outcome.new for outcome in self.outcomes),
+                "findings": sum(outcome.open for outcome in self.outcomes),
             },
             "checks": [self._check(outcome) for outcome in self.outcomes],
         }

@@ -58,6 +58,7 @@ class Before:
     started_at: str
     database: str
     checks: Mapping[str, Seen]
+    document: Mapping[str, Any]
 
     def compare(self, outcome: Outcome, now: datetime.datetime) -> Change:
         """What became of a check's findings; all that are new to it are seen `now`."""
@@ -70,16 +71,16 @@ class Before:
             why = "did not look at it" if seen else "does not have it"
             everything = dict.fromkeys(prints, today)
             return Change(
-                *(outcome.new, 0, 0, everything, True),
+                *(outcome.open, 0, 0, everything, True),
                 f"{shown(self.file)} {why}: all are new",
             )
         if not seen.whole or outcome.truncated:
             lists = self.file if not seen.whole else "this run"
-            new = max(outcome.new - seen.new, 0)
+            new = max(outcome.open - seen.new, 0)
             return Change(
                 new,
-                outcome.new - new,
-                max(seen.new - outcome.new, 0),
+                outcome.open - new,
+                max(seen.new - outcome.open, 0),
                 {p: seen.listed.get(p) for p in prints},
                 exact=False,
                 reason=f"{lists} lists fewer findings than it counts, so only their "
@@ -113,6 +114,7 @@ def load(file: Path) -> Before:
             _text(run["started_at"]),
             _text(run["database"]),
             {_text(c["check"]): _seen(c, run["started_at"]) for c in document["checks"]},
+            document,
         )
     except OSError as error:
         raise UsageError(

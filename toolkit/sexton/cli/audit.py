@@ -61,7 +61,7 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
     try:
         run, outcomes = _run(url, selected, accepted, **how)
     except SextonError as error:
-        _write_unreached(wanted, selected, error, url, style, how)
+        _write_unreached(wanted, selected, error, url, style, before, how)
         raise
     report = _report(run, outcomes, before, **how)
     if accepted:
@@ -71,15 +71,15 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
     report = _shortened(report, before, how["sample"])
     for form, destination in wanted:
         _write(report, form, destination)
-    _notify(report, how)
+    _notify(report, before, how["notify"])
     if said := _rendered(report, style, how):
         click.echo(said)
     return report.code
 
 
-def _notify(report: "Report", how: dict[str, Any]) -> None:
+def _notify(report: "Report", before: "Before | None", url: str | None) -> None:
     """Tell the endpoint what changed, if it did; it cannot change the exit code."""
-    if not how["notify"]:
+    if not url:
         return
     import json
 
@@ -87,10 +87,8 @@ def _notify(report: "Report", how: dict[str, Any]) -> None:
     from sexton.reporters import notify
 
     document = json.loads(documents.render(report.document()))
-    past: Path | None = how["since_file"]
-    before = json.loads(past.read_text(encoding="utf-8")) if past else None
-    if message := notify.notice(document, before):
-        notify.tell(notify.send(how["notify"], notify.encode(message)))
+    if message := notify.notice(document, before.document if before else None):
+        notify.tell(notify.send(url, notify.encode(message)))
 
 
 def _consistent(how: dict[str, Any]) -> None:
@@ -166,10 +164,7 @@ def _report(
 ) -> "Report":
     from sexton.audit import since
     from sexton.audit.report import Report
-    from sexton.check import Severity
 
-    only_new = how["fail_on"] == "new"
-    threshold = Severity.WARNING if only_new else how["fail_on"]
     if before and run.database and before.database not in ("", run.database):
         raise UsageError(
             f"{before.file} is a run on the database {before.database}, and this one is "
@@ -177,11 +172,10 @@ def _report(
             hint="give --since a run on the same database",
         )
     return Report(
-        *(run, outcomes, None if threshold == "never" else Severity(threshold)),
+        *(run, outcomes, how["fail_on"]),
         values=how["values"],
         since=before.file if before else None,
         changes=since.changes(before, outcomes, run.started_at) if before else {},
-        only_new=only_new,
     )
 
 
@@ -199,6 +193,7 @@ def _write_unreached(
     error: SextonError,
     url: str | None,
     style: str,
+    before: "Before | None",
     how: dict[str, Any],
 ) -> None:
     """Write the reports of an audit that could not begin: incomplete, and why."""
@@ -211,8 +206,8 @@ def _write_unreached(
         with contextlib.suppress(SextonError), address_of(url) as found:
             address = found
     run, outcomes = unreached(selected, error, address, how["label"])
-    report = Report(run, outcomes, exit_code=error.code)
-    _notify(report, how)
+    report = Report(run, outcomes, how["fail_on"], exit_code=error.code)
+    _notify(report, before, how["notify"])
     for form, destination in wanted:
         _write(report, form, destination)
     if style not in ("text", "json"):  # which say the error themselves
@@ -263,7 +258,7 @@ def _accept(report: "Report", before: "Baseline | None", **how: Any) -> "Report"
     accepted = [
         outcome
         for outcome in report.outcomes
-        if report.fail_on is None or outcome.check.severity.rank >= report.fail_on.rank
+        if report.threshold is None or report.reaches(outcome)
     ]
     target: Path = how["target"]
     expires: datetime.datetime | None = how["expires"]
@@ -279,5 +274,5 @@ def _accept(report: "Report", before: "Baseline | None", **how: Any) -> "Report"
         f"{written.kept:,} kept",
         err=True,
     )
-    code = INCOMPLETE if report.verdict == "incomplete" else DONE
+    code = INCOMPLETE if report.status == "incomplete" else DONE
     return replace(report, exit_code=code)

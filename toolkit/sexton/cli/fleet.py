@@ -185,7 +185,8 @@ def _run(
     if kind != "upgrade":  # only a change can do harm to the next ones
         waves = [(inventories.tolerant(wave), mine) for wave, mine in waves]
     how = Wanted(**wanted, deadline=limit)
-    report = FleetReport(kind, now(), shard=f"{shard[0]}/{shard[1]}")
+    shards = f"{shard[0]}/{shard[1]}"
+    report = FleetReport(kind, now(), shard=shards, fail_on=wanted.get("fail_on"))
     where = executor or ("processes" if kind == "upgrade" else "threads")
     at_once = parallel or max(wave.parallel for wave, _ in waves) if waves else 1
     with (

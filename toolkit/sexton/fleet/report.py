@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sexton import __version__
+from sexton.audit.outcome import FailOn, Verdict
 from sexton.errors import BUSY, DONE, FINDINGS, INCOMPLETE, REFUSED, UsageError
 from sexton.fleet.state import Record
 from sexton.text.printable import shown
@@ -25,6 +26,14 @@ CODES = {
 }
 
 
+def fleet_verdict(statuses: Iterable[str]) -> Verdict:
+    """What the statuses of a fleet's targets amount to."""
+    codes = {CODES.get(status, DONE) for status in statuses}
+    if codes - {DONE, FINDINGS}:
+        return "incomplete"
+    return "findings" if FINDINGS in codes else "clean"
+
+
 @dataclass
 class FleetReport:
     """The records of a run, kept small: of a clean target only what tells it apart."""
@@ -33,6 +42,7 @@ class FleetReport:
     started_at: str
     finished_at: str = ""
     shard: str = "1/1"
+    fail_on: FailOn | None = None
     records: list[Record] = field(default_factory=list)
 
     def add(self, record: Record) -> None:
@@ -52,8 +62,24 @@ class FleetReport:
 
     @property
     def code(self) -> int:
-        """The exit code: 3 where anything was not looked at, else the worst there was."""
-        return next((CODES[s] for s in self.counts if s in CODES), DONE)
+        """The exit code: 3 if any target was not examined, else that of the worst one.
+
+        Findings count if they reached the threshold of their target.
+        """
+        found = next((status for status in self.counts if status in CODES), None)
+        if found == "findings" and all(
+            record["code"] == DONE for record in self._with(found)
+        ):
+            return DONE
+        return CODES[found] if found else DONE
+
+    @property
+    def status(self) -> Verdict:
+        """What was found, whatever makes the exit code 1."""
+        return fleet_verdict(self.counts)
+
+    def _with(self, status: str) -> list[Record]:
+        return [record for record in self.records if record["status"] == status]
 
     def versions(self) -> dict[str, int]:
         """How many targets are at which revision."""
@@ -75,7 +101,10 @@ class FleetReport:
                 "targets": len(self.records),
                 **{status: self.counts.get(status, 0) for status in RANK},
                 "versions": self.versions(),
+                "status": self.status,
                 "code": self.code,
+                "exit_code": self.code,
+                "fail_on": self.fail_on,
             },
             "targets": self.records,
         }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 from psycopg import conninfo
 
+from sexton.audit.outcome import FailOn
 from sexton.errors import BUSY, NO_CONNECTION, REFUSED, SextonError
 from sexton.fleet.addresses import address
 from sexton.fleet.inventory import Target
@@ -22,7 +23,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """How to do it; times in seconds."""
 
     checks: tuple[str, ...] = ()
-    fail_on: str = "warning"
+    fail_on: FailOn = "warning"
     sample: int = 5
     deadline: float = 600.0
     statement_timeout: float = 60.0
@@ -70,7 +71,6 @@ def _audit(where: str, wanted: Wanted) -> Record:
     from sexton.audit.outcome import Options
     from sexton.audit.report import Report
     from sexton.audit.selection import select_checks
-    from sexton.check import Severity
     from sexton.database import connect, database
 
     selected = select_checks(wanted.checks)
@@ -86,12 +86,12 @@ def _audit(where: str, wanted: Wanted) -> Record:
             options,
             connect=lambda: connect(where, name="sexton fleet audit", read_only=True),
         )
-    threshold = None if wanted.fail_on == "never" else Severity(wanted.fail_on)
-    document = Report(run, outcomes, threshold).document()
+    report = Report(run, outcomes, wanted.fail_on)
+    document = report.document()
     shown = [c for c in document["checks"] if c["status"] in ("fail", "incomplete")]
     return {
         "status": document["summary"]["status"],
-        "code": Report(run, outcomes, threshold).code,
+        "code": report.code,
         "reason": "; ".join(
             f"{c['check']}: {c['reason']}" for c in shown if c["status"] == "incomplete"
         )

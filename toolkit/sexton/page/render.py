@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sexton import __version__
+from sexton.fleet.report import fleet_verdict
 from sexton.page.view import Document, Explained, sections
 from sexton.project import all_checks
 from sexton.text.printable import printable
@@ -38,11 +39,14 @@ def _render(documents: Sequence[Document]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_plain,
     )
-    environment.filters["printable"] = lambda value: printable(str(value))
+    environment.filters["lines"] = lambda text: Markup("\n").join(
+        printable(line) for line in text.split("\n")
+    )
     page = environment.get_template("page.html.j2").render(
         sections=shown,
-        fleets=fleets,
+        fleets=[_fleet(document) for document in fleets],
         title=_title(shown, fleets),
         style=Markup(style),
         script=Markup(script),
@@ -59,6 +63,16 @@ def _render(documents: Sequence[Document]) -> str:
         version=__version__,
     )
     return page.rstrip() + "\n"
+
+
+def _plain(value: object) -> object:
+    """Every value on its way into the page: nothing in it may hide or reorder text."""
+    return value if isinstance(value, Markup) else printable(str(value))
+
+
+def _fleet(document: Document) -> dict[str, Any]:
+    targets = document["targets"]
+    return {**document, "verdict": fleet_verdict(target["status"] for target in targets)}
 
 
 def _title(shown: Sequence[Any], fleets: Sequence[Document]) -> str:

@@ -6,10 +6,12 @@ older ones make the trend.
 
 import shlex
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sexton.audit.outcome import document_verdict
 from sexton.text.printable import printable
 
 Document = Mapping[str, Any]
@@ -17,12 +19,13 @@ Document = Mapping[str, Any]
 ROWS = 200  # findings of a check on the page; the document may have more
 RUNS = 60  # in a trend
 SEVERITIES = ("error", "warning", "info")
-STATUSES = ("fail", "incomplete", "pass", "skipped")
+WORDS = {"error": "fail", "warning": "warn", "info": "info"}
 VERDICTS = {
     "clean": "Nothing wrong was found",
     "findings": "Something is wrong",
     "incomplete": "Not everything was looked at",
 }
+STATUSES = ("fail", "incomplete", "pass", "skipped")
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def _section(runs: Sequence[Document], explained: Mapping[str, Explained]) -> Se
     latest = runs[-1]
     before = runs[-2] if len(runs) > 1 else None
     past = {check["check"]: check for check in before["checks"]} if before else {}
-    run, summary = latest["run"], latest["summary"]
+    run = latest["run"]
     shown = [
         _check(check, past.get(check["check"]), before is not None, explained)
         for check in latest["checks"]
@@ -130,10 +133,10 @@ def _section(runs: Sequence[Document], explained: Mapping[str, Explained]) -> Se
         ("Sexton", run.get("tool_version")),
     ]
     return Section(
-        title=printable(str(run.get("label") or run["database"] or "a database")),
-        status=summary["status"],
-        verdict=VERDICTS[summary["status"]],
-        facts=[(name, printable(str(value))) for name, value in facts if value],
+        title=str(run.get("label") or run["database"] or "a database"),
+        status=document_verdict(latest),
+        verdict=_verdict(latest),
+        facts=[(name, str(value)) for name, value in facts if value],
         news=_news(wrong, before),
         wrong=wrong,
         incomplete=[check for check in shown if check.status == "incomplete"],
@@ -143,6 +146,20 @@ def _section(runs: Sequence[Document], explained: Mapping[str, Explained]) -> Se
         ],
         bars=_bars(runs[-RUNS:]),
     )
+
+
+def _verdict(document: Document) -> str:
+    """The headline: what was found, with the number of checks that say so."""
+    checks = document["checks"]
+    failed = Counter(check["severity"] for check in checks if check["status"] == "fail")
+    found = document_verdict(document)
+    said = VERDICTS[found]
+    if found == "findings" and not failed["error"] + failed["warning"]:
+        said = "Only information was found"
+    counted = [(failed[severity], word) for severity, word in WORDS.items()]
+    counted.append((sum(check["status"] == "incomplete" for check in checks), "incomplete"))
+    parts = ", ".join(f"{number:,} {word}" for number, word in counted if number)
+    return f"{said} (checks: {parts})" if parts else said
 
 
 def _where(run: Mapping[str, Any]) -> str:
@@ -185,12 +202,12 @@ def _check(
     own = explained.get(check["check"])
     shown = check["findings"][:ROWS]
     return CheckView(
-        name=printable(check["check"]),
+        name=check["check"],
         severity=_one_of(SEVERITIES, check["severity"]),
         status=_one_of(STATUSES, check["status"]),
         headline=_headline(check),
         news=", ".join(counted) + about,
-        reason=printable(check["reason"] or ""),
+        reason=check["reason"] or "",
         explanation=_paragraphs(own.explanation) if own else [],
         sql=textwrap.dedent(own.sql).strip() if own else "",
         rows=[_row(finding, known, compared) for finding in shown],
@@ -227,12 +244,12 @@ def _row(finding: Mapping[str, Any], known: set[str], compared: bool) -> Row:
         news = f"since {_time(since)}"
     else:
         news = "new" if compared and finding["fingerprint"] not in known else ""
-    return Row(_key(finding), printable(finding["message"]), news)
+    return Row(_key(finding), finding["message"], news)
 
 
 def _key(finding: Mapping[str, Any]) -> str:
     key = ", ".join(f"{name}={value}" for name, value in finding["key"].items())
-    return printable(f"{finding['table']} {key}".strip())
+    return f"{finding['table']} {key}".strip()
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -263,7 +280,7 @@ def _bars(runs: Sequence[Document]) -> list[Bar]:
                 width=round(width * 0.8, 1),
                 height=round(height, 1),
                 at=_time(document["run"]["started_at"]),
-                status=summary["status"],
+                status=document_verdict(document),
                 findings=summary["findings"],
             )
         )

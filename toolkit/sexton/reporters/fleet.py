@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from sexton.errors import DONE
 from sexton.fleet.report import FleetReport
 from sexton.fleet.state import Record
 from sexton.text.printable import printable
@@ -18,21 +19,25 @@ def render(report: FleetReport) -> str:
     versions = report.versions()
     if len(versions) > 1:
         listed = ", ".join(f"{number:,} at {name}" for name, number in versions.items())
-        lines.append(f"revisions differ: {printable(listed)}")
+        lines.append(f"revisions differ: {listed}")
     counted = ", ".join(f"{number:,} {status}" for status, number in report.counts.items())
+    passes = report.status == "findings" and report.code == DONE
+    why = f" (--fail-on {report.fail_on})" if passes and report.fail_on else ""
     shard = f" of shard {report.shard}" if report.shard != "1/1" else ""
-    lines.append(f"{len(report.records):,} targets{shard}: {counted}. Exit {report.code}.")
-    return "\n".join(lines)
+    lines.append(
+        f"{len(report.records):,} targets{shard}: {counted}. Exit {report.code}{why}."
+    )
+    return "\n".join(map(printable, lines))
 
 
 def _target(record: Record) -> Iterable[str]:
     word = "FAIL" if record["status"] == "findings" else record["status"].upper()
-    name = printable(record["target"])
-    server = printable(record.get("server") or "")
+    name = record["target"]
+    server = record.get("server") or ""
     reason = record.get("reason")
-    yield f"{word:<11} {name} ({server})" + (f": {printable(reason)}" if reason else "")
+    yield f"{word:<11} {name} ({server})" + (f": {reason}" if reason else "")
     for check in record.get("checks") or ():
         if check["status"] == "fail":
             yield f"{'':<12}{check['check']}: {check['count']:,} findings"
     if hint := record.get("hint"):
-        yield f"{'':<12}next: {printable(hint)}"
+        yield f"{'':<12}next: {hint}"

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sexton.audit.outcome import document_verdict
 from sexton.errors import UsageError
 from sexton.text.printable import printable
 
@@ -98,7 +99,7 @@ def notice(
     checks = [_check(check) for check in document["checks"]]
     failed = [check for check in checks if check["status"] in ("fail", "incomplete")]
     if before is None:
-        changed = document["summary"]["status"] != "clean"
+        changed = document_verdict(document) != "clean"
     else:
         changed = _state(document) != _state(before)
     if not changed:
@@ -107,8 +108,8 @@ def notice(
     return {
         "schema_version": 1,
         "run": {name: run.get(name) for name in ("id", "project", "label", "database")},
-        "status": document["summary"]["status"],
-        "before": before and before["summary"]["status"],
+        "status": document_verdict(document),
+        "before": before and document_verdict(before),
         "checks": failed,
     }
 
@@ -134,7 +135,7 @@ def _check(check: Mapping[str, Any]) -> dict[str, Any]:
 
 def _state(document: Mapping[str, Any]) -> Any:
     """What two runs are compared by: verdicts, numbers, and which rows."""
-    return document["summary"]["status"], sorted(
+    return document_verdict(document), sorted(
         (
             check["check"],
             check["status"],

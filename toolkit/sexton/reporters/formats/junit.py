@@ -15,9 +15,9 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(report: "Report", _: str = "") -> str:
-    """A check that fails by `fail_on` is a failure, an incomplete one an error.
+    """A check with findings is a failure, whatever `fail_on` says; incomplete is an error.
 
-    Findings below that are shown in the output of a case that passes.
+    The properties say what the audit found and what its exit code was.
     """
     from junitparser import JUnitXml, TestSuite
 
@@ -27,6 +27,8 @@ def render(report: "Report", _: str = "") -> str:
     for name, value in (
         *(("database", run.database), ("host", run.host), ("role", run.role)),
         *(("label", run.label), ("snapshot", run.snapshot), ("run", run.id)),
+        *(("status", report.status), ("fail_on", report.fail_on)),
+        ("exit_code", str(report.code)),
     ):
         if value:
             suite.add_property(name, _clean(value))
@@ -56,11 +58,9 @@ def _case(report: "Report", outcome: "Outcome") -> Any:
         result = Error(_clean(outcome.reason or ""), type_="incomplete")
     elif outcome.status == "skipped":
         result = Skipped(_clean(outcome.reason or ""))
-    elif report.fails(outcome):
+    elif outcome.status == "fail":
         result = Failure(said, type_=outcome.check.severity.value)
         result.text = rows
-    elif outcome.status == "fail":
-        case.system_out = f"{said}, below --fail-on\n{rows}"
     if result is not None:
         case.result = [result]
     return case

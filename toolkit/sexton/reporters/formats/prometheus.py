@@ -37,7 +37,10 @@ def render(report: "Report", before: str = "") -> str:
 
     _checks(report, gauge)
     finished = (run.finished_at or run.started_at).timestamp()
-    incomplete = report.verdict == "incomplete"
+    incomplete = report.status == "incomplete"
+    status = gauge("status", "1 for what was found, whatever --fail-on says.", "status")
+    for found in ("clean", "findings", "incomplete"):
+        status(status=found).set(report.status == found)
     gauge("incomplete", "1 where something was not looked at.")().set(incomplete)
     gauge("last_run_timestamp_seconds", "When the last run ended.")().set(finished)
     success = _last_success(before, where) if incomplete else finished
@@ -51,7 +54,7 @@ def render(report: "Report", before: str = "") -> str:
 def _checks(report: "Report", gauge: "Callable[..., Any]") -> None:
     """The numbers of each check."""
     findings = gauge(
-        *("findings", "Findings, new or known to the baseline."),
+        *("findings", "Findings, open or known to the baseline."),
         *("check", "severity", "state"),
     )
     status = gauge(
@@ -66,7 +69,7 @@ def _checks(report: "Report", gauge: "Callable[..., Any]") -> None:
         # What was not looked at has no number: a zero would read as clean.
         if outcome.status in ("pass", "fail"):
             severity = outcome.check.severity.value
-            for state, number in (("new", outcome.new), ("known", outcome.known)):
+            for state, number in (("open", outcome.open), ("known", outcome.known)):
                 findings(check=name, severity=severity, state=state).set(number)
     if report.changes:
         changed = gauge(

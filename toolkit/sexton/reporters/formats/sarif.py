@@ -38,7 +38,7 @@ def render(report: "Report", _: str = "") -> str:
                 "automationDetails": {"id": f"sexton/audit/{report.run.id}"},
                 "invocations": [
                     {
-                        "executionSuccessful": report.verdict != "incomplete",
+                        "executionSuccessful": report.status != "incomplete",
                         "exitCode": report.code,
                         "startTimeUtc": _time(report.run.started_at),
                         "endTimeUtc": _time(report.run.finished_at),

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from sexton.errors import DONE
 from sexton.reporters.formats import Format
-from sexton.text.printable import printable, shown
+from sexton.text.printable import printable
 
 if TYPE_CHECKING:
     from sexton.audit.baseline import Comparison
@@ -73,7 +74,9 @@ def audit(report: "Report", view: View | None = None) -> str:
     rows = max((len(o.findings) for o in shown), default=0)
     while True:
         lines = [line for o in shown for line in _outcome(report, o, rows, view)]
-        wrapped = [w for line in (*before, *lines, *after) for w in _wrap(line, view)]
+        wrapped = [
+            w for line in (*before, *lines, *after) for w in _wrap(printable(line), view)
+        ]
         # The last line is for the prompt.
         if rows <= 1 or not view.height or len(wrapped) < view.height:
             return "\n".join(_coloured(line, view) for line in wrapped)
@@ -88,7 +91,7 @@ def headline(outcome: "Outcome", change: "Change | None" = None) -> str:
         noun = "finding" if outcome.count == 1 else "findings"
         said.append(f"{at_least}{outcome.count:,} {noun}")
         if outcome.known:
-            said.append(f"{outcome.new:,} new")
+            said.append(f"{outcome.known:,} known")
     if change and change.new is not None:
         words = (("new since", change.new), ("resolved", change.resolved))
         said += [f"{number:,} {word}" for word, number in words if number]
@@ -112,13 +115,13 @@ def advice(check: "Check") -> str | None:
 
 def _location(report: "Report") -> str:
     run = report.run
-    where = f" at {printable(run.host)}" if run.host else ""
+    where = f" at {run.host}" if run.host else ""
     where += f":{run.port}" if run.host and run.port else ""
-    role = f" as {printable(run.role)}" if run.role else ""
-    label = f" ({printable(run.label)})" if run.label else ""
+    role = f" as {run.role}" if run.role else ""
+    label = f" ({run.label})" if run.label else ""
     when = run.started_at.strftime("%Y-%m-%d %H:%M:%S %Z")
     snapshot = f", snapshot {run.snapshot}" if run.snapshot else ""
-    return f"{printable(run.database)}{where}{role}{label}, {when}{snapshot}"
+    return f"{run.database}{where}{role}{label}, {when}{snapshot}"
 
 
 def _quiet_ones(report: "Report", view: View) -> Iterator[str]:
@@ -149,8 +152,8 @@ def _line(word: str, outcome: "Outcome", report: "Report") -> str:
     change = report.changes.get(outcome.check.name)
     said = [
         headline(outcome, change) if outcome.status in ("fail", "pass") else "",
-        printable(outcome.reason or ""),
-        printable(outcome.scope),
+        outcome.reason or "",
+        outcome.scope,
     ]
     if outcome.strategy and outcome.strategy != "constraint":
         said[-1] += f", {outcome.strategy}, {outcome.elapsed_ms:.1f} ms"
@@ -165,18 +168,18 @@ def _outcome(report: "Report", outcome: "Outcome", rows: int, view: View) -> Ite
     space = " " * INDENT
     change = report.changes.get(outcome.check.name)
     if change and change.reason:
-        yield space + printable(change.reason)
+        yield space + change.reason
     for finding in outcome.findings[:rows]:
         where = " ".join(f"{name}={value}" for name, value in finding.key.items())
-        shown = f" [{printable(where)}]" if where else ""
+        shown = f" [{where}]" if where else ""
         since = change.since.get(finding.fingerprint) if change else None
         seen = ""
         if change and since:
             first = since.partition("T")[0]
             new = since == _utc(report)
-            seen = " NEW" if new else f" (since {printable(first)})"
-        yield space + printable(finding.message) + shown + seen
-    hidden = outcome.new - min(len(outcome.findings), rows)
+            seen = " NEW" if new else f" (since {first})"
+        yield space + finding.message + shown + seen
+    hidden = outcome.open - min(len(outcome.findings), rows)
     if outcome.findings and hidden > 0:
         yield f"{space}… and {hidden:,} more (--sample N shows more)"
     if outcome.status == "fail" and (text := advice(outcome.check)):
@@ -192,13 +195,13 @@ def _comparison(comparison: "Comparison") -> Iterator[str]:
         for entry in entries:
             key = ", ".join(f"{name}={value}" for name, value in entry.key.items())
             owner = f"; ask {entry.owner}" if entry.owner else ""
-            text = printable(f"{entry.table} {key}{owner}")
-            yield f"{word:<{INDENT}}{printable(entry.check):<32} {text}"
+            text = f"{entry.table} {key}{owner}"
+            yield f"{word:<{INDENT}}{entry.check:<32} {text}"
     if comparison.stale:
         import shlex
 
-        file = printable(shlex.quote(comparison.file))
-        yield f"{'':<{INDENT}}to drop them: sexton audit --write-baseline {shown(file)}"
+        file = shlex.quote(comparison.file)
+        yield f"{'':<{INDENT}}to drop them: sexton audit --write-baseline {file}"
 
 
 def _summary(report: "Report") -> list[str]:
@@ -224,8 +227,11 @@ def _summary(report: "Report") -> list[str]:
             for word in ("new", "persisting", "resolved")
         }
         said = ", ".join(f"{number:,} {word}" for word, number in sums.items())
-        changed = f" Since {printable(report.since or '')}: {said}."
-    return [f"{total} {noun}: {counted}.{changed} Exit {report.code}."]
+        changed = f" Since {report.since or ''}: {said}."
+    # A threshold that lets findings pass is named, for 0 alone would read as clean.
+    passes = report.status == "findings" and report.code == DONE
+    why = f" (--fail-on {report.fail_on})" if passes and report.fail_on != "warning" else ""
+    return [f"{total} {noun}: {counted}.{changed} Exit {report.code}{why}."]
 
 
 def _some(names: Sequence[str], most: int = 6) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 from sexton.catalog.schema import visible_revision
 from sexton.catalog.tables import Table
-from sexton.check import Check
+from sexton.check import Check, Insert
 from sexton.database import Connection
 from sexton.errors import Refused
 from sexton.repair import proposals
-from sexton.repair.plan import Plan
+from sexton.repair.plan import ActionGroup, Plan
 from sexton.repair.planner import identity
 from sexton.text.printable import printable
 
@@ -67,8 +67,14 @@ def require_same_database(connection: Connection, plan: Plan) -> None:
         )
 
 
-def require_same_tables(plan: Plan, tables: Mapping[str, Table]) -> None:
-    """Insist that a plan's names mean the tables that they meant, with its columns."""
+def require_same_tables(
+    plan: Plan, tables: Mapping[str, Table], known: Mapping[str, Check]
+) -> None:
+    """Insist that a plan's names mean the tables that they meant, with its columns.
+
+    And that it names rows as they are named here: a row that is named otherwise could be
+    changed, and not be found again by an undo.
+    """
     for name in sorted({group.table for group in plan.groups}):
         meant, here = plan.tables.get(name), tables.get(name)
         if here is None:
@@ -86,12 +92,29 @@ def require_same_tables(plan: Plan, tables: Mapping[str, Table]) -> None:
                 hint="check search_path, or make a new plan: sexton repair",
             )
         for group in plan.groups:
+            if group.table != name:
+                continue
+            _require_key(group, here, known[group.check])
             missing = {*group.key, *group.columns} - {"", *here.columns}
-            if group.table == name and missing:
+            if missing:
                 raise Refused(
                     f"{printable(name)} has no column {printable(min(missing))}",
                     hint="make a new plan: sexton repair",
                 )
+
+
+def _require_key(group: ActionGroup, table: Table, check: Check) -> None:
+    keys = {tuple(sorted(table.key or check.key))}
+    if group.kind == "insert":
+        keys = {tuple(sorted(r.key)) for r in check.repairs if isinstance(r, Insert)}
+    if group.key not in keys:
+        wanted = " or ".join(", ".join(key) for key in sorted(keys))
+        raise Refused(
+            f"the plan names rows of {printable(group.table)} by "
+            f"{printable(', '.join(group.key))}, and they are named by "
+            f"{printable(wanted)}; nothing was changed",
+            hint="make a new plan: sexton repair",
+        )
 
 
 def require_valid(plan: Plan) -> None:

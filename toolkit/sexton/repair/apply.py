@@ -17,10 +17,11 @@ from sexton.repair import admission, batches, changes, safety
 from sexton.repair.aftermath import Difference, refuse_differences
 from sexton.repair.batches import WRITING, Progress, Size, repair_lock, run_job
 from sexton.repair.cascades import CASCADES
-from sexton.repair.changes import Block, Shape, Writer
+from sexton.repair.changes import SEVERAL, Block, Shape, Writer
+from sexton.repair.following import with_followers
 from sexton.repair.plan import ActionGroup, Plan
-from sexton.repair.planner import named_tables, with_followers
-from sexton.repair.verify import verify
+from sexton.repair.planner import named_tables
+from sexton.repair.verify import Orphans, find_orphans, verify
 from sexton.text.printable import printable
 
 MOVED = "moved since the plan was made"
@@ -87,7 +88,7 @@ def apply_plan(
         current().require(connection)
     admission.require_same_database(connection, plan)
     tables = read_tables(connection, named_tables(chosen))
-    admission.require_same_tables(plan, tables)
+    admission.require_same_tables(plan, tables, known)
     safety.refuse_unlifted(plan.limits)
     if not plan.actions:
         return ApplyResult(plan.id, None, 0)
@@ -105,6 +106,8 @@ def apply_plan(
         )
         run = earlier["run"] if earlier else None
         job.resumed = journal.last_step(connection, run) if run else 0
+        with connection.transaction(), settings(connection, WRITING):
+            job.orphans = find_orphans(connection, plan, known, tables)
         if run or job.total > batches.SMALL:
             job.refuse_stale(job.resumed)
         return run_job(connection, job, run, progress)
@@ -160,6 +163,7 @@ class _Job:
     tables: Mapping[str, Table]
     again: str
     resumed: int = 0
+    orphans: Orphans = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -227,6 +231,8 @@ class _Job:
     def make(self, writer: Writer, batch: list[Block], done: int) -> None:
         """Make a batch, or raise Refused naming the rows that moved."""
         for block in batch:
+            if several := writer.several(block):
+                raise _stale(block, several, self._kept(writer.run, done), SEVERAL)
             if stale := writer.make(block):
                 why = writer.why(block, stale, MOVED)
                 raise _stale(block, stale, self._kept(writer.run, done), why)
@@ -248,23 +254,28 @@ class _Job:
     def close(self, run: int) -> ApplyResult:
         """Verify the cure."""
         kept = run if self.resumed or self.total > batches.SMALL else None
-        left = verify(self.connection, self.plan, self.known, self.tables, run=kept)
+        left = verify(
+            self.connection, self.plan, self.known, self.tables, self.orphans, run=kept
+        )
         return ApplyResult(self.plan.id, run, self.total, resumed=self.resumed, left=left)
 
     def refuse_stale(self, done: int) -> None:
         """Look at all rows before the first is changed: a stale plan changes nothing.
 
         A row that an earlier check's repair changes as well is not as the plan says before
-        that is made, so only the first check of each table is looked at; the statements
-        that change the rows look at all of them.
+        that is made, so a table is looked at until a second check changes it; the
+        statements that change the rows look at all of them.
         """
         first: dict[int, str] = {}
+        several: set[int] = set()
         kept = f"{done:,} rows were changed before" if done else "nothing was changed"
         with self.connection.transaction(), settings(self.connection, WRITING):
             for batch in self.batches(lambda: COMPARED, done):
                 for block in batch:
                     check, oid = str(block.shape.check), block.shape.table.relation.oid
                     if first.setdefault(oid, check) != check:
+                        several.add(oid)
+                    if oid in several:
                         continue
                     if stale := changes.find_stale(self.connection, block):
                         raise _stale(block, stale, kept)

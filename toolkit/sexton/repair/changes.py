@@ -17,10 +17,13 @@ from sexton.catalog.tables import Table
 from sexton.database import Connection, rows, settings
 from sexton.journal.images import column, image, key_object, pick, read, withheld
 from sexton.journal.recorder import entries
+from sexton.repair.keys import may_share_keys
 from sexton.repair.plan import Kind
 
 if TYPE_CHECKING:
     from sexton.repair.aftermath import Aftermath
+
+SEVERAL = "more than one row has its key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,26 @@ class Writer:
     connection: Connection
     run: int
     aftermath: "Aftermath | None" = None
+    _shared: dict[int, bool] = field(default_factory=dict)
+
+    def several(self, block: Block) -> list[int]:
+        """The steps of rows whose key more than one row has. Reads only."""
+        shape = block.shape
+        if shape.kind == "insert":
+            return []
+        oid = shape.table.relation.oid
+        if oid not in self._shared:
+            self._shared[oid] = may_share_keys(self.connection, shape.table)
+        if not self._shared[oid]:
+            return []
+        query: Any = f"""
+            with d as not materialized ({_typed(block)})
+            select d.step from d join {shape.table.sql} t on {_keyed(shape)}
+            group by d.step having pg_catalog.count(*) > 1 order by d.step
+        """
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            found = cursor.execute(query, dict(block.parameters))
+            return [row["step"] for row in found]
 
     def make(self, block: Block) -> list[int]:
         """Rewrite rows; return the steps of those that were not: `why` says why.

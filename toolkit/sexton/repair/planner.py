@@ -1,10 +1,11 @@
 """Repair: a plan that says every change before it is made. Planning reads only."""
 
 import datetime
+import itertools
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg
@@ -12,15 +13,18 @@ import psycopg
 from sexton.catalog.relations import SAFE_PATH
 from sexton.catalog.schema import visible_revision
 from sexton.catalog.tables import VALUE_SETTINGS, Table, read_tables
-from sexton.check import Check, Rewrite, Severity, in_order
+from sexton.check import Check, Rewrite, Severity
 from sexton.cure import Repair
 from sexton.database import Connection, rows, scalar, settings
 from sexton.errors import Incomplete, UsageError
 from sexton.project import all_checks, current
 from sexton.repair import exact, proposals, safety
+from sexton.repair.following import asked_for, orphaned_by, with_followers
+from sexton.repair.keys import several_rows
 from sexton.repair.plan import VALIDITY, Action, Kind, Options, Plan, Skip
 from sexton.repair.simulation import Simulation
 from sexton.server_errors import to_sexton_error
+from sexton.text.printable import printable
 
 SKIPS = 100  # listed for each check; how many more there are is said
 READING = {
@@ -42,7 +46,8 @@ def plan_repair(
     """Say what to change, row by row, and why. Reads only; a standby will do.
 
     Call it in a transaction, best in `snapshot(connection)`: a plan from two moments
-    contradicts itself. Each repair is planned as if the ones before it were made.
+    contradicts itself. Each repair is planned as if the ones before it were made, and
+    what they leave without a parent is repaired as well, to any depth.
     `known` are all checks there are, by default the project's.
 
     Raises UsageError for options that make no sense, WrongSchema without the tables,
@@ -65,14 +70,9 @@ def plan_repair(
         safety.refuse_hidden_rows(
             connection, [tables[name] for name in sorted(read) if name in tables]
         )
-        actions: list[Action] = []
-        for check in chosen:
-            with _failing_as_incomplete(check):
-                actions += _actions(simulation, check, options)
-        skipped: list[Skip] = []
-        for check in chosen:
-            with _failing_as_incomplete(check):
-                skipped += _skips(simulation, check, options)
+        planning = _Planning(simulation, options, chosen, known, asked_for(selected, known))
+        planning.plan()
+        actions, skipped = planning.actions, planning.skips()
         limits = safety.of_plan(connection, tables, actions, chosen, options)
         made_at = datetime.datetime.now(datetime.UTC)
         return Plan(
@@ -103,17 +103,6 @@ def named_tables(checks: Iterable[Check]) -> set[str]:
             *(proposals.table_of(check, repair) for repair in check.repairs),
         )
     }
-
-
-def with_followers(selected: Iterable[Check], known: Mapping[str, Check]) -> list[Check]:
-    """The checks to repair, in order, and those whose repair must follow."""
-    chosen: dict[str, Check] = {}
-    waiting = list(selected)
-    while waiting:
-        check = waiting.pop()
-        chosen[check.name] = check
-        waiting.extend(known[name] for name in check.followed_by if name not in chosen)
-    return [chosen[name] for name in in_order({**known, **chosen}) if name in chosen]
 
 
 def identity(connection: Connection) -> dict[str, Any]:
@@ -180,26 +169,191 @@ def _allowed(check: Check, options: Options) -> bool:
     return not check.opt_in or check.name in options.named
 
 
-def _actions(simulation: Simulation, check: Check, options: Options) -> list[Action]:
-    if not _allowed(check, options):
-        return []
-    actions = []
-    for repair in check.repairs:
-        table = simulation.tables.get(proposals.table_of(check, repair))
-        wanted = proposals.columns_of(repair)
-        if table is None or not wanted <= set(table.columns):
-            continue  # an older schema: what is left is listed
-        if current().secrets & wanted:
-            raise UsageError(
-                f"the repair of {check.name} would let a secret out: "
-                f"{', '.join(sorted(current().secrets & wanted))}",
-                hint="a repair may not write a column that the project keeps secret",
-            )
-        for action in _proposed(simulation, check, repair, table):
-            if made := _unless_pending(simulation, action):
-                simulation.add(made)
-                actions.append(made)
-    return actions
+@dataclass
+class _Planning:
+    """The actions of a plan, found check by check.
+
+    `chosen` are the checks, in order; those that are not `asked` for are there for the
+    rows alone that this plan leaves without a parent.
+    """
+
+    simulation: Simulation
+    options: Options
+    chosen: Sequence[Check]
+    known: Mapping[str, Check]
+    asked: Collection[str]
+    actions: list[Action] = field(default_factory=list)
+    _made: set[tuple[str, str, Hashable]] = field(default_factory=set)
+    _found: dict[str, set[str]] = field(default_factory=dict)
+    _several: dict[tuple[str, Hashable], int] = field(default_factory=dict)
+
+    def plan(self) -> None:
+        """Find all actions.
+
+        A repair may leave rows of other tables without a parent, and they others in turn:
+        such checks are asked again until they find nothing more. Then come those whose
+        repair follows them all, as the election of a default does.
+        """
+        by_name = {check.name: check for check in self.chosen}
+        leads = {
+            check.name: [n for n in orphaned_by(check, self.known) if n in by_name]
+            for check in self.chosen
+            if _allowed(check, self.options)
+        }
+        spreading = {n for n, led in leads.items() if led}.union(*leads.values())
+        for name in by_name.keys() - set(self.asked):
+            self._found[name] = {
+                _row(by_name[name], row) for row in self._find(by_name[name])
+            }
+        first = self._before(spreading)
+        rest = [c for c in self.chosen if c.name not in spreading | first]
+        for check in self.chosen:
+            if check.name in first:
+                self.actions += self._actions(check)
+        due = set(spreading)
+        while True:
+            self._spread([c for c in self.chosen if c.name in due], leads)
+            late = [(check.name, self._actions(check)) for check in rest]
+            self.actions += itertools.chain.from_iterable(made for _, made in late)
+            due = {n for name, made in late if made for n in leads.get(name, ())}
+            if not due:
+                return
+
+    def _before(self, spreading: Collection[str]) -> set[str]:
+        """The checks that come before those that spread, as the declarations say."""
+        before: set[str] = set()
+        wanted = set(spreading)
+        for check in reversed(self.chosen):
+            if check.name in wanted | before:
+                continue
+            later = {*check.followed_by}
+            later |= {c.name for c in self.chosen if check.name in c.after}
+            if later & (wanted | before):
+                before.add(check.name)
+        return before
+
+    def _spread(self, due: list[Check], leads: Mapping[str, Collection[str]]) -> None:
+        """Ask checks until they find nothing more; what hangs on a row comes before it.
+
+        So no key, and no guard, sees a child whose parent has gone before it. What is done
+        to one row stays in its order.
+        """
+        rounds: list[list[Action]] = []
+        while due:
+            made = {check.name: self._actions(check) for check in due}
+            rounds.append(list(itertools.chain.from_iterable(made.values())))
+            led = {n for name, found in made.items() if found for n in leads.get(name, ())}
+            due = [check for check in self.chosen if check.name in led]
+        last = {
+            (action.table, exact.identity(action.key)): number
+            for number, found in enumerate(rounds)
+            for action in found
+        }
+        self.actions += sorted(
+            itertools.chain.from_iterable(rounds),
+            key=lambda a: -last[a.table, exact.identity(a.key)],
+        )
+
+    def _actions(self, check: Check) -> list[Action]:
+        """What a check's repairs change that this plan does not change yet."""
+        if not _allowed(check, self.options):
+            return []
+        made = []
+        for repair in check.repairs:
+            name = proposals.table_of(check, repair)
+            table = self.simulation.tables.get(name)
+            wanted = proposals.columns_of(repair)
+            if table is None or not wanted <= set(table.columns):
+                continue  # an older schema: what is left is listed
+            if current().secrets & wanted:
+                raise UsageError(
+                    f"the repair of {check.name} would let a secret out: "
+                    f"{', '.join(sorted(current().secrets & wanted))}",
+                    hint="a repair may not write a column that the project keeps secret",
+                )
+            with _failing_as_incomplete(check):
+                found = list(_proposed(self.simulation, check, repair, table))
+                several = several_rows(
+                    self.simulation.connection,
+                    table,
+                    [a.key for a in found if a.kind != "insert"],
+                )
+            for action in found:
+                its = exact.identity(action.key)
+                at = check.name, action.table, its
+                if its in several:
+                    self._several[check.name, its] = several[its]
+                    continue
+                if at in self._made or not self._is_new(check, action):
+                    continue
+                if whole := _unless_pending(self.simulation, action):
+                    self._made.add(at)
+                    self.simulation.add(whole)
+                    made.append(whole)
+        return made
+
+    def _is_new(self, check: Check, action: Action) -> bool:
+        """Whether an action is about a row that the plan itself makes a finding."""
+        before = self._found.get(check.name)
+        if before is None:
+            return True
+        key = {n: v for n, v in action.key.items() if n in check.key}
+        return len(key) < len(check.key) or _row(check, key) not in before
+
+    def _find(self, check: Check) -> list[dict[str, Any]]:
+        found = []
+        with _failing_as_incomplete(check):
+            found += self.simulation.find(check)
+        return found
+
+    def skips(self) -> list[Skip]:
+        """What the checks would still find after all planned changes, and why."""
+        return list(itertools.chain.from_iterable(map(self._skips, self.chosen)))
+
+    def _skips(self, check: Check) -> Iterator[Skip]:
+        named = check.name in self.options.named
+        if check.severity is Severity.INFO and not named:
+            return
+        allowed = _allowed(check, self.options)
+        if not (check.repairs or check.manual_action):
+            return
+        before = self._found.get(check.name, set())
+        found = [row for row in self._find(check) if _row(check, row) not in before]
+        for row in found[:SKIPS]:
+            key = {name: row[name] for name in check.key}
+            reason = self._unkeyed(check, key) if check.repairs else ""
+            if not reason:
+                reason = _decision(check) if allowed else _not_asked(check)
+            yield Skip(check.name, json.loads(json.dumps(key, default=str)), reason)
+        if len(found) > SKIPS:
+            reason = _decision(check) if allowed else _not_asked(check)
+            yield Skip(check.name, {}, f"and {len(found) - SKIPS:,} more; {reason}")
+
+    def _unkeyed(self, check: Check, key: Mapping[str, Any]) -> str:
+        """Why the key of a finding names no row, or more than one; empty if it does."""
+        if empty := [name for name, value in key.items() if value is None]:
+            return f"not repairable by key: its {printable(', '.join(empty))} is null"
+        if count := self._several.get((check.name, exact.identity(key))):
+            return f"not repairable by key: {count:,} rows of {check.table} have this key"
+        return ""
+
+
+def _decision(check: Check) -> str:
+    return check.manual_action or "its repair does not change this row: look at it"
+
+
+def _not_asked(check: Check) -> str:
+    option = f"sexton repair {check.name}"
+    if check.data_loss:
+        return (
+            f"the repair loses {check.data_loss}; to do it: {option} --unsafe {check.name}"
+        )
+    return f"the repair is made only when asked for: {option}"
+
+
+def _row(check: Check, row: Mapping[str, Any]) -> str:
+    """What tells a finding from others of its check."""
+    return exact.canonical({name: str(row[name]) for name in check.key})
 
 
 def _proposed(
@@ -242,28 +396,3 @@ def _unless_pending(simulation: Simulation, action: Action) -> Action | None:
         if not (pending.get(column) == pair[1] == "now")
     }
     return Action(action.check, action.table, action.key, change, action.why, action.kind)
-
-
-def _skips(simulation: Simulation, check: Check, options: Options) -> Iterator[Skip]:
-    """What the check would still find after all planned changes."""
-    if check.severity is Severity.INFO and check.name not in options.named:
-        return
-    if not _allowed(check, options):
-        option = f"sexton repair {check.name}"
-        if check.data_loss:
-            reason = (
-                f"the repair loses {check.data_loss}; to do it: "
-                f"{option} --unsafe {check.name}"
-            )
-        else:
-            reason = f"the repair is made only when asked for: {option}"
-    elif check.manual_action:
-        reason = check.manual_action
-    else:
-        return
-    found = simulation.find(check)
-    for row in found[:SKIPS]:
-        key = {name: row[name] for name in check.key}
-        yield Skip(check.name, json.loads(json.dumps(key, default=str)), reason)
-    if len(found) > SKIPS:
-        yield Skip(check.name, {}, f"and {len(found) - SKIPS:,} more; {reason}")

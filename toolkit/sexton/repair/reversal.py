@@ -13,7 +13,7 @@ from sexton.errors import Refused
 from sexton.journal.images import JSON_NULLS
 from sexton.repair.aftermath import Difference, refuse_differences
 from sexton.repair.batches import Size
-from sexton.repair.changes import Block, Shape, Writer
+from sexton.repair.changes import SEVERAL, Block, Shape, Writer
 from sexton.repair.plan import Kind
 from sexton.text.printable import printable
 
@@ -204,13 +204,20 @@ class Reversal:
                 steps = range(block.first, block.first + block.count)
                 self.reasons |= dict.fromkeys(steps, OTHERS)
                 continue
+            several = writer.several(block)
+            self.reasons |= dict.fromkeys(several, SEVERAL)
             try:
                 with writer.connection.transaction():
-                    stale = writer.make(block)
+                    stale = [] if several else writer.make(block)
+                whole = not several
             except (psycopg.IntegrityError, psycopg.DataError):
-                # One of them is in the way of another row: find out which, one by one.
+                whole = False
+            if not whole:
+                # One of them conflicts with another row: find out which, one by one.
                 stale = []
                 for single in _single(block):
+                    if single.first in several:
+                        continue
                     try:
                         with writer.connection.transaction():
                             stale += writer.make(single)

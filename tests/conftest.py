@@ -87,7 +87,10 @@ def _start() -> Origin:
     if TEST_DATABASE_URL:
         return Origin("TEST_DATABASE_URL", TEST_DATABASE_URL)
     if docker_answers():
-        from testcontainers.postgres import PostgresContainer
+        try:
+            from testcontainers.community.postgres import PostgresContainer
+        except ImportError:  # before 4.15
+            from testcontainers.postgres import PostgresContainer
 
         image = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17-alpine")
         options = [part for k, v in SETTINGS.items() for part in ("-c", f"{k}={v}")]

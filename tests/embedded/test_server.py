@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psycopg
@@ -38,15 +39,58 @@ def test_data_stays_between_runs(ready):
         assert connection.execute("select from kept").fetchall() == []
 
 
-def test_a_killed_user_leaves_no_claim(ready):
-    program = (
-        "import os, sys; from pathlib import Path; from sexton.embedded import Server\n"
-        "Server(Path(sys.argv[1])).__enter__(); os.kill(os.getpid(), 9)"
+JOIN = """
+import os, sys
+from pathlib import Path
+from sexton.embedded import Server
+Server(Path(sys.argv[1])).__enter__()
+print("in", flush=True)
+sys.stdin.read()
+"""
+
+
+def user(directory):
+    """Another process that uses the server."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", JOIN, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
-    subprocess.run([sys.executable, "-c", program, str(ready)], check=False)
-    with Server(ready) as server:
+    assert process.stdout.readline() == b"in\n"
+    return process
+
+
+def until_stopped(server):
+    deadline = time.monotonic() + 60
+    while server.pid is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_it_stops_when_its_last_user_is_killed(ready, number):
+    server = Server(ready)
+    with user(ready) as first, user(ready) as second:
         assert answer(server)
-    assert server.pid is None
+        first.send_signal(number)
+        first.wait()
+        assert answer(server)
+        second.send_signal(number)
+    until_stopped(server)
+    with Server(ready) as again:
+        assert answer(again)
+    assert again.pid is None
+
+
+def test_a_killed_user_does_not_end_the_server_of_others(ready):
+    with user(ready) as starter, Server(ready) as server:
+        starter.kill()
+        starter.wait()
+        with user(ready) as joiner:
+            assert answer(server)
+            joiner.kill()
+        assert answer(server)
+    until_stopped(server)
 
 
 def test_a_killed_server_starts_again(ready):

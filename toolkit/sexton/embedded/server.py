@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from sexton.errors import ConnectionFailed
 from sexton.text.printable import printable
 
 SUPERUSER = "postgres"
+WATCHER = Path(__file__).with_name("watcher.py")
 # A Unix socket's path may have 107 bytes on Linux and 103 on macOS.
 SOCKET_PATH_LIMIT = 103
 START_SECONDS = 60
@@ -50,6 +52,7 @@ class Server:
         self.settings = dict(settings or {})
         self._programs = programs
         self._users: IO[str] | None = None
+        self._watchers: list[subprocess.Popen[bytes]] = []
         self._account = installation.account()
 
     # -- what others need to know ----------------------------------------------------
@@ -97,6 +100,15 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         """Leave the server; the last one to leave stops it."""
+        self._leave()
+        while self._watchers:
+            watcher = self._watchers.pop()
+            if self.pid is None:
+                watcher.wait(STOP_SECONDS)
+            else:  # it waits for the other users; init reaps it
+                watcher.returncode = 0
+
+    def _leave(self) -> None:
         with self._exclusive():
             if self._users is None:
                 return
@@ -142,6 +154,20 @@ class Server:
             raise
         # The server outlives this process when others use it; it is not ours to reap.
         process.returncode = 0
+        self._watch(process.pid)
+
+    def _watch(self, pid: int) -> None:
+        """Have the server stopped when its last user has ended, even if killed."""
+        self._open("users.lock").close()
+        watcher = subprocess.Popen(
+            [sys.executable, "-E", "-s", "-S", WATCHER, self.directory, str(pid)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+        self._watchers.append(watcher)
 
     def stop(self, signal_number: int = signal.SIGINT) -> None:
         """Stop the server: a fast shutdown, or the signal given, and wait for its end.

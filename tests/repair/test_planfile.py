@@ -6,9 +6,9 @@ import json
 import pytest
 
 from sexton.errors import Refused, UsageError
-from sexton.repair.exact import canonical
 from sexton.repair.plan import digest_of
 from sexton.repair.planfile import read_plan, write_plan
+from sexton.text.exact import canonical
 from tests.support.repairs import incident, planned, saved
 
 

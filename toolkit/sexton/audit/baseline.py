@@ -11,7 +11,6 @@ A file of JSON, made to be kept beside the code and read in a review:
 """
 
 import datetime
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from sexton.audit.outcome import Outcome
 from sexton.audit.queries import identity
 from sexton.errors import Refused, UsageError
 from sexton.files import replace_file
+from sexton.text import exact
 from sexton.text.printable import shown
 from sexton.text.storable import unstorable
 
@@ -111,7 +111,7 @@ class Baseline:
 def load(file: Path, *, today: datetime.date | None = None) -> Baseline:
     """Read a baseline; raises UsageError where the file is none."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = exact.loads(file.read_text(encoding="utf-8"))
         if document["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"its schema_version is not {SCHEMA_VERSION}")
         entries = [_entry(known) for known in document["known"]]
@@ -196,7 +196,7 @@ def write(
         "schema_version": SCHEMA_VERSION,
         "known": [entry.document() for entry in entries],
     }
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    text = exact.dumps(document, indent=2, ensure_ascii=False) + "\n"
     replace_file(file, text)
     return BaselineDiff(
         len(kept), len(added), len(before.entries if before else ()) - len(kept)

@@ -1,5 +1,10 @@
-"""The second look: what a writer was at work on is no finding."""
+"""The second look: a finding is dropped if its row is shown to be gone or changed.
 
+Nothing else is evidence. A row that its key did not find at the first look, when it was
+there, cannot be shown to be gone by not finding it again: it stays a finding.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,13 +24,29 @@ def unconfirmed(first: Outcome, why: str) -> Outcome:
 def confirmed(
     first: Outcome,
     rows: Sequence[dict[str, Any]],
-    still: set[str],
+    findable: Counter[str],
+    still: Counter[str],
     *,
     sample: int,
     after: float,
 ) -> Outcome:
-    """The outcome of a check of whose `rows` some are `still` findings."""
-    left = [row for row in rows if row["_identity"] in still]
+    """The outcome of a check of whose `rows` some are `still` findings.
+
+    `findable` are those that their keys found at the first look.
+    """
+    left, lost = [], 0
+    then, now = Counter(findable), Counter(still)
+    for row in rows:
+        # Of rows that share a key the numbers say how many have gone, nothing says which.
+        name = row["_identity"]
+        if not then[name]:
+            lost += 1
+            left.append(row)
+            continue
+        then[name] -= 1
+        if now[name]:
+            now[name] -= 1
+            left.append(row)
     gone = len(rows) - len(left)
     found = Found(left, len(left), sum(row["_known"] for row in left))
     second = outcome_of(first.check, found, sample)
@@ -35,6 +56,8 @@ def confirmed(
         said.append(
             f"{first.count:,} at the first look; {len(rows):,} of them looked at twice"
         )
+    if lost:
+        said.append(f"{lost:,} could not be looked at twice: no key finds the row")
     if gone:
         was = "was" if gone == 1 else "were"
         said.append(

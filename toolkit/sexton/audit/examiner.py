@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,7 +29,8 @@ Watch = Callable[[str | Outcome | walk.Covered], None]
 class Examiner:
     """What a run has found so far, by check; `facts` are to be set before it looks.
 
-    `unconfirmed` holds the rows of the findings that are to be looked at twice.
+    `unconfirmed` holds the rows of the findings that are to be looked at twice, with the
+    identities of those that their keys find.
     """
 
     def __init__(self, options: Options, limits: Limits, watch: Watch) -> None:
@@ -37,7 +39,7 @@ class Examiner:
         self.watch = watch
         self.facts = Facts()
         self.outcomes: dict[str, Outcome] = {}
-        self.unconfirmed: dict[str, list[dict[str, Any]]] = {}
+        self.unconfirmed: dict[str, tuple[list[dict[str, Any]], Counter[str]]] = {}
         self.walker = walk.Walker(limits, self._fetch, watch)
 
     def cut(self, connection: Connection, units: Sequence[Unit]) -> list[Unit]:
@@ -103,7 +105,7 @@ class Examiner:
             if doubt := refused.get(check.name, reason):
                 outcome = Outcome(check, "incomplete", doubt)
             else:
-                outcome = self._outcome(check, found[check.name])
+                outcome = self._outcome(connection, check, found[check.name])
             yield replace(
                 outcome,
                 strategy=strategy,
@@ -136,14 +138,26 @@ class Examiner:
                 if found[check.name].count and has_no_parents(connection, check, self.facts)
             }
 
-    def _outcome(self, check: Check, found: Found) -> Outcome:
+    def _outcome(self, connection: Connection, check: Check, found: Found) -> Outcome:
         try:
             outcome = outcome_of(check, found, self.options.sample)
         except BadCheck as error:
             return Outcome(check, "incomplete", self._why(error))
         if outcome.count and check.parent:
-            self.unconfirmed[check.name] = found.rows
+            findable = self._findable(connection, check, found)
+            self.unconfirmed[check.name] = found.rows, findable
         return outcome
+
+    def _findable(self, connection: Connection, check: Check, found: Found) -> Counter[str]:
+        """Which of the rows their keys find now, when they are there."""
+        if not self.options.confirm_after:
+            return Counter()
+        try:
+            self.limits.grant(connection)
+            with connection.transaction():
+                return find_again(connection, check, self.facts, found.rows)
+        except (psycopg.Error, BadCheck):
+            return Counter()
 
     def _why(self, error: psycopg.Error | BadCheck) -> str:
         if isinstance(error, BadCheck):
@@ -152,7 +166,7 @@ class Examiner:
 
     def confirm(self, connection: Connection) -> None:
         """On a new snapshot, keep those findings that are findings still."""
-        for name, rows in list(self.unconfirmed.items()):
+        for name, (rows, findable) in list(self.unconfirmed.items()):
             first = self.outcomes[name]
             self.watch(name)
             try:
@@ -165,7 +179,7 @@ class Examiner:
                 outcome = confirm.unconfirmed(first, self._why(error))
             else:
                 outcome = confirm.confirmed(
-                    *(first, rows, still),
+                    *(first, rows, findable, still),
                     sample=self.options.sample,
                     after=self.options.confirm_after,
                 )

@@ -6,12 +6,15 @@ alone.
 """
 
 import contextlib
-import json
+import decimal
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import errors
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
 from sexton.audit import references
 from sexton.audit.facts import Facts
@@ -20,6 +23,7 @@ from sexton.catalog.identifiers import identifier
 from sexton.catalog.relations import literal, quoted
 from sexton.check import Check
 from sexton.database import Connection, scalar
+from sexton.text import exact
 
 Known = Mapping[str, Collection[str]]  # check -> identities that the baseline accepts
 
@@ -39,11 +43,7 @@ class Found:
 
 def identity(table: str, key: Mapping[str, Any]) -> str:
     """A row as text, to compare it with others: the JSON array of its table and key."""
-    return _ENCODER.encode([table, key])
-
-
-# Made once: a check may have thousands of rows.
-_ENCODER = json.JSONEncoder(sort_keys=True, default=str)
+    return exact.canonical([table, key])
 
 
 def fetch(
@@ -109,36 +109,69 @@ def has_no_parents(connection: Connection, check: Check, facts: Facts) -> bool:
 
 def find_again(
     connection: Connection, check: Check, facts: Facts, found: Sequence[dict[str, Any]]
-) -> set[str]:
-    """The identities of those rows that are findings still."""
+) -> Counter[str]:
+    """The identities of those rows that are findings still, each as often as it is found.
+
+    A row is looked up by its key, a NULL by IS NULL. A key whose type `=` does not compare
+    is compared as text.
+    """
     if not (check.reference or check.where):
         unit = plan_one(check, facts, recheck=True)
         known = [row["_identity"] for row in found]
         again = fetch(connection, unit, len(found), {check.name: known})
-        return {row["_identity"] for row in again[check.name].rows}
+        return Counter(row["_identity"] for row in again[check.name].rows)
+    shapes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    # Several rows may have one key: it is asked for once, or each were found twice.
+    for row in {row["_identity"]: row for row in found}.values():
+        nulls = tuple(name for name in check.key if row[name] is None)
+        shapes.setdefault(nulls, []).append({name: row[name] for name in check.key})
+    still: Counter[str] = Counter()
+    for nulls, keys in shapes.items():
+        try:
+            with connection.transaction():
+                still += _with_keys(connection, check, facts, nulls, keys)
+        except errors.UndefinedFunction:
+            with connection.transaction():
+                still += _with_keys(connection, check, facts, nulls, keys, "::text")
+    return still
+
+
+def _with_keys(
+    connection: Connection,
+    check: Check,
+    facts: Facts,
+    nulls: Sequence[str],
+    keys: Sequence[dict[str, Any]],
+    cast: str = "",
+) -> Counter[str]:
+    """The findings among the rows that have these keys, of which some columns are NULL."""
     query = check.rows
     if check.reference:
         query = references.query(check, "anti-join", facts.references[check.name])
     names = [identifier(name) for name in check.key]
-    same = " and ".join(f"found.{name} = wanted.{name}" for name in names)
-    wanted = json.dumps([{name: row[name] for name in check.key} for row in found])
-    keys = f"""
-        select {", ".join(names)}
+    given = [identifier(name) for name in check.key if name not in nulls]
+    conditions = [f"found.{name}{cast} = wanted.{name}{cast}" for name in given]
+    conditions += [f"found.{identifier(name)} is null" for name in nulls]
+    wanted = f"""
+        select {", ".join([f"r.{name}" for name in names])}
         from "sexton wanted" as t (line)
-        cross join jsonb_populate_record(null::{facts.tables[check.table].sql}, t.line)
+        cross join jsonb_populate_record(
+            null::{facts.tables[check.table].sql}, t.line
+        ) as r
     """  # noqa: S608 - the check's own names
-    tables = _escaped(_with(facts.exposed(check), {"sexton keys": keys}))
+    tables = _escaped(_with(facts.exposed(check), {"sexton keys": wanted}))
     again_query = f"""
         with "sexton wanted" as (select jsonb_array_elements(%s::jsonb))
         select again.row
         from (
             {tables}
             select to_jsonb(found) as row
-            from "sexton keys" wanted join ({_escaped(query)}) found on {same}
+            from "sexton keys" wanted
+            join ({_escaped(query)}) found on {" and ".join(conditions) or "true"}
         ) again
     """  # noqa: S608 - the check's own query
-    answer = _asked(connection, again_query, (wanted,))
-    return {_row(check, line["row"], known=False)["_identity"] for line in answer}
+    answer = _asked(connection, again_query, (exact.canonical(keys),))
+    return Counter(_row(check, line["row"], known=False)["_identity"] for line in answer)
 
 
 def exposed(query: str, tables: Mapping[str, str]) -> str:
@@ -235,16 +268,24 @@ def _judged(
     count = known_count = 0
     query = f"{_with(unit.tables, {})} select to_jsonb(f) as row from ({unit.queries[0]}) f"  # noqa: S608
     with connection.cursor(name="judged", row_factory=dict_row) as cursor:
+        set_json_loads(exact.loads, cursor)
         cursor.execute(_trusted(query))
         for line in cursor:
+            plain = _plain(line["row"])
             try:
-                judged = check.judge(line["row"])
+                judged = check.judge(plain)
             except Exception as error:
                 raise BadCheck(
                     f"its judge failed: {type(error).__name__}: {error}"
                 ) from error
             if judged is None:
                 continue
+            # The judge sees Python's numbers; the key has all of its digits.
+            judged |= {
+                name: line["row"][name]
+                for name in check.key
+                if name in judged and judged[name] == plain.get(name)
+            }
             row = _row(check, judged, known=False)
             row["_known"] = row["_identity"] in entries
             count += 1
@@ -252,6 +293,18 @@ def _judged(
             if row["_known"] or len(kept) < limit + known_count:
                 kept.append(row)
     return Found(kept, count, known_count)
+
+
+def _plain(value: Any) -> Any:
+    """A value of JSON with floats for numbers that have more digits."""
+    match value:
+        case decimal.Decimal():
+            return float(value)
+        case dict():
+            return {name: _plain(inner) for name, inner in value.items()}
+        case list():
+            return [_plain(inner) for inner in value]
+    return value
 
 
 @contextlib.contextmanager
@@ -278,6 +331,7 @@ def _asked(
 ) -> list[dict[str, Any]]:
     """Ask; unlike `rows`, with placeholders even where there are no parameters."""
     with connection.cursor(row_factory=dict_row) as cursor:
+        set_json_loads(exact.loads, cursor)
         return cursor.execute(_trusted(query), parameters).fetchall()
 
 

@@ -1,6 +1,5 @@
 """Walking a large scan piece by piece, alone or with others, and what it amounts to."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from sexton.audit.units import Unit
 from sexton.catalog.identifiers import identifier
 from sexton.check import Check
 from sexton.database import Connection, rows
+from sexton.text import exact
 
 Fetch = Callable[[Connection, Unit], tuple[dict[str, Found], dict[str, str]]]
 
@@ -112,7 +112,7 @@ def in_order(
         ) as r
         order by {keys}, l.ordinal
     """  # noqa: S608 - a quoted name, and the check's own
-    wanted = json.dumps([{name: row[name] for name in check.key} for row in listed])
+    wanted = exact.canonical([{name: row[name] for name in check.key} for row in listed])
     return [listed[row["ordinal"] - 1] for row in rows(connection, query, wanted)]
 
 

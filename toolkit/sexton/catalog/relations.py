@@ -140,14 +140,6 @@ def _query(relation: Relation | str) -> str:
     return f"select * from {relation.sql}"  # noqa: S608
 
 
-# Whether the constraint `k` is enforced: the column came with PostgreSQL 18.
-ENFORCED = """
-    coalesce(pg_catalog.jsonb_extract_path_text(
-        pg_catalog.to_jsonb(k), 'conenforced'::pg_catalog.text
-    )::pg_catalog.bool, true)
-"""
-
-
 def column_names(relation: LiteralString, numbers: LiteralString) -> LiteralString:
     """SQL for the names of the columns whose numbers an array holds, in its order.
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sexton.catalog.relations import ENFORCED, column_names
+from sexton.catalog.relations import column_names
 from sexton.database import Connection, rows
+from sexton.postgres.enforced import ENFORCED
 
 # Tables, by schema and name, with the columns of a unique key, the primary one first.
 Ids = Mapping[tuple[str, str], tuple[str, ...]]

@@ -6,9 +6,10 @@ mean the same on any search path.
 
 from dataclasses import dataclass, replace
 
-from sexton.catalog.relations import ENFORCED, literal
+from sexton.catalog.relations import literal
 from sexton.guard.predicate import Mark
 from sexton.guard.table import Table
+from sexton.postgres.enforced import ENFORCED
 
 SAFE = "pg_catalog, pg_temp"
 

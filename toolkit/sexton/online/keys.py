@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sexton.catalog.relations import ENFORCED, column_names, literal, quoted
+from sexton.catalog.relations import column_names, literal, quoted
 from sexton.database import rows
 from sexton.ddl.row_changes import RowChange
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
 from sexton.online.tables import Table, array, column_where, names, partitioned, said
+from sexton.postgres.enforced import ENFORCED
 
 ACTIONS = {
     "NO ACTION": "a",

@@ -17,7 +17,12 @@ search path, and ask catalogs alone: no lock of a table makes them wait.
 
 from typing import LiteralString
 
-from sexton.catalog.relations import ENFORCED
+# Whether the constraint `k` is enforced: the column came with PostgreSQL 18.
+ENFORCED: LiteralString = """
+    coalesce(pg_catalog.jsonb_extract_path_text(
+        pg_catalog.to_jsonb(k), 'conenforced'::pg_catalog.text
+    )::pg_catalog.bool, true)
+"""
 
 # The copies of the key on partitions, and the tables that hold the rows of both sides.
 _TREE: LiteralString = """

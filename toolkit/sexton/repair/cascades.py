@@ -9,8 +9,8 @@ from sexton.catalog.relations import column_names, quoted
 from sexton.catalog.tables import Table
 from sexton.database import Connection, rows, scalar
 from sexton.journal.images import column, read
-from sexton.repair.exact import canonical
 from sexton.repair.plan import Action, Limit
+from sexton.text.exact import canonical
 from sexton.text.printable import printable
 
 CASCADES = "cascades"  # what `Options.allow` calls it

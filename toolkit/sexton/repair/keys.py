@@ -8,7 +8,7 @@ from typing import Any
 from sexton.catalog.tables import Table
 from sexton.database import Connection, rows, scalar
 from sexton.journal.images import keyed
-from sexton.repair.exact import canonical, identity
+from sexton.text.exact import canonical, identity
 
 
 def several_rows(

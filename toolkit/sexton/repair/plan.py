@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from sexton.repair.exact import canonical
+from sexton.text.exact import canonical
 
 SCHEMA_VERSION = 2
 VALIDITY = datetime.timedelta(hours=24)

@@ -17,7 +17,6 @@ import msgspec
 
 from sexton.errors import Refused, UsageError
 from sexton.files import replace_file
-from sexton.repair.exact import canonical, loads
 from sexton.repair.plan import (
     SCHEMA_VERSION,
     Action,
@@ -30,6 +29,7 @@ from sexton.repair.plan import (
     grouped,
     shape,
 )
+from sexton.text.exact import canonical, loads
 from sexton.text.printable import printable
 
 KINDS = get_args(Kind)

@@ -18,12 +18,13 @@ from sexton.cure import Repair
 from sexton.database import Connection, rows, scalar, settings
 from sexton.errors import Incomplete, UsageError
 from sexton.project import all_checks, current
-from sexton.repair import exact, proposals, safety
+from sexton.repair import proposals, safety
 from sexton.repair.following import asked_for, orphaned_by, with_followers
 from sexton.repair.keys import several_rows
 from sexton.repair.plan import VALIDITY, Action, Kind, Options, Plan, Skip
 from sexton.repair.simulation import Simulation
 from sexton.server_errors import to_sexton_error
+from sexton.text import exact
 from sexton.text.printable import printable
 
 SKIPS = 100  # listed for each check; how many more there are is said

@@ -17,8 +17,8 @@ from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
 from sexton.project import current
 from sexton.repair.cascades import CASCADES, cascades
-from sexton.repair.exact import identity
 from sexton.repair.plan import Action, ActionGroup, Limit, Options, group
+from sexton.text.exact import identity
 from sexton.text.printable import printable
 
 # What `Options.allow` may name, and `--allow-…` on the command line.

@@ -19,8 +19,8 @@ from sexton.check import Check
 from sexton.database import Connection
 from sexton.journal.images import column, read
 from sexton.repair import proposals
-from sexton.repair.exact import canonical, identity, loads
 from sexton.repair.plan import Action, Kind
+from sexton.text.exact import canonical, identity, loads
 
 Row = dict[str, Any]
 

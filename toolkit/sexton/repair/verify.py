@@ -8,10 +8,10 @@ from sexton.catalog.triggers import named
 from sexton.check import Check
 from sexton.database import Connection
 from sexton.errors import Refused, RepairIncomplete
-from sexton.repair.exact import canonical
 from sexton.repair.following import asked_for, with_followers
 from sexton.repair.plan import Plan
 from sexton.repair.simulation import Simulation
+from sexton.text.exact import canonical
 from sexton.text.printable import printable
 
 Orphans = Mapping[str, set[str]]  # by check, what tells its findings apart

@@ -1,14 +1,15 @@
 """Documents as JSON."""
 
 import datetime
-import json
 import uuid
 from typing import Any
+
+from sexton.text import exact
 
 
 def render(document: Any) -> str:
     """Render a document; times are in UTC, ISO 8601."""
-    return json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+    return exact.dumps(document, _plain, indent=2, ensure_ascii=False)
 
 
 def _plain(value: object) -> object:

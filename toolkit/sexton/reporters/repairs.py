@@ -198,7 +198,7 @@ def _value(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(_value, value))
     if isinstance(value, dict):
-        from sexton.repair.exact import canonical
+        from sexton.text.exact import canonical
 
         return printable(canonical(value))
     return "''" if value == "" else printable(str(value))

@@ -4,11 +4,12 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sexton.catalog.relations import ENFORCED, Relation, bind, column_names
+from sexton.catalog.relations import Relation, bind, column_names
 from sexton.database import Connection, rows
 from sexton.derived.keys import alike, between
 from sexton.guard.predicate import in_pg_catalog
 from sexton.online.keys import ACTIONS, Key
+from sexton.postgres.enforced import ENFORCED
 from sexton.reference import Reference
 from sexton.revision.columns import table_of
 

@@ -1,6 +1,6 @@
 """Numbers stay as they are written."""
 
-from sexton.repair.exact import canonical, loads
+from sexton.text.exact import canonical, loads
 
 
 def test_numbers_stay_as_they_are_written():

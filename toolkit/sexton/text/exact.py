@@ -1,9 +1,9 @@
-"""JSON whose numbers stay as they were written: a plan's rows must be the server's."""
+"""JSON whose numbers stay as they were written: a row must be found again by its key."""
 
 import decimal
 import json
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 # A number that a float cannot hold goes through the encoder as a text that no value of the
@@ -24,7 +24,19 @@ def loads(text: str | bytes) -> Any:
 
 def canonical(value: object) -> str:
     """JSON in the one spelling that digests are made of."""
-    written = _ENCODER.encode(value)
+    return _bare(_ENCODER.encode(value))
+
+
+def dumps(value: object, default: Callable[[Any], object] = str, **options: Any) -> str:
+    """JSON as `json.dumps` writes it, with every digit of the numbers."""
+
+    def number(value: object) -> object:
+        return _number(value) if isinstance(value, decimal.Decimal) else default(value)
+
+    return _bare(json.dumps(value, default=number, **options))
+
+
+def _bare(written: str) -> str:
     return _NUMBER.sub(r"\1", written) if "\\u0000" in written else written
 
 

@@ -20,6 +20,7 @@ from sexton.errors import (
     WrongServer,
 )
 from sexton.server_errors import to_connection_error, to_sexton_error
+from tests.support.tools import login
 
 TRIGGER = """
     create function pg_temp.refuse() returns trigger language plpgsql
@@ -140,7 +141,7 @@ def test_a_name_cannot_forge_a_line(connection):
 
 def test_too_many_connections_is_busy(administrator, url):
     role = f"crowd_{os.getpid()}"
-    administrator.execute(f"create role {role} login connection limit 1")
+    administrator.execute(f"create role {role} {login(administrator)} connection limit 1")
     address = conninfo.make_conninfo(url, user=role)
     try:
         with (
@@ -155,9 +156,11 @@ def test_too_many_connections_is_busy(administrator, url):
 
 
 def test_each_refusal_has_its_own_hint(url):
+    # A server that wants passwords says nothing of which names exist.
+    user = "password" if "password" in conninfo.conninfo_to_dict(url) else "the user"
     for changes, hint in (
         ({"dbname": "nowhere"}, "name of the database"),
-        ({"user": "nobody_at_all"}, "name of the user"),
+        ({"user": "nobody_at_all"}, user),
         ({"port": "1"}, "the server is up"),
         ({"service": "nobody_at_all"}, "PGSERVICE"),
         ({"options": "-c nothing=1"}, "PGOPTIONS"),
@@ -195,7 +198,11 @@ def test_databases_of_other_encodings(administrator, encoding, monkeypatch):
         f"create database {name} encoding '{encoding}' locale 'C' template template0"
     )
     try:
-        address = conninfo.make_conninfo(administrator.info.dsn, dbname=name)
+        known = administrator.info.get_parameters() | {
+            "password": administrator.info.password or None,
+            "dbname": name,
+        }
+        address = conninfo.make_conninfo("", **known)
         with contextlib.closing(connect(address, name="tests")) as there:
             there.execute("create table t (a text)")
             there.execute("insert into t values (%s)", ("plain",))

@@ -11,6 +11,7 @@ from sexton.catalog.schema import columns, revision, sight, visible_revision
 from sexton.database import connect
 from sexton.errors import WrongSchema
 from tests.support.project import HEAD
+from tests.support.tools import login
 
 
 def test_columns_are_those_of_the_callers_table(connection):
@@ -28,7 +29,7 @@ def test_absent_hidden_and_visible(administrator, database, url):
         assert sight(empty) == "absent"
         assert revision(empty) is None
     role = f"stranger_{os.getpid()}"
-    administrator.execute(f"create role {role} login")
+    administrator.execute(f"create role {role} {login(administrator)}")
     try:
         address = conninfo.make_conninfo(url, user=role)
         with contextlib.closing(connect(address, name="tests")) as stranger:

@@ -18,7 +18,7 @@ from sexton.chat.transaction import reading
 from sexton.database import connect, rows, snapshot
 from sexton.errors import SextonError
 from sexton.reporters import json
-from tests.support.tools import add_chat, add_model, add_provider, table
+from tests.support.tools import add_chat, add_model, add_provider, login, table
 from tests.support.worlds import SETTINGS, build, worlds
 
 HEIRS = st.sampled_from(["usable", "first", "none"]) | st.integers(0, 6)
@@ -143,7 +143,7 @@ def test_a_preview_needs_select_alone_and_takes_no_row_lock(
     chat = add_chat(connection, model, status="running")
     connection.execute("insert into chat_queued_messages (chat_id) values (%s)", (chat,))
     role = f"reader_{connection.info.backend_pid}"
-    administrator.execute(f"create role {role} login")
+    administrator.execute(f"create role {role} {login(administrator)}")
     connection.execute(f"grant select on all tables in schema public to {role}")
     try:
         parameters = psycopg.conninfo.make_conninfo(url, user=role)

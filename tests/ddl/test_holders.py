@@ -12,7 +12,7 @@ from sexton.ddl.options import Options
 from sexton.errors import Busy
 from sexton.upgrade.run import upgrade
 from tests.support.project import above
-from tests.support.tools import Cli
+from tests.support.tools import Cli, login
 from tests.support.waiting import Working
 
 
@@ -33,7 +33,7 @@ def test_without_the_right_to_see_it_says_so_and_what_to_grant(
     database, administrator, capfd
 ):
     url, role = database("0003"), f"blind_{os.getpid()}"
-    administrator.execute(f"create role {role} login")
+    administrator.execute(f"create role {role} {login(administrator)}")
     try:
         with (
             contextlib.closing(connect(url, name="tests")) as connection,

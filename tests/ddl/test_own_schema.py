@@ -10,6 +10,7 @@ from sexton.database import connect, rows
 from sexton.errors import Refused
 from sexton.upgrade.adopt import adopt, stamp
 from sexton.upgrade.run import upgrade
+from tests.support.tools import login
 from tests.support.upstream import build_upstream
 
 STRANGE = {
@@ -41,7 +42,7 @@ def test_a_role_that_may_make_nothing_adopts_into_a_schema_made_for_it(
     database, administrator
 ):
     url, role = database("empty"), f"app_{os.getpid()}"
-    administrator.execute(f"create role {role} login")
+    administrator.execute(f"create role {role} {login(administrator)}")
     try:
         with contextlib.closing(connect(url, name="tests")) as connection:
             build_upstream(connection)

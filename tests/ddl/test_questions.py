@@ -4,11 +4,12 @@ import psycopg
 import pytest
 
 from sexton.errors import WrongServer
+from tests.support.tools import login
 from tests.support.waiting import Working
 
 
 def test_a_role_that_does_not_own_the_tables_is_told(keyed, application):
-    application.execute("create role no_owner login")
+    application.execute(f"create role no_owner {login(application)}")
     application.execute("grant usage on schema sexton to no_owner")
     application.execute("grant select, update on sexton.alembic_version to no_owner")
     try:

@@ -20,7 +20,7 @@ from tests.support.guards import (
     tombstone,
     wait_for,
 )
-from tests.support.tools import add_model, add_provider, second_connection, table
+from tests.support.tools import add_model, add_provider, login, second_connection, table
 
 
 def test_add_sets_it_without_rewriting_a_table(connection):
@@ -171,7 +171,7 @@ def test_whoever_does_not_own_the_tables_hears_whose_they_are(
     connection, url, administrator
 ):
     role = f"stranger_{scalar(connection, 'select pg_backend_pid()')}"
-    administrator.execute(f"create role {role} login")
+    administrator.execute(f"create role {role} {login(administrator)}")
     try:
         with contextlib.closing(connect(f"{url} user={role}", name="tests")) as stranger:
             for change in (guard.add, guard.remove):

@@ -16,7 +16,7 @@ from sexton.ddl import upgrade_lock
 from sexton.journal.schema_changes import way_back
 from sexton.upgrade.run import upgrade
 from tests.support.project import HEAD, above
-from tests.support.tools import Cli
+from tests.support.tools import Cli, login
 from tests.support.upstream import build_upstream
 
 
@@ -136,7 +136,7 @@ def test_a_role_that_may_not_write_it_hears_so_only_where_there_is_something_to_
 ):
     url = database("empty")
     role = f"owner_{os.getpid()}"
-    administrator.execute(f"create role {role} login")
+    administrator.execute(f"create role {role} {login(administrator)}")
     sexton = Cli(f"{url} user={role}", capfd)
     with contextlib.closing(connect(url, name="tests")) as connection:
         try:

@@ -12,7 +12,7 @@ from sexton.catalog import schema
 from sexton.database import connect, scalar
 from sexton.project import current
 from tests.support.own_environment import TABLES, Environment
-from tests.support.tools import Cli, Result
+from tests.support.tools import Cli, Result, login
 
 SAY = "import sys\nsys.stderr.write('at work')\nop.add_soft_delete('customers')"
 
@@ -73,7 +73,7 @@ def test_a_role_that_may_not_write_it_is_told_before_the_first_step(
 ):
     _, config, sexton, connection = team
     role = f"owner_{scalar(connection, 'select pg_backend_pid()')}"
-    administrator.execute(f"create role {role} login")
+    administrator.execute(f"create role {role} {login(administrator)}")
     try:
         connection.execute(
             f"create schema sexton; grant create on schema public to {role};"

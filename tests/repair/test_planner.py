@@ -6,7 +6,7 @@ from sexton.database import connect, scalar
 from sexton.errors import Incomplete, UsageError
 from sexton.repair.apply import apply_plan
 from tests.support.repairs import incident, planned, repaired, whole
-from tests.support.tools import add_model, add_provider, table
+from tests.support.tools import add_model, add_provider, login, table
 
 
 def test_a_clean_database_needs_no_repair(connection):
@@ -45,7 +45,7 @@ def test_planning_writes_nothing(connection):
 def test_a_role_that_may_only_read_can_plan(connection, url):
     incident(connection)
     connection.execute("drop role if exists sexton_reader")
-    connection.execute("create role sexton_reader login")
+    connection.execute(f"create role sexton_reader {login(connection)}")
     connection.execute("grant select on all tables in schema public to sexton_reader")
     connection.execute("grant usage on schema sexton to sexton_reader")
     connection.execute("grant select on sexton.alembic_version to sexton_reader")

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+from psycopg import conninfo
+
 ENV = """
 from alembic import context
 import sexton.alembic
@@ -13,9 +15,12 @@ sexton.alembic.run_migrations(context)
 
 
 def alembic(url, *arguments, cwd=None):
-    parameters = dict(part.split("=", 1) for part in url.split())
-    names = {"host": "PGHOST", "user": "PGUSER", "port": "PGPORT", "dbname": "PGDATABASE"}
-    environment = os.environ | {names[key]: value for key, value in parameters.items()}
+    names = {
+        **{"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE"},
+        **{"user": "PGUSER", "password": "PGPASSWORD"},
+    }
+    parameters = conninfo.conninfo_to_dict(url)
+    environment = os.environ | {names[key]: str(v) for key, v in parameters.items()}
     return subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         env=environment,

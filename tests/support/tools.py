@@ -48,6 +48,12 @@ class Cli:
         return Result(code, out, err)
 
 
+def login(connection: Connection) -> str:
+    """Let a new role log in with the password that the tests' own role has, if any."""
+    password = connection.info.password
+    return f"login password '{password}'" if password else "login"
+
+
 def add_provider(connection: Connection, name: str, **columns: Any) -> Any:
     """Insert a provider and return its id."""
     return _insert(connection, "chat_providers", {"provider": name, **columns})

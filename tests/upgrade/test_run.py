@@ -11,7 +11,7 @@ from sexton.errors import Incomplete, WrongServer
 from sexton.upgrade.drift import drift
 from sexton.upgrade.run import Options, downgrade, upgrade
 from tests.support.project import REVISIONS, down_to
-from tests.support.tools import table
+from tests.support.tools import login, table
 
 DISABLE = Options(choices=frozenset({"tombstones=disable"}))
 
@@ -91,7 +91,9 @@ def test_what_is_refused_before_the_first_step_says_that_nothing_was_changed(
     url = database("0003")
     with contextlib.closing(connect(url, name="tests")) as connection:
         role = f"stranger_{scalar(connection, 'select pg_backend_pid()')}"
-        administrator.execute(f"create role {role} login in role pg_read_all_data")
+        administrator.execute(
+            f"create role {role} {login(administrator)} in role pg_read_all_data"
+        )
         try:
             with (
                 contextlib.closing(connect(f"{url} user={role}", name="tests")) as stranger,

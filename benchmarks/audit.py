@@ -92,7 +92,7 @@ def made(server: Server, name: str, chats: int) -> str:
         connection.execute(f"create database {name}")
     url = server.url(name)
     with contextlib.closing(connect(url, name="bench")) as connection:
-        upgrade(connection, url, "head")
+        upgrade(connection, "head")
         for statement in DATA:
             connection.execute(statement, {"chats": chats, "dangling": DANGLING})
     return url

@@ -65,7 +65,7 @@ def fleet(directory: Path) -> Iterator[tuple[Path, list[str]]]:
         with database(server.url()) as connection:
             connection.execute("create database model")
             with database(server.url("model")) as model:
-                upgrade(model, server.url("model"))
+                upgrade(model)
             for number in range(DATABASES):
                 connection.execute(f"create database d{number} template model")
         urls = [server.url(f"d{number}") for number in range(DATABASES)]

@@ -57,7 +57,7 @@ def main() -> None:
         with Server(directory / "db", settings=SETTINGS) as server:
             url = server.url()
             with database(url) as connection:
-                upgrade(connection, url)
+                upgrade(connection)
                 with connection.transaction():
                     populate(connection)
                 connection.execute(KEYS)

@@ -70,7 +70,7 @@ def fresh(server: Server, revision: str) -> Iterator[tuple[Connection, str]]:
         url = server.url("bench")
         try:
             with contextlib.closing(connect(url, name="bench")) as connection:
-                upgrade(connection, url, revision)
+                upgrade(connection, revision)
                 connection.execute(
                     "alter table chat_providers "
                     "drop constraint chat_providers_provider_check"

@@ -60,7 +60,7 @@ def served() -> Iterator[str]:
         Path(directory).chmod(0o711)
         with Server(Path(directory) / "db", settings={"max_wal_size": "4GB"}) as server:
             with contextlib.closing(connect(server.url(), name="bench")) as connection:
-                upgrade(connection, server.url(), "head")
+                upgrade(connection, "head")
             yield server.url()
 
 

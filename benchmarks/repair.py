@@ -88,7 +88,7 @@ def _prepare(server: Server) -> None:
         connection.execute("create database template_orphans")
     url = server.url("template_orphans")
     with contextlib.closing(connect(url, name="benchmark")) as connection:
-        upgrade(connection, url)
+        upgrade(connection)
         connection.execute("insert into chat_providers (provider) values ('openai')")
         connection.execute(
             """

@@ -74,7 +74,7 @@ def timeout_with_retries(url: str) -> None:
 def sexton(url: str) -> None:
     """`sexton upgrade`, with its defaults."""
     with contextlib.closing(connect(url, name="sexton upgrade")) as connection:
-        upgrade(connection, url, "head", Options())
+        upgrade(connection, "head", Options())
 
 
 def nothing(_: str) -> None:
@@ -165,7 +165,7 @@ def main(idle: float = 20.0) -> None:
                     administrator.execute(f"create database {database}")
                 url = server.url(database)
                 with contextlib.closing(connect(url, name="bench")) as connection:
-                    upgrade(connection, url, "0003")
+                    upgrade(connection, "0003")
                     populate(connection, chats=2000)
                 longest, p99, p50, after = measure(url, change, idle)
                 print(

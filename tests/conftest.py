@@ -215,7 +215,7 @@ def template(administrator) -> Iterator[Callable[[str], str]]:
                     build_upstream(connection)
             elif revision != "empty":
                 with contextlib.closing(connect(url, name="tests")) as connection:
-                    upgrade(connection, url, revision)
+                    upgrade(connection, revision)
                     connection.execute(WITHOUT_JOURNAL)
             made[revision] = name
         return made[revision]

@@ -148,3 +148,17 @@ def test_an_audit_does_not_import_sqlalchemy(url):
         "sys.exit(f'import it in a function: {slow}' if slow else code)"
     )
     silent(program)
+
+
+def test_one_module_opens_connections():
+    opening = {"psycopg.connect", "psycopg.Connection.connect", "OwnConnection.connect"}
+    for path in SOURCES:
+        if path.match("sexton/postgres/connect.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            assert called not in opening, (
+                f"{path.relative_to(ROOT)}: {called}: use sexton.postgres.connect"
+            )
+            names = {n.name for n in node.names} if isinstance(node, ast.ImportFrom) else ()
+            assert "OwnConnection" not in names, path

@@ -190,6 +190,27 @@ def test_refusals_in_libpqs_words(said, hint):
     assert hint in (found.hint or "")
 
 
+AT = 'connection to server at "127.0.0.1", port 15432 failed: FATAL:  '
+UNENCRYPTED = 'no pg_hba.conf entry for host "127.0.0.1", user "app", database "chat"'
+
+
+@pytest.mark.parametrize(
+    ("first", "hint"),
+    [
+        ('password authentication failed for user "app"', "check user and password"),
+        ('database "chat" does not exist', "check the name of the database"),
+        ("too many connections for role", "fewer --jobs"),
+    ],
+)
+def test_the_attempt_without_encryption_does_not_hide_the_reason(first, hint):
+    """A server that takes TLS only, and libpq's default of sslmode=prefer."""
+    said = f"connection failed: {AT}{first}\n{AT}{UNENCRYPTED}, no encryption"
+    found = to_connection_error(said, "else")
+    assert first in found.message
+    assert "pg_hba" not in found.message
+    assert hint in (found.hint or "")
+
+
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_databases_of_other_encodings(administrator, encoding, monkeypatch):
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")

@@ -57,7 +57,7 @@ def test_autovacuum_is_sent_away_without_stalling_others(tmp_path):
         Server(tmp_path / "db", settings=settings) as server,
         contextlib.closing(connect(server.url(), name="application")) as other,
     ):
-        upgrade(other, server.url(), "0003")
+        upgrade(other, "0003")
         other.execute(DEAD_ROWS)
         until = time.monotonic() + 30
         while not scalar(other, VACUUMING):

@@ -24,10 +24,10 @@ def test_a_concurrent_step_ends_the_idle_where_it_is_asked(database):
         # What the first try leaves half built, the second has to drop.
         for what in ("create unique index", "drop index"):
             with pytest.raises(Busy, match=f"^{what} concurrently did not end within"):
-                downgrade(connection, url, "0002", Options(deadline=0.3))
+                downgrade(connection, "0002", Options(deadline=0.3))
         said: list[str] = []
         options = Options(terminate_idle_older_than=0.3, deadline=20, say=said.append)
-        assert downgrade(connection, url, "0002", options) == ["0003"]
+        assert downgrade(connection, "0002", options) == ["0003"]
         assert any(line.startswith("ended pid") for line in said)
 
 

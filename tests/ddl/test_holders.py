@@ -59,7 +59,7 @@ def test_without_the_right_to_see_it_says_so_and_what_to_grant(
                     contextlib.closing(connect(f"{url} user={role}", name="t")) as blind,
                     pytest.raises(Busy, match="hidden from this role") as raised,
                 ):
-                    upgrade(blind, f"{url} user={role}", options=options)
+                    upgrade(blind, options=options)
                 assert 'grant "pg_read_all_stats"' in str(raised.value.hint)
                 # What was asked for cannot be done.
                 assert any("to end those that are idle" in line for line in said)

@@ -29,7 +29,7 @@ def test_a_strangers_schema_is_refused(database, administrator, kind):
         with contextlib.closing(connect(url, name="tests")) as connection:
             connection.execute(STRANGE[kind].format(pid=pid))
             with pytest.raises(Refused, match=f"stranger_{pid}"):
-                upgrade(connection, url)
+                upgrade(connection)
             build_upstream(connection)
             with pytest.raises(Refused, match=f"stranger_{pid}"):
                 stamp(connection, adopt(connection))

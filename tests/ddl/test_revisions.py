@@ -69,11 +69,11 @@ adopted = sexton.upgrade.adopt.adopt(connection)
 assert adopted["revision"] == {HEAD!r}, adopted
 sexton.upgrade.adopt.stamp(connection, adopted)
 assert sexton.upgrade.drift.drift(connection) == []
-assert sexton.upgrade.run.upgrade(connection, {url!r}) == [{NEXT!r}]
+assert sexton.upgrade.run.upgrade(connection) == [{NEXT!r}]
 connection.execute("drop index models_by_name")
 [said] = sexton.upgrade.drift.drift(connection)
 assert "{NEXT}: build the index: is not done" in said, said
-assert sexton.upgrade.run.upgrade(connection, {url!r}) == ["{NEXT} again"]
+assert sexton.upgrade.run.upgrade(connection) == ["{NEXT} again"]
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False

@@ -113,7 +113,7 @@ def test_it_can_be_set_beside_the_plain_key_and_survives_its_end(database, revis
     url = database(revision)
     with contextlib.closing(connect(url, name="tests")) as connection:
         guard.add(connection)
-        upgrade(connection, url)
+        upgrade(connection)
         add_provider(connection, "openai")
         add_model(connection, "openai")
         with guard_refuses():

@@ -140,7 +140,7 @@ def test_a_role_that_may_not_write_it_hears_so_only_where_there_is_something_to_
     sexton = Cli(f"{url} user={role}", capfd)
     with contextlib.closing(connect(url, name="tests")) as connection:
         try:
-            upgrade(connection, url, "0003")
+            upgrade(connection, "0003")
             connection.execute(
                 f"""
                 do $$declare one regclass; begin

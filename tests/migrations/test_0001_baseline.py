@@ -14,15 +14,15 @@ from tests.support.tools import add_provider
 def test_base_is_refused_while_rows_would_be_lost(connection, url):
     add_provider(connection, "openai")
     with pytest.raises(Refused, match="chat_providers has 1 rows"):
-        downgrade(connection, url, "base")
+        downgrade(connection, "base")
 
 
 def test_what_it_makes_goes_without_a_trace(database):
     url = database("empty")
     there = "select relname from pg_class where relnamespace = 'public'::regnamespace"
     with contextlib.closing(connect(url, name="tests")) as connection:
-        assert upgrade(connection, url, "0001") == ["0001"]
+        assert upgrade(connection, "0001") == ["0001"]
         assert drift(connection) == []
         assert "chat_model_configs" in {row["relname"] for row in rows(connection, there)}
-        downgrade(connection, url, "base")
+        downgrade(connection, "base")
         assert rows(connection, there) == []

@@ -13,17 +13,17 @@ def test_a_half_set_tombstone_comes_back_as_it_was(connection, url):
     add_model(connection, "openai", "no time", deleted=True)
     add_model(connection, "openai", "no flag", deleted_at="2026-01-01T00:00:00Z")
     before = table(connection, "chat_model_configs")
-    downgrade(connection, url, "0001", DISABLE)
-    upgrade(connection, url)
+    downgrade(connection, "0001", DISABLE)
+    upgrade(connection)
     assert table(connection, "chat_model_configs") == before
 
 
 def test_a_config_that_was_enabled_meanwhile_stays_alive(connection, url, history):
-    downgrade(connection, url, "0001", DISABLE)
+    downgrade(connection, "0001", DISABLE)
     connection.execute(
         "update chat_model_configs set enabled = true where id = %s", (history,)
     )
-    upgrade(connection, url)
+    upgrade(connection)
     [config] = rows(connection, "select * from chat_model_configs where id = %s", history)
     assert (config["deleted"], config["enabled"]) == (False, True)
     assert drift(connection) == []

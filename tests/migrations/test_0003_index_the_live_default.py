@@ -26,7 +26,7 @@ def test_an_index_left_invalid_is_dropped_and_rebuilt(database):
             )
         invalid = "select count(*) from pg_index where not indisvalid"
         assert scalar(connection, invalid) == 1
-        upgrade(connection, url)
+        upgrade(connection)
         assert scalar(connection, invalid) == 0
         assert drift(connection) == []
 
@@ -38,6 +38,6 @@ def test_a_build_that_fails_on_the_data_is_refused_with_the_rows(database):
         connection.execute("drop index idx_chat_model_configs_single_default")
         ids = [add_model(connection, "openai", "m", is_default=True) for _ in range(2)]
         with pytest.raises(SextonError, match="there are 2 defaults") as raised:
-            upgrade(connection, url)
+            upgrade(connection)
         assert raised.value.code == 5
         assert all(str(id) in raised.value.message for id in ids)

@@ -28,19 +28,19 @@ FILLED = {
 @pytest.mark.usefixtures("history")
 @pytest.mark.parametrize("filled", FILLED)
 def test_a_stub_that_somebody_filled_is_kept(connection, url, filled):
-    downgrade(connection, url, "0003")
+    downgrade(connection, "0003")
     connection.execute(FILLED[filled])
-    upgrade(connection, url)
+    upgrade(connection)
     kept = "select count(*) from chat_providers where provider = 'openai'"
     assert scalar(connection, kept) == 1
 
 
 @pytest.mark.usefixtures("history")
 def test_a_stub_that_nobody_touched_goes_and_the_key_is_valid_meanwhile(connection, url):
-    downgrade(connection, url, "0003")
+    downgrade(connection, "0003")
     [key] = chat_schema.provider_keys(connection)
     assert key["valid"]
     stub = "select enabled from chat_providers where provider = 'openai'"
     assert scalar(connection, stub) is False
-    upgrade(connection, url)
+    upgrade(connection)
     assert rows(connection, stub) == []

@@ -86,7 +86,7 @@ def pooled(server, tmp_path):
 @pytest.mark.parametrize("command", [["upgrade"], ["downgrade", "0003"]])
 def test_it_is_refused_with_the_fix_and_nothing_changes(server, pooled, capfd, command):
     with contextlib.closing(connect(server.url(), name="tests")) as connection:
-        upgrade(connection, server.url(), "0003" if command == ["upgrade"] else HEAD)
+        upgrade(connection, "0003" if command == ["upgrade"] else HEAD)
         before = schema.revision(connection)
         assert run([*command, "--url", pooled]) == 4
         assert "a connection pooler stands between" in capfd.readouterr().err
@@ -97,7 +97,7 @@ def test_it_is_refused_with_the_fix_and_nothing_changes(server, pooled, capfd, c
 
 def test_a_plan_through_the_pooler_is_fine(server, pooled):
     with contextlib.closing(connect(server.url(), name="tests")) as connection:
-        upgrade(connection, server.url(), "0003")
+        upgrade(connection, "0003")
     assert run(["upgrade", "--plan", "--url", pooled]) == 1
 
 
@@ -122,7 +122,7 @@ def test_nobody_beside_it_gets_its_settings(server, pooled):
             "select pg_terminate_backend(pid) from pg_stat_activity "
             "where backend_type = 'client backend' and pid <> pg_backend_pid()"
         )
-        upgrade(connection, server.url(), "0003")
+        upgrade(connection, "0003")
     seen: set[str] = set()
     ended = threading.Event()
 

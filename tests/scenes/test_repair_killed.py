@@ -87,7 +87,7 @@ def scene(tmp_path_factory) -> Iterator[Scene]:
                 with psycopg.connect(server.url(), autocommit=True) as administrator:
                     administrator.execute(f"create database {size}")
                 with made.connected(size) as connection:
-                    upgrade(connection, server.url(size))
+                    upgrade(connection)
                     fill(connection, count)
                     made.before[size] = scalar(connection, CHECKSUM)
             yield made

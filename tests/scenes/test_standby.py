@@ -55,7 +55,7 @@ def _copy(source, target):
 
 def upgrade_to_head(url):
     with contextlib.closing(connect(url, name="tests")) as connection:
-        upgrade(connection, url, "head")
+        upgrade(connection, "head")
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

@@ -40,7 +40,7 @@ def populate(connection: Connection) -> None:
 
 def move(connection: Connection, url: str, revision: str) -> list[str]:
     go = upgrade if revision == HEAD else downgrade
-    return go(connection, url, revision, CHOICES)
+    return go(connection, revision, CHOICES)
 
 
 def rows_of(connection: Connection) -> list[Any]:
@@ -96,7 +96,7 @@ def test_a_crash_of_the_server_loses_nothing(tmp_path):
     with Server(tmp_path / "db", settings={"autovacuum": "off"}) as server:
         url = server.url()
         with contextlib.closing(connect(url, name="tests")) as connection:
-            upgrade(connection, url)
+            upgrade(connection)
             populate(connection)
             first = rows_of(connection)
         for statement in (40, 80):
@@ -147,7 +147,7 @@ def looks_of_an_upgrade(url: str, statement: int, meanwhile: Any) -> int:
 
     with contextlib.closing(connect(url, name="tests")) as connection:
         connection.cursor_factory = Interrupted
-        upgrade(connection, url)
+        upgrade(connection)
     return next(looks)
 
 
@@ -158,7 +158,7 @@ def test_another_upgrade_between_any_two_looks_confuses_nobody(database, first):
     while statement < looks:
         url = database("empty")
         with contextlib.closing(connect(url, name="other")) as other:
-            looks = looks_of_an_upgrade(url, statement, partial(upgrade, other, url))
+            looks = looks_of_an_upgrade(url, statement, partial(upgrade, other))
             assert schema.revision(other) == HEAD
         statement += 4
     assert statement > 16
@@ -172,7 +172,7 @@ def test_an_upgrade_that_cannot_have_its_lock_says_6(database):
             waiting = threading.Event()
             options = Options(say=lambda _: waiting.set())
             first = threading.Thread(
-                target=lambda: upgrade(connection2(url), url, "head", options)
+                target=lambda: upgrade(connection2(url), "head", options)
             )
             first.start()
             assert waiting.wait(20)

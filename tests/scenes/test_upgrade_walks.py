@@ -98,8 +98,8 @@ def test_a_walk_ends_where_it_would_have_ended_without_the_detours(database, wal
                 operate(there, operation)
                 operate(here, operation)
             exact = rows(there, "select * from chat_model_configs order by id")
-            downgrade(there, walked, down, DISABLE)
-            upgrade(there, walked)
+            downgrade(there, down, DISABLE)
+            upgrade(there)
             assert rows(there, "select * from chat_model_configs order by id") == exact
             assert state(there) == state(here)
         assert drift(there) == []

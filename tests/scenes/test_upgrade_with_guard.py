@@ -52,10 +52,10 @@ def test_upgrade_with_the_guard_and_downgrade_leave_no_unprotected_instant(datab
         add_provider(connection, "openai")
         live = add_model(connection, "openai")
         with somebody_inserts_orphans(url) as came_in:
-            up = upgrade(connection, url, guarded=True)
+            up = upgrade(connection, guarded=True)
             assert guard.status(connection)["guard"] == "set"
             dead = tombstone(connection, "openai")
-            down = downgrade(connection, url, "0003")
+            down = downgrade(connection, "0003")
         assert came_in == []
         assert up == ["0002", "0003", "guard", *above("0003")]
         assert down == [*down_to("0003"), "guard"]
@@ -71,26 +71,26 @@ def test_upgrade_with_the_guard_and_downgrade_leave_no_unprotected_instant(datab
 def test_upgrade_without_the_guard_sets_none(database):
     url = database("0001")
     with contextlib.closing(connect(url, name="tests")) as connection:
-        assert upgrade(connection, url) == above("0001")
+        assert upgrade(connection) == above("0001")
         assert everything_of_ours(connection) == []
 
 
 def test_upgrade_sets_the_guard_at_head_too(url, connection):
-    assert upgrade(connection, url, guarded=True) == ["guard"]
-    assert upgrade(connection, url, guarded=True) == []
+    assert upgrade(connection, guarded=True) == ["guard"]
+    assert upgrade(connection, guarded=True) == []
 
 
 def test_a_way_down_that_keeps_the_key_away_keeps_the_guard(guarded, guarded_url):
-    assert downgrade(guarded, guarded_url, HEAD) == []
+    assert downgrade(guarded, HEAD) == []
     assert guard.status(guarded)["guard"] == "set"
 
 
 def test_all_the_way_down_and_up_again(guarded, guarded_url):
-    assert downgrade(guarded, guarded_url, "base")[: len(above("0002"))] == [
+    assert downgrade(guarded, "base")[: len(above("0002"))] == [
         *down_to("0003"),
         "guard",
     ]
-    assert upgrade(guarded, guarded_url, guarded=True)[-len(above("0002")) :] == [
+    assert upgrade(guarded, guarded=True)[-len(above("0002")) :] == [
         "guard",
         *above("0003"),
     ]

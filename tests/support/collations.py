@@ -82,7 +82,7 @@ def _made(address: str, clause: str) -> Iterator[str]:
         try:
             url = conninfo.make_conninfo(address, dbname=name.as_string().strip('"'))
             with contextlib.closing(connect(url, name="tests")) as opened:
-                upgrade(opened, url, "head")
+                upgrade(opened, "head")
             yield url
         finally:
             drop = sql.SQL("drop database {} with (force)").format(name)

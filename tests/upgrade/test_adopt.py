@@ -107,7 +107,7 @@ def test_half_way_by_hand_is_brought_to_the_end_by_the_upgrade(opened, capfd, st
     assert (document["recognised"], document["revision"]) == (True, revision)
     assert document["notes"]
     assert Cli(url, capfd)("adopt", "--apply").code == 0
-    upgrade(connection, url)
+    upgrade(connection)
     assert drift(connection) == []
 
 

@@ -179,9 +179,7 @@ def test_of_two_at_once_one_works_and_the_other_finds_it_done(shop, monkeypatch)
 
     def work():
         with contextlib.closing(connect(sexton.url, name="other")) as other:
-            found.append(
-                upgrade(other, sexton.url, options=Options(say=lambda _: waits.set()))
-            )
+            found.append(upgrade(other, options=Options(say=lambda _: waits.set())))
 
     with upgrade_lock(connection, Options(deadline=1), "public"):
         thread = threading.Thread(target=work)
@@ -189,7 +187,7 @@ def test_of_two_at_once_one_works_and_the_other_finds_it_done(shop, monkeypatch)
         assert waits.wait(20)
     thread.join()
     assert found == [["0001"]]
-    assert upgrade(connection, sexton.url) == []
+    assert upgrade(connection) == []
 
 
 @pytest.mark.parametrize("kill", [kill_process, kill_session])
@@ -203,7 +201,7 @@ def test_killed_after_any_statement_the_same_command_goes_on(shop, monkeypatch, 
     ways = [(upgrade, "head"), (downgrade, "base")]
     wanted = []
     for go, target in ways:
-        go(connection, sexton.url, target)
+        go(connection, target)
         wanted.append(catalog(connection))
     assert wanted[0] != wanted[1]
     statement, lived = 1 - SELDOM + (SELDOM // 2) * (kill is kill_session), False
@@ -213,11 +211,11 @@ def test_killed_after_any_statement_the_same_command_goes_on(shop, monkeypatch, 
         for (go, target), end in zip(ways, wanted, strict=True):
             lived &= lived_through(
                 sexton.url,
-                lambda c, go=go, target=target: go(c, sexton.url, target),
+                lambda c, go=go, target=target: go(c, target),
                 statement,
                 kill,
             )
-            go(connection, sexton.url, target)
+            go(connection, target)
             assert catalog(connection) == end, statement
     assert statement > SELDOM
 

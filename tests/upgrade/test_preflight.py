@@ -89,7 +89,7 @@ def test_a_heal_that_the_data_refuses_is_drift_with_the_reason(connection, url, 
     for _ in range(2):
         add_model(connection, "openai", is_default=True)
     with pytest.raises(SchemaDrift, match="there are 2 defaults") as raised:
-        upgrade(connection, url)
+        upgrade(connection)
     assert raised.value.hint == "sexton repair default_ambiguous"
     assert Cli(url, capfd)("upgrade", "--plan").code == 1
 

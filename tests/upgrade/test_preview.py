@@ -44,7 +44,7 @@ def test_a_plan_of_a_downgrade_does_not_refuse_what_it_will_have_repaired(
     planned = Cli(url, capfd)("downgrade", "0002", "--plan")
     assert planned.code == 1
     assert "refused" not in planned.stdout
-    assert downgrade(populated, url, "0002") == down_to("0002")
+    assert downgrade(populated, "0002") == down_to("0002")
 
 
 def test_what_cannot_be_reversed_is_called_so(database, sexton):

@@ -57,17 +57,17 @@ def test_the_products_own_migrations_are_seen(product, capfd):
     ):
         assert word in result.stderr
     assert schema.revision(connection) == "0003"
-    assert upgrade(connection, url, force=True) == above("0003")
-    assert downgrade(connection, url, "0003") == down_to("0003")
+    assert upgrade(connection, force=True) == above("0003")
+    assert downgrade(connection, "0003") == down_to("0003")
 
 
 def test_what_was_there_before_sexton_is_not_dropped_unasked(product):
-    connection, url = product
+    connection, _ = product
     with pytest.raises(Refused, match="adopted at 0003") as raised:
-        downgrade(connection, url, "0001")
+        downgrade(connection, "0001")
     assert "0002 (Add `deleted` and `deleted_at` to model configs)" in raised.value.message
     assert "deleted" in schema.columns(connection, "chat_model_configs")
-    assert downgrade(connection, url, "0001", force=True) == ["0003", "0002"]
+    assert downgrade(connection, "0001", force=True) == ["0003", "0002"]
 
 
 def test_plain_alembic_refuses_a_database_that_was_not_adopted(database):

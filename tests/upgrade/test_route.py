@@ -31,12 +31,12 @@ def interrupted(connection, url, target):
     ):
         idle.execute("update chat_model_configs set enabled = enabled")
         with pytest.raises(Busy):
-            downgrade(connection, url, target, Options(deadline=1.5))
+            downgrade(connection, target, Options(deadline=1.5))
 
 
 def test_an_upgrade_heals_what_an_interrupted_downgrade_left(populated, url, capfd):
     before = table(populated, "chat_model_configs")
-    assert downgrade(populated, url, "0003") == down_to("0003")
+    assert downgrade(populated, "0003") == down_to("0003")
     interrupted(populated, url, "0002")
     # As at the end of such a build: the new index stands, the old one is half dropped.
     populated.execute(
@@ -51,7 +51,7 @@ def test_an_upgrade_heals_what_an_interrupted_downgrade_left(populated, url, cap
     populated.execute(INVALID)
     planned = Cli(url, capfd)("upgrade", "--plan", "--format", "json")
     assert "0003 again" in [step["revision"] for step in planned.json["steps"]]
-    assert upgrade(populated, url) == ["0003 again", *above("0003")]
+    assert upgrade(populated) == ["0003 again", *above("0003")]
     assert drift(populated) == []
     assert table(populated, "chat_model_configs") == before
 
@@ -59,14 +59,14 @@ def test_an_upgrade_heals_what_an_interrupted_downgrade_left(populated, url, cap
 def test_an_index_that_is_gone_or_invalid_is_built_again_at_head(populated, url):
     for damage in (INVALID, f"drop index {NAME}"):
         populated.execute(damage)
-        assert upgrade(populated, url) == ["0003 again"]
+        assert upgrade(populated) == ["0003 again"]
         assert drift(populated) == []
-        assert upgrade(populated, url) == []
+        assert upgrade(populated) == []
 
 
 def test_a_key_that_an_interrupted_downgrade_restored_goes_again(populated, url):
     populated.execute(KEY)
-    assert upgrade(populated, url) == ["0004 again"]
+    assert upgrade(populated) == ["0004 again"]
     assert drift(populated) == []
 
 
@@ -132,7 +132,7 @@ def test_a_writer_that_commits_while_a_downgrade_waits_is_seen(database, adminis
             with contextlib.closing(connect(url, name="tests")) as own:
                 try:
                     options = Options(max_stall=0.1, say=lambda _: waiting.set())
-                    downgrade(own, url, "0001", options)
+                    downgrade(own, "0001", options)
                 except Refused as error:
                     raised.append(error)
 
@@ -155,5 +155,5 @@ def test_a_table_that_bears_the_index_name_is_refused_with_a_sentence(database):
     with contextlib.closing(connect(url, name="tests")) as connection:
         connection.execute(f"create table {NAME}_new ()")
         with pytest.raises(Refused, match="something else in the schema public is called"):
-            upgrade(connection, url)
+            upgrade(connection)
         assert schema.revision(connection) == "0002"

@@ -18,11 +18,11 @@ DISABLE = Options(choices=frozenset({"tombstones=disable"}))
 
 def test_all_the_way_down_and_up_gives_back_every_row(connection, url, history):
     before = [table(connection, name) for name in ("chat_model_configs", "chat_providers")]
-    assert downgrade(connection, url, "0001", DISABLE) == down_to("0001")
+    assert downgrade(connection, "0001", DISABLE) == down_to("0001")
     [config] = rows(connection, "select * from chat_model_configs where id = %s", history)
     assert config["enabled"] is False
     assert "deleted" not in config
-    upgrade(connection, url)
+    upgrade(connection)
     after = [table(connection, name) for name in ("chat_model_configs", "chat_providers")]
     assert after == before
     ours = rows(
@@ -44,7 +44,7 @@ def test_settings_of_role_or_database_do_not_matter(database, administrator):
     ):
         administrator.execute(f"alter database {name} set {setting}")
     with contextlib.closing(connect(url, name="tests")) as connection:
-        assert upgrade(connection, url) == REVISIONS
+        assert upgrade(connection) == REVISIONS
         assert drift(connection) == []
         with (
             contextlib.closing(connect(url, name="idle")) as idle,
@@ -56,7 +56,7 @@ def test_settings_of_role_or_database_do_not_matter(database, administrator):
 
             def go():
                 with contextlib.closing(connect(url, name="tests")) as own:
-                    ended.append(downgrade(own, url, "0003", Options(max_stall=0.1)))
+                    ended.append(downgrade(own, "0003", Options(max_stall=0.1)))
 
             going = threading.Thread(target=go)
             going.start()
@@ -80,7 +80,7 @@ def test_an_interrupt_says_where_the_database_stands(database):
     ):
         idle.execute("select from chat_providers")
         with pytest.raises(Incomplete, match="the database is at 0003") as raised:
-            upgrade(connection, url, options=Options(max_stall=0.1, say=interrupt))
+            upgrade(connection, options=Options(max_stall=0.1, say=interrupt))
         assert "running it again goes on from there" in raised.value.message
         assert raised.value.code == 3
 
@@ -99,7 +99,7 @@ def test_what_is_refused_before_the_first_step_says_that_nothing_was_changed(
                 contextlib.closing(connect(f"{url} user={role}", name="tests")) as stranger,
                 pytest.raises(WrongServer, match="does not own") as raised,
             ):
-                upgrade(stranger, f"{url} user={role}")
+                upgrade(stranger)
         finally:
             administrator.execute(f"drop role {role}")
         said = raised.value.message.splitlines()[1:]

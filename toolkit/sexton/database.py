@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,24 +15,22 @@ from pathlib import Path
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg import conninfo
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, dict_row, tuple_row
+from psycopg.rows import dict_row, tuple_row
 
-from sexton.connection import OwnConnection, closed_on_error
 from sexton.errors import ConnectionFailed, Refused
-from sexton.server_errors import BUSY_STATES, to_connection_error, to_sexton_error
+from sexton.postgres.connect import Connection as Connection
+from sexton.postgres.connect import connect as connect
+from sexton.postgres.connect import in_libpqs_words, marked_as_embedded
+from sexton.server_errors import BUSY_STATES, to_sexton_error
 from sexton.text.printable import printable
-from sexton.text.redaction import redact
 
 # Its warnings reach whoever has set logging up; nobody's standard error by themselves.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
-Connection = psycopg.Connection[DictRow]
 Result = TypeVar("Result")
 
 EMBEDDED = "embedded:"
-CONNECT_SECONDS = 10  # a dead host must not hold a cron job for minutes
 # Advisory locks: "sexton" as a number, twice. A project has its own beside them.
 UPGRADE = 0x736578746F6E02  # whoever changes the schema
 REPAIR = 0x736578746F6E03  # whoever makes a plan's changes, or undoes a run
@@ -65,8 +62,7 @@ def address_of(url: str | None) -> Iterator[str]:
     """The libpq connection string for `url`, with the embedded server running if asked."""
     url = url or os.environ.get("DATABASE_URL") or ""
     if not url.startswith(EMBEDDED):
-        # SQLAlchemy's spelling names a driver, which libpq does not know.
-        yield re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", url)
+        yield in_libpqs_words(url)
         return
     directory = url.removeprefix(EMBEDDED)
     if not directory:
@@ -76,67 +72,7 @@ def address_of(url: str | None) -> Iterator[str]:
     from sexton.embedded import Server
 
     with Server(Path(directory)) as server:
-        yield server.url()
-
-
-def connect(address: str, *, name: str, read_only: bool = False) -> Connection:
-    """Connect to a libpq connection string; raises ConnectionFailed, or Busy."""
-    try:
-        parameters: dict[str, Any] = conninfo.conninfo_to_dict(address)
-    except (psycopg.Error, ValueError) as error:  # ValueError: not UTF-8
-        del error  # libpq quotes what it cannot read, password included
-        raise ConnectionFailed(
-            "the database URL cannot be read: it is neither a URL nor key=value pairs",
-            hint="it looks like postgresql://user@host:5432/database",
-        ) from None
-    if "PGCONNECT_TIMEOUT" not in os.environ:
-        parameters.setdefault("connect_timeout", CONNECT_SECONDS)
-    parameters.setdefault("application_name", name)
-    # Whatever PGCLIENTENCODING says: else names and values could not be read or printed.
-    parameters["client_encoding"] = "UTF8"
-    try:
-        connection: Connection = OwnConnection.connect(
-            **parameters,
-            row_factory=dict_row,
-            autocommit=True,
-            prepare_threshold=None,  # behind a pooler they meet another client's
-        )
-    except psycopg.Error as error:
-        said = redact(str(error), address)
-        raise to_connection_error(said, _where(address)) from None
-    with closed_on_error(connection):
-        _prepare_session(connection)
-    connection.read_only = read_only or None
-    return connection
-
-
-def _prepare_session(connection: Connection) -> None:
-    """Note where names are looked up, and let nobody end a session that waits for others.
-
-    The path is noted before anything of ours changes it; `relations` asks for it.
-    """
-    [found] = rows(
-        connection,
-        """
-        select
-            pg_catalog.current_schemas(true)::pg_catalog.text[] as path,
-            pg_catalog.pg_backend_pid() as pid,
-            array(
-                select name
-                from pg_catalog.unnest(array[
-                    'idle_session_timeout', 'idle_in_transaction_session_timeout'
-                ]) as name
-                where pg_catalog.current_setting(name, true) <> '0'::pg_catalog.text
-            ) as timeouts
-        """,
-    )
-    direct = found["pid"] == connection.info.backend_pid  # else a pooler's
-    setattr(connection, "sexton_path", found["path"])  # noqa: B010 - for mypy
-    setattr(connection, "sexton_direct", direct)  # noqa: B010
-    if not direct:
-        return  # its sessions are everybody's
-    for timeout in found["timeouts"]:
-        connection.execute("select pg_catalog.set_config(%s, '0', false)", (timeout,))
+        yield marked_as_embedded(server.url())
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +94,6 @@ def location(connection: Connection) -> Location:
     """Where a connection leads; behind a pooler, where it says it does."""
     info = connection.info
     return Location(info.dbname, info.host or "localhost", info.port, info.user)
-
-
-def _where(address: str) -> str:
-    if address:
-        return "check --url (or DATABASE_URL), and that the server is up"
-    if any(v in os.environ for v in ("PGHOST", "PGSERVICE", "PGDATABASE", "PGPORT")):
-        return "check the PG* variables, and that the server is up"
-    return "no database was named: pass --url or set DATABASE_URL"
 
 
 def transact(connection: Connection, work: Callable[[], Result]) -> Result:

@@ -132,14 +132,16 @@ def _missing(error: psycopg.Error, said: str) -> SextonError:
 
 
 def last_line(text: str) -> str:
-    """The last of libpq's lines that says what happened, without its question.
+    """The last of libpq's lines that is a fact, without its question."""
+    return _facts(text)[-1]
 
-    It tells each address it tried on a line of its own; one of them is enough.
-    """
+
+def _facts(text: str) -> list[str]:
+    """libpq's lines, one for each address and way that it tried; at least one."""
     said = [line for line in map(str.strip, text.splitlines()) if line]
     facts = [line for line in said if not line.startswith(("Is the server", "Multiple"))]
-    last = facts[-1] if facts else "no reason given"
-    return re.sub(r"^(- host.*?: |connection (failed|is bad): )*", "", last)
+    prefix = re.compile(r"^(- host.*?: |connection (failed|is bad): )*")
+    return [prefix.sub("", fact) for fact in facts] or ["no reason given"]
 
 
 # libpq keeps the SQLSTATE of a refused connection to itself, so its words must do.
@@ -173,10 +175,15 @@ REFUSALS = (
 
 
 def to_connection_error(text: str, where: str) -> SextonError:
-    """Say why no connection could be had; `where` is the hint if nothing fits better."""
-    said = printable(last_line(text))
+    """Say why no connection could be had; `where` is the hint if nothing fits better.
+
+    After an encrypted attempt libpq may try without encryption, and fails for another
+    reason: the first of REFUSALS counts, not the last attempt.
+    """
+    facts = [printable(fact) for fact in _facts(text)]
     for number, (pattern, hint) in enumerate(REFUSALS):
-        if re.search(pattern, said):
-            kind: type[SextonError] = ConnectionFailed if number else Busy
-            return kind(f"cannot connect: {said}", hint=hint)
-    return ConnectionFailed(f"cannot connect: {said}", hint=where)
+        for said in facts:
+            if re.search(pattern, said):
+                kind: type[SextonError] = ConnectionFailed if number else Busy
+                return kind(f"cannot connect: {said}", hint=hint)
+    return ConnectionFailed(f"cannot connect: {facts[-1]}", hint=where)

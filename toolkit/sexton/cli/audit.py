@@ -125,7 +125,8 @@ def _run(
     from sexton.audit.auditor import run_checks
     from sexton.audit.outcome import Options
     from sexton.cli.progress import Progress
-    from sexton.database import address_of, connect, database
+    from sexton.database import database
+    from sexton.postgres.connect import another
 
     sample = how["sample"]
     if how["target"]:
@@ -148,13 +149,12 @@ def _run(
     with (
         # What an own check prints must not stand in the document.
         contextlib.redirect_stdout(sys.stderr),
-        address_of(url) as address,
-        database(address, name=name, read_only=True) as connection,
+        database(url, name=name, read_only=True) as connection,
         Progress(len(selected)) as progress,
     ):
         return run_checks(
             *(connection, selected, options),
-            connect=lambda: connect(address, name=name, read_only=True),
+            connect=lambda: another(connection, read_only=True),
             watch=progress.watch,
         )
 

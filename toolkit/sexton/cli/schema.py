@@ -176,7 +176,7 @@ def _move(
     guarded: bool = False,
     create: bool = False,
 ) -> int:
-    from sexton.database import address_of, database
+    from sexton.database import database
     from sexton.errors import UsageError
     from sexton.upgrade import run
     from sexton.upgrade.route import BASE
@@ -186,20 +186,19 @@ def _move(
     name = f"sexton {way}grade" + " --plan" * plan
     read_only = plan or sql
     with (
-        address_of(url) as address,
-        database(address, name=name, read_only=read_only) as connection,
+        database(url, name=name, read_only=read_only) as connection,
     ):
         say_location(connection, style)
         chosen = {"guard": guarded, "create": create, "force": force}
         chosen["tombstones"] = bool(options.choices)
-        route = _route(connection, address, way, revision, chosen)
+        route = _route(connection, way, revision, chosen)
         if read_only:
             again = f"sexton {way}grade{'' if revision == 'head' else f' {revision}'}"
             again += "".join(f" --{n}" for n in ("guard", "create", "force") if chosen[n])
             say = _plan if plan else _sql
             return say(connection, route, options, style, again)
         before = run.revision(connection, route)
-        done = run.walk(connection, address, route, options)
+        done = run.walk(connection, route, options)
         after = run.revision(connection, route)
     verb = "applied" if way == "up" else "reverted"
     document = {"from": before, "to": after, verb: done}
@@ -213,9 +212,7 @@ def _move(
     return DONE
 
 
-def _route(
-    connection: Any, address: str, way: str, revision: str, chosen: dict[str, bool]
-) -> Any:
+def _route(connection: Any, way: str, revision: str, chosen: dict[str, bool]) -> Any:
     """The route, in the team's own environment or through the product's revisions."""
     from sexton.errors import UsageError, WrongSchema
     from sexton.project import current
@@ -229,7 +226,7 @@ def _route(
                 f"--{foreign[0]} is about the built-in product, not your own revisions",
                 hint=f"sexton {way}grade --help",
             )
-        return find_own_route(address, way, revision)
+        return find_own_route(connection, way, revision)
     if not known():
         from sexton.declarations.environment import own_environment
 

@@ -20,20 +20,19 @@ def status(url: str | None, style: str) -> int:
       sexton status
       sexton status --url postgresql:///chat --format json
     """
-    from sexton.database import address_of, database
+    from sexton.database import database
     from sexton.errors import WrongSchema
     from sexton.project import current
     from sexton.reporters import text
     from sexton.upgrade.standing import standing
 
     with (
-        address_of(url) as address,
-        database(address, name="sexton status", read_only=True) as connection,
+        database(url, name="sexton status", read_only=True) as connection,
     ):
         say_location(connection, style)
         if newer := current().newer(connection):
             raise WrongSchema(newer, hint="use a Sexton that knows that release")
-        document = standing(connection, address)
+        document = standing(connection)
         document |= current().status(connection)
     show(style, document, lambda: text.status(document))
     return FINDINGS if document["drift"] else DONE
@@ -54,7 +53,7 @@ def adopt(apply: bool, url: str | None, style: str) -> int:
       sexton adopt
       sexton adopt --apply
     """
-    from sexton.database import address_of, database
+    from sexton.database import database
     from sexton.errors import UsageError
     from sexton.project import current
     from sexton.upgrade import adopt
@@ -66,8 +65,7 @@ def adopt(apply: bool, url: str | None, style: str) -> int:
             hint="of revisions of your own: alembic stamp REVISION",
         )
     with (
-        address_of(url) as address,
-        database(address, name="sexton adopt", read_only=not apply) as connection,
+        database(url, name="sexton adopt", read_only=not apply) as connection,
     ):
         say_location(connection, style)
         document = adopt.adopt(connection)

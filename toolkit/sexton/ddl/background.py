@@ -10,18 +10,17 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
 
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from sexton.connection import OwnConnection, closed_on_error
 from sexton.ddl.holders import Holder, advice, terminate_idle
 from sexton.ddl.options import TELL_EVERY, Options
 from sexton.ddl.sending import Sender
 from sexton.ddl.session import Driver, secure_session
 from sexton.ddl.steps import Statement
 from sexton.errors import Busy
+from sexton.postgres.connect import another, closed_on_error
 from sexton.text.durations import duration
 
 POLL_INTERVAL = 0.2
@@ -67,15 +66,11 @@ WAITS = """
 
 def connect(driver: Driver, name: str = "") -> Driver:
     """Another autocommit connection to the same database, as the same role."""
-    known: dict[str, Any] = driver.info.get_parameters()
-    known["password"] = driver.info.password or None
-    if name:
-        known["application_name"] = name
     [row] = driver.cursor(row_factory=dict_row).execute(
         "select current_user::pg_catalog.text as role"
     )
     role = "select pg_catalog.set_config('role'::text, %s, false)"
-    made = OwnConnection.connect(**known, autocommit=True, prepare_threshold=None)
+    made = another(driver, name=name)
     with closed_on_error(made):
         made.execute(role, (row["role"],))
         secure_session(made)

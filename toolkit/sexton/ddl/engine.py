@@ -1,12 +1,14 @@
 """A SQLAlchemy engine over Sexton's own connections, for alembic."""
 
+from typing import Any
+
+import psycopg
 from psycopg.rows import tuple_row
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from sexton.connection import closed_on_error
-from sexton.database import connect
 from sexton.ddl.upgrade_lock import require_direct
+from sexton.postgres.connect import another, closed_on_error, connect
 
 # Also where somebody takes the connection out of its transactions.
 READ_ONLY = """
@@ -14,15 +16,22 @@ READ_ONLY = """
 """
 
 
-def engine(address: str, name: str, *, read_only: bool = False) -> Engine:
-    """An engine whose connections follow libpq's rules and read as `name`.
+def engine(
+    where: str | psycopg.Connection[Any], name: str, *, read_only: bool = False
+) -> Engine:
+    """An engine whose connections lead to an address, or to where a connection leads.
+
+    They read as `name` in pg_stat_activity.
 
     With `read_only`, the server refuses whatever would write. Behind a pooler, that
     setting would end up in somebody else's session: raises WrongServer.
     """
 
     def creator() -> object:
-        connection = connect(address, name=name, read_only=read_only)
+        if isinstance(where, str):
+            connection = connect(where, name=name, read_only=read_only)
+        else:
+            connection = another(where, name=name, read_only=read_only)
         with closed_on_error(connection):
             if read_only:
                 require_direct(connection)

@@ -71,7 +71,8 @@ def _audit(where: str, wanted: Wanted) -> Record:
     from sexton.audit.outcome import Options
     from sexton.audit.report import Report
     from sexton.audit.selection import select_checks
-    from sexton.database import connect, database
+    from sexton.database import database
+    from sexton.postgres.connect import another
 
     selected = select_checks(wanted.checks)
     options = Options(
@@ -84,7 +85,7 @@ def _audit(where: str, wanted: Wanted) -> Record:
             connection,
             selected,
             options,
-            connect=lambda: connect(where, name="sexton fleet audit", read_only=True),
+            connect=lambda: another(connection, read_only=True),
         )
     report = Report(run, outcomes, wanted.fail_on)
     document = report.document()
@@ -112,7 +113,7 @@ def _status(where: str, _: Wanted) -> Record:
         database(where, name="sexton fleet status", read_only=True) as connection,
         snapshot(connection),
     ):
-        found = standing(connection, where)
+        found = standing(connection)
         name = connection.info.dbname
     return {
         "status": "findings" if found["drift"] else "clean",
@@ -132,9 +133,9 @@ def _upgrade(where: str, wanted: Wanted) -> Record:
 
     options = Options(max_stall=wanted.max_stall, deadline=wanted.deadline)
     with database(where, name="sexton fleet upgrade") as connection:
-        before, _ = revision_and_head(connection, where)
-        applied = upgrade(connection, where, wanted.revision, options)
-        after, _ = revision_and_head(connection, where)
+        before, _ = revision_and_head(connection)
+        applied = upgrade(connection, wanted.revision, options)
+        after, _ = revision_and_head(connection)
         name = connection.info.dbname
     return {
         "status": "applied" if applied else "clean",

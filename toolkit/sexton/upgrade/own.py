@@ -72,7 +72,7 @@ def is_own() -> bool:
     return current().alembic is not None
 
 
-def find_own_route(address: str, direction: str, target: str) -> OwnRoute:
+def find_own_route(connection: Connection, direction: str, target: str) -> OwnRoute:
     """The route to what Alembic calls so: a revision, head, heads, base, +1, branch@head.
 
     Raises UsageError for a target that is none, or lies the other way, and for an env.py
@@ -116,10 +116,10 @@ def find_own_route(address: str, direction: str, target: str) -> OwnRoute:
             ),
         )
 
-    return _look(address, target, see)
+    return _look(connection, target, see)
 
 
-def at_and_head(address: str) -> tuple[str | None, str | None]:
+def at_and_head(connection: Connection) -> tuple[str | None, str | None]:
     """Where the team's database is, and the newest revision; raises as above."""
 
     def see(
@@ -128,7 +128,7 @@ def at_and_head(address: str) -> tuple[str | None, str | None]:
         heads = _heads(context, script)
         return _side_by_side(heads), _side_by_side(script.get_heads())
 
-    return _look(address, "heads", see)
+    return _look(connection, "heads", see)
 
 
 def own_script(route: OwnRoute, options: Options) -> str:
@@ -164,7 +164,9 @@ def own_script(route: OwnRoute, options: Options) -> str:
 
 
 def _look(
-    address: str, target: str, see: Callable[[MigrationContext, ScriptDirectory], Seen]
+    connection: Connection,
+    target: str,
+    see: Callable[[MigrationContext, ScriptDirectory], Seen],
 ) -> Seen:
     """Run the env.py to look, and return what `see` makes of it."""
     config = own_environment(current())
@@ -181,7 +183,7 @@ def _look(
         said_of(file),
         one_thread,
         _quietly(),
-        engine(address, "sexton, looking", read_only=True).connect() as working,
+        engine(connection, "sexton, looking", read_only=True).connect() as working,
     ):
 
         def look(context: Any, configured: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import exc
 
 from sexton.alembic import Record
 from sexton.catalog import schema
-from sexton.database import Connection, connect
+from sexton.database import Connection
 from sexton.ddl import execution
 from sexton.ddl.engine import engine
 from sexton.ddl.options import Options
@@ -33,6 +33,7 @@ from sexton.errors import (
 )
 from sexton.guard.status import SET, status
 from sexton.journal.schema_changes import moved, recorded
+from sexton.postgres.connect import another
 from sexton.project import current
 from sexton.server_errors import to_sexton_error
 from sexton.upgrade.drift import verify
@@ -74,7 +75,6 @@ def head() -> str:
 
 def upgrade(
     connection: Connection,
-    address: str,
     target: str = "head",
     options: Options | None = None,
     *,
@@ -89,23 +89,22 @@ def upgrade(
     `force`, also where others count on what goes; a team's own environment knows none of
     the three.
 
-    `connection` is only looked at; the work is done on others to `address`. Afterwards
+    `connection` is only looked at; the work is done on others to the same place. Afterwards
     the catalogs are read, and drift is an error. Raises UsageError for an unknown target,
     WrongSchema for a database that is not ours, Refused, before the first step, where the
     data or the place forbids it, Busy where a lock could not be had, WrongServer behind a
     pooler or without the right, SchemaDrift.
     """
     if is_own():
-        own = find_own_route(address, "up", target)
-        return walk(connection, address, own, options or Options())
+        own = find_own_route(connection, "up", target)
+        return walk(connection, own, options or Options())
     route = find_route(connection, "up", target, guarded=guarded)
     require_right_database(connection, route, create=create, force=force)
-    return walk(connection, address, route, options or Options())
+    return walk(connection, route, options or Options())
 
 
 def downgrade(
     connection: Connection,
-    address: str,
     target: str,
     options: Options | None = None,
     *,
@@ -116,14 +115,14 @@ def downgrade(
     With `force`, also what was there before the database was adopted.
     """
     if is_own():
-        own = find_own_route(address, "down", target)
-        return walk(connection, address, own, options or Options())
+        own = find_own_route(connection, "down", target)
+        return walk(connection, own, options or Options())
     route = find_route(connection, "down", target)
     require_right_database(connection, route, force=force)
-    return walk(connection, address, route, options or Options())
+    return walk(connection, route, options or Options())
 
 
-def walk(connection: Connection, address: str, route: Route, options: Options) -> list[str]:
+def walk(connection: Connection, route: Route, options: Options) -> list[str]:
     """Make a route's moves, verify, and return their names; the journal has the run.
 
     Of a revision that is interrupted, it has the titles of the steps that were made.
@@ -139,7 +138,7 @@ def walk(connection: Connection, address: str, route: Route, options: Options) -
     ours = route.tables if own else tables(known())
     idle = not any(_has_work(connection, move, route.direction) for move in route.moves)
     with recorded(connection, kind, ours, changed, options.say, idle=idle):
-        _walk(connection, address, route, options, done, begun)
+        _walk(connection, route, options, done, begun)
     return done
 
 
@@ -162,7 +161,6 @@ def revision(connection: Connection, route: Route) -> str | None:
 
 def _walk(
     connection: Connection,
-    address: str,
     route: Route,
     options: Options,
     done: list[str],
@@ -175,9 +173,9 @@ def _walk(
         clear = True
         for moves in _stretches(route):
             if moves[0].kind == REVISION:
-                _by_alembic(address, route, moves, options, done, begun)
+                _by_alembic(connection, route, moves, options, done, begun)
             else:
-                done += _by_ourselves(address, route, moves[0], options)
+                done += _by_ourselves(connection, route, moves[0], options)
     except (KeyboardInterrupt, Exception) as error:
         notes = getattr(error, "__notes__", ())
         said = _translate(error)
@@ -201,7 +199,7 @@ def _stretches(route: Route) -> list[list[Move]]:
 
 
 def _by_alembic(
-    address: str,
+    connection: Connection,
     route: Route,
     moves: list[Move],
     options: Options,
@@ -218,7 +216,7 @@ def _by_alembic(
             said_of_revisions(given),
             one_thread,
             redirect_stdout(sys.stderr),
-            engine(address, f"sexton to {goal}").connect() as working,
+            engine(connection, f"sexton to {goal}").connect() as working,
         ):
             given.attributes["connection"] = working
             run(given, goal)
@@ -227,9 +225,11 @@ def _by_alembic(
         begun += record.titles
 
 
-def _by_ourselves(address: str, route: Route, move: Move, options: Options) -> list[str]:
+def _by_ourselves(
+    connection: Connection, route: Route, move: Move, options: Options
+) -> list[str]:
     """Make a guard's or a heal's steps, which change no revision."""
-    with closing(connect(address, name=f"sexton {move.name}")) as working:
+    with closing(another(connection, name=f"sexton {move.name}")) as working:
         require_direct(working)
         secure_session(working)
         at = execution.At((move.start,) if move.start else ())

@@ -12,26 +12,24 @@ from sexton.upgrade.drift import broken_guards, drift
 from sexton.upgrade.route import known
 
 
-def standing(connection: Connection, address: str) -> dict[str, Any]:
+def standing(connection: Connection) -> dict[str, Any]:
     """{revision, head, drift[]}; revision and head are None where there are none.
 
     Of the team's own environment, if the project file names one. What it declares of keys
     and guards is asked as well as what revisions promise. Raises what its env.py does.
     """
-    revision, head = revision_and_head(connection, address)
+    revision, head = revision_and_head(connection)
     promised = drift if known() and current().alembic is None else broken_guards
     found = [*promised(connection), *_keys(connection)]
     return {"revision": revision, "head": head, "drift": found}
 
 
-def revision_and_head(
-    connection: Connection, address: str
-) -> tuple[str | None, str | None]:
+def revision_and_head(connection: Connection) -> tuple[str | None, str | None]:
     """The first two of these."""
     if current().alembic is not None:
         from sexton.upgrade.own import at_and_head
 
-        return at_and_head(address)
+        return at_and_head(connection)
     return visible_revision(connection), known()[-1].number if known() else None
 
 

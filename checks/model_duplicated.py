@@ -21,7 +21,11 @@ check = Check(
         from (
             select
                 c.id, c.provider, c.model,
-                count(*) over (partition by c.provider, c.model) as copies
+                count(*) over (
+                    -- Releases later than v2.36 have configs for each organization.
+                    partition by
+                        to_jsonb(c) ->> 'organization_id', c.provider, c.model
+                ) as copies
             from chat_model_configs c
             where not c.deleted
         ) d

@@ -1,9 +1,9 @@
 """A site setting names a model that cannot be used.
 
 The settings that override the model for exploring, general work, titles and compaction
-hold a config's id as text. Deleting a provider or a model leaves them behind, and what
-they are for then fails. The one for titles merely counts as unset where its model is gone:
-see `title_override_dangling`.
+hold a config's id as text. Deleting a provider or a model leaves them behind, and the
+product then silently uses another model, usually the default. The one for titles has no
+such fallback: see `title_override_dangling`.
 
 The repair clears the setting, which means the default; the journal keeps what it was. A
 model or provider that is merely disabled may be enabled again, so a person must decide.
@@ -22,7 +22,7 @@ check = Check(
     parent="chat_model_configs",
     find=f"""
         select s.key, s.problem from ({judged(SITE)}) s
-        where s.key <> '{TITLE}' or not s.absent
+        where s.key <> '{TITLE}' or s.named is null
         order by s.key
     """,  # noqa: S608 - queries of ours
     repair=Update(

@@ -9,6 +9,8 @@ takes `--unsafe`: only the journal then knows them.
 
 from sexton.check import Check, Delete, Severity
 
+OVERRIDES = "select null::uuid as model_config_id where false"
+
 check = Check(
     __name__,
     severity=Severity.INFO,
@@ -23,6 +25,8 @@ check = Check(
         "chat_debug_runs": ("model_config_id",),
         "site_configs": ("key", "value"),
         "user_configs": ("key", "value"),
+        "chat_organization_model_overrides": ("model_config_id",),
+        "chat_user_model_overrides": ("model_config_id",),
     },
     find="""
         select c.id, c.provider, c.model
@@ -37,6 +41,9 @@ check = Check(
         "chat_debug_runs": "select null::uuid as model_config_id where false",
         "site_configs": "select null::text as key, null::text as value where false",
         "user_configs": "select null::text as key, null::text as value where false",
+        # Of releases later than v2.36.
+        "chat_organization_model_overrides": OVERRIDES,
+        "chat_user_model_overrides": OVERRIDES,
     },
     repair=Delete(
         where="""
@@ -47,6 +54,13 @@ check = Check(
             )
             and not exists (
                 select from chat_debug_runs r where r.model_config_id = found.id
+            )
+            and not exists (
+                select from chat_organization_model_overrides o
+                where o.model_config_id = found.id
+            )
+            and not exists (
+                select from chat_user_model_overrides o where o.model_config_id = found.id
             )
             and not exists (
                 select from site_configs s

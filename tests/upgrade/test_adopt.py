@@ -118,7 +118,7 @@ def test_half_way_by_hand_is_brought_to_the_end_by_the_upgrade(opened, capfd, st
             "alter table chat_model_configs alter column deleted drop default",
             "deleted is not boolean not null default false",
         ),
-        ("alter table chat_model_configs add column ai_provider_id uuid", "newer"),
+        ("alter table chat_model_configs add column ai_provider_id uuid", "does not know"),
         ("drop table chat_providers cascade", "there is no table chat_providers"),
     ],
 )
@@ -128,7 +128,7 @@ def test_what_it_does_not_know_it_does_not_stamp(opened, capfd, hand, said):
     connection.execute(hand)
     result = Cli(url, capfd)("adopt", "--apply")
     assert result.code == 4
-    assert said in result.stdout
+    assert said in result.stdout + result.stderr
     assert schema.revision(connection) is None
 
 

@@ -119,6 +119,9 @@ class Check:
     loses: it then takes `--unsafe`. A repair that is `opt_in` is made only when its check
     is named. `manual_action` says what a person must decide where `repair` does not apply.
 
+    `absent` says why no database of the project has what the check looks for: it is then
+    skipped.
+
     A repair comes after those of the checks in `after`. `followed_by` names checks whose
     repair must follow this one's, and commit together with the last of its rows.
     `text` is the explanation of a check that has no module.
@@ -146,6 +149,7 @@ class Check:
     after: tuple[str, ...] = ()
     followed_by: tuple[str, ...] = ()
     text: str = ""
+    absent: str = ""
 
     def __post_init__(self) -> None:
         """Make `find`, `parent` and `reads` complete where the rest implies them."""
@@ -171,11 +175,14 @@ class Check:
             self._set("repair", (self.repair,))
 
     def ranked(self, severity: Severity | None) -> "Check":
-        """The same check with another severity, where one is given."""
-        if severity is None:
-            return self
+        """The same check with another severity, if one is given."""
+        return self if severity is None else self.changed(severity=severity)
+
+    def changed(self, **values: object) -> "Check":
+        """The same check with other values, which must fit what it was made of."""
         made = copy.copy(self)
-        made._set("severity", severity)
+        for name, value in values.items():
+            made._set(name, value)
         return made
 
     def _set(self, name: str, value: object) -> None:

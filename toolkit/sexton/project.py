@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sexton.check import Check, Severity, in_order
 from sexton.errors import UsageError
@@ -24,6 +24,7 @@ from sexton.text.printable import shown
 
 if TYPE_CHECKING:
     from sexton.database import Connection
+    from sexton.errors import WrongSchema
     from sexton.guard.spec import GuardSpec
     from sexton.reference import Declarations
 
@@ -42,9 +43,22 @@ def _no_status(_: "Connection") -> dict[str, Any]:
     return {}
 
 
-def _nothing_newer(_: "Connection") -> str | None:
-    """Know of no later product."""
-    return None
+class Unfit(Protocol):
+    """Says why a project cannot be used with a database, or with a change of its schema."""
+
+    def __call__(
+        self, connection: "Connection", /, *, schema_change: bool = False
+    ) -> "WrongSchema | None":
+        """The error to raise, with its hint; None if there is none."""
+
+
+def _fits(_: "Connection", /, *, schema_change: bool = False) -> None:
+    """Fit every database."""
+
+
+def _no_more_checks() -> Mapping[str, Check]:
+    """Have no checks but those of the folders and the declarations."""
+    return {}
 
 
 def _no_objections(
@@ -70,9 +84,10 @@ class Project:
     the foreign keys for live rows that may be set. `require` raises WrongSchema where the
     tables are not there; `before_write` takes the project's own locks, first in every
     transaction that changes rows. `commands` makes the command groups that the project
-    adds. `status` is the project's part of `sexton status`. `newer` says, of a database
-    that a later product made, which one; `objections` says what speaks against a change of
-    the schema (`up` or `down`, from, to) but can be forced.
+    adds. `status` is the project's part of `sexton status`. `unfit` says why the project
+    is not for a database, of another release for example, or not for a change of its
+    schema. `objections` says what speaks against a change of the schema (`up` or `down`,
+    from, to) but can be forced. `more_checks` makes checks that no folder has.
     """
 
     name: str
@@ -92,7 +107,8 @@ class Project:
     before_write: Callable[["Connection"], None] = _nothing
     commands: Callable[[], Sequence[Any]] = tuple
     status: Callable[["Connection"], dict[str, Any]] = _no_status
-    newer: Callable[["Connection"], str | None] = _nothing_newer
+    unfit: Unfit = _fits
+    more_checks: Callable[[], Mapping[str, Check]] = _no_more_checks
     objections: Callable[["Connection", str, str | None, str | None], Sequence[str]] = (
         _no_objections
     )
@@ -100,7 +116,7 @@ class Project:
     @cached_property
     def checks(self) -> dict[str, Check]:
         """The project's checks by name, in alphabetical order; raises UsageError."""
-        found: dict[str, Check] = {}
+        found = dict(self.more_checks())
         for index, folder in enumerate(self.checks_folders):
             package = f"{self.name}_checks{index or ''}"
             self._add(found, load_checks(folder, package), f"{shown(folder)} has")

@@ -6,7 +6,7 @@ bracket or a blank at its end. Conditions are SQL over the bare columns of one t
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Annotated, Literal
 
@@ -132,6 +132,20 @@ class SoftDelete(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             return f"not {identifier(self.deleted)}"
         return f"{identifier(self.deleted_at)} is null"
 
+    @property
+    def checked(self) -> bool:
+        """Whether checks of the marks follow from the entry."""
+        return True
+
+
+class UncheckedSoftDelete(SoftDelete, frozen=True, kw_only=True):
+    """A soft delete of a built-in declaration, which has checks of the marks itself."""
+
+    @property
+    def checked(self) -> bool:
+        """As above."""
+        return False
+
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every value of the child's columns should be a key of the parent's."""
@@ -188,6 +202,8 @@ class Default(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     per: tuple[str, ...] = ()
     among: str | None = None
     elect: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    flag_on_deleted: bool = False
     required: bool = False
     severity: Severity = Severity.ERROR
     id: tuple[str, ...] = ()
@@ -198,14 +214,44 @@ class Default(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         table(self.table)
         if self.among:
             condition.closed(self.among)
-        for text in self.elect:
+        for text in (*self.elect, *self.keep):
             order(text)
 
-    def order(self, alias: str, id: Sequence[str]) -> str:
-        """Who inherits first, over an alias; those that are alike by their key."""
-        named = [order(text) for text in self.elect]
+    @property
+    def computed(self) -> Mapping[str, str]:
+        """Names that `per` and `elect` may use beside columns: SQL over the row `this`."""
+        return {}
+
+    @property
+    def consulted(self) -> Mapping[str, tuple[str, ...]]:
+        """The other tables and columns that `computed` reads."""
+        return {}
+
+    def order(self, alias: str, id: Sequence[str], *, keep: bool = False) -> str:
+        """Which row is elected first, over an alias; rows that are alike by their key.
+
+        With `keep`, which of several rows keeps the flag.
+        """
+        named = [order(text) for text in (self.keep if keep else ()) or self.elect]
         named += [(c, "") for c in id if c not in [name for name, _ in named]]
         return ", ".join(f"{alias}.{identifier(name)}{how}" for name, how in named)
+
+
+class ComputedDefault(Default, frozen=True, kw_only=True):
+    """A default of a built-in declaration, whose election consults other tables."""
+
+    names: dict[str, str]
+    reads: dict[str, tuple[str, ...]]
+
+    @property
+    def computed(self) -> Mapping[str, str]:
+        """As above."""
+        return self.names
+
+    @property
+    def consulted(self) -> Mapping[str, tuple[str, ...]]:
+        """As above."""
+        return self.reads
 
 
 def order(text: str) -> tuple[str, str]:
@@ -311,7 +357,13 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             add(ref.target.table, f"{path}.parent", ref.target.columns)
         for n, flag in enumerate(self.default):
             path = self.path("default", n)
-            add(table(flag.table), f"{path}.flag", (flag.flag,))
-            add(table(flag.table), f"{path}.per", flag.per)
-            add(table(flag.table), f"{path}.elect", [order(t)[0] for t in flag.elect])
+            mine = {
+                "flag": (flag.flag,),
+                "per": flag.per,
+                "elect": [order(text)[0] for text in flag.elect],
+                "keep": [order(text)[0] for text in flag.keep],
+            }
+            for key, names in mine.items():
+                stored = [name for name in names if name not in flag.computed]
+                add(table(flag.table), f"{path}.{key}", stored)
         return found

@@ -117,7 +117,9 @@ class Facts:
         return queries
 
     def absent(self, check: Check) -> str | None:
-        """The table or column without which the check cannot look."""
+        """The table or column, or what else, without which the check cannot look."""
+        if check.absent:
+            return check.absent
         for name, needed in check.reads.items():
             if name not in self.tables:
                 if name in check.fallbacks:

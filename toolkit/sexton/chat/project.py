@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sexton.errors import WrongSchema
 from sexton.guard.spec import GuardSpec, Names
 from sexton.project import Project
 
@@ -11,16 +12,15 @@ if TYPE_CHECKING:
     from sexton.database import Connection
 
 
-def _folder(name: str) -> Path:
+def folder(name: str) -> Path:
     """`checks` or `migrations`: beside this file in a wheel, at the top of a checkout."""
     here = Path(__file__).parent
     return here / name if (here / name).is_dir() else here.parents[2] / name
 
 
 def _require(connection: "Connection") -> None:
-    from sexton.chat.schema import require_models
-
-    require_models(connection)
+    if error := _unfit(connection):
+        raise error
 
 
 def _before_write(connection: "Connection") -> None:
@@ -73,10 +73,10 @@ def _status(connection: "Connection") -> dict[str, Any]:
     return status(connection)
 
 
-def _newer(connection: "Connection") -> str | None:
-    from sexton.chat.releases import newer
+def _unfit(connection: "Connection", *, schema_change: bool = False) -> WrongSchema | None:
+    from sexton.chat.releases import EARLIER, unfit
 
-    return newer(connection)
+    return unfit(connection, EARLIER, schema_change=schema_change)
 
 
 def _objections(
@@ -107,8 +107,8 @@ LIVE_MODELS = GuardSpec(
 
 PROJECT = Project(
     name="chat",
-    checks_folders=(_folder("checks"),),
-    migrations=_folder("migrations"),
+    checks_folders=(folder("checks"),),
+    migrations=folder("migrations"),
     secrets=frozenset({"api_key"}),
     guards=(LIVE_MODELS,),
     # Credentials before the host, or in the query.
@@ -118,6 +118,6 @@ PROJECT = Project(
     before_write=_before_write,
     commands=_commands,
     status=_status,
-    newer=_newer,
+    unfit=_unfit,
     objections=_objections,
 )

@@ -10,11 +10,11 @@ from psycopg.types.datetime import TimestamptzLoader
 
 from sexton.catalog.cascades import KEYS, Key, key_of
 from sexton.catalog.relations import quoted, resolve
-from sexton.catalog.schema import columns
 from sexton.catalog.tables import COLUMNS, VALUE_SETTINGS, Table, assemble
 from sexton.catalog.triggers import USERS
 from sexton.database import Connection, rows
 from sexton.errors import Refused, WrongSchema
+from sexton.project import current
 from sexton.text.printable import printable
 
 MODELS = "chat_model_configs"
@@ -196,33 +196,10 @@ def provider_keys(connection: Connection) -> list[dict[str, Any]]:
     return rows(connection, PROVIDER_KEYS)
 
 
-def require_models(connection: Connection) -> None:
-    """Insist on the two tables that everything is about; raises WrongSchema."""
-    for table in (PROVIDERS, MODELS):
-        if not columns(connection, table):
-            raise _missing(connection, table)
-
-
 def _missing(connection: Connection, table: str) -> WrongSchema:
-    from sexton.chat.releases import newer
+    from sexton.chat.releases import absent
 
-    if said := newer(connection):
-        return WrongSchema(
-            f"{said}; its providers and models are changed in the product itself",
-            hint='audit, repair and guard know it: write project = "chat-v2.34" into '
-            "sexton.toml",
-        )
-    return WrongSchema(
-        f"this database has no table {table} on its search_path",
-        hint="check the database's name, and the search_path of this role",
-    )
-
-
-def require_tombstones(connection: Connection) -> None:
-    """Insist on the columns `deleted` and `deleted_at`; raises WrongSchema."""
-    require_models(connection)
-    if not columns(connection, MODELS) >= {"deleted", "deleted_at"}:
-        raise _no_tombstones()
+    return current().unfit(connection, schema_change=True) or absent(table)
 
 
 def _no_tombstones() -> WrongSchema:

@@ -71,7 +71,6 @@ def judged(settings: LiteralString) -> LiteralString:
             select
                 s.*,
                 c.id is null or c.deleted or p.provider is null as gone,
-                s.named is not null and (c.id is null or c.deleted) as absent,
                 case
                     when s.named is null then 'holds no model id'
                     when c.id is null
@@ -90,6 +89,46 @@ def judged(settings: LiteralString) -> LiteralString:
         ) j
         where j.problem is not null
     """
+
+
+# Since v2.34: why keys of a provider `p` cannot be used; null if they can.
+PROVIDER_STATE: LiteralString = """
+    case
+        when p.id is null then 'the provider does not exist'
+        when p.deleted then 'the provider is deleted'
+        when not p.enabled then 'the provider is disabled'
+    end
+"""
+
+
+def _overridden(table: LiteralString, shown: LiteralString) -> LiteralString:
+    """Rows of a table of overrides whose config cannot be used, to go on after `where`."""
+    return f"""
+        select s.*
+        from (
+            select
+                {shown}, o.organization_id, o.context, o.model_config_id,
+                case
+                    when c.id is null then 'which does not exist in the organization'
+                    when c.deleted then 'a tombstone'
+                    when p.id is null or p.deleted then 'whose provider is gone'
+                    when not c.enabled then 'which is disabled'
+                    when not p.enabled then 'whose provider is disabled'
+                end as problem
+            from {table} o
+            left join chat_model_configs c
+              on c.id = o.model_config_id and c.organization_id = o.organization_id
+            left join ai_providers p on p.id = c.ai_provider_id
+            where o.model_config_id is not null
+              and o.model_config_id <> '{ZERO}'::uuid
+        ) s
+        where s.problem is not null
+    """
+
+
+# Releases later than v2.36 keep what used to be settings in tables of their own.
+ORGANIZATION_OVERRIDES = _overridden("chat_organization_model_overrides", "o.id")
+USER_OVERRIDES = _overridden("chat_user_model_overrides", "o.id, o.user_id, o.mode")
 
 
 def _queries(tx: Transaction) -> list[tuple[str, str]]:

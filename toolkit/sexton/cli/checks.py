@@ -31,6 +31,7 @@ def checks(directories: tuple[Path, ...], style: str) -> None:
                 "severity": check.severity,
                 "summary": check.summary,
                 "repair": bool(check.repairs),
+                "skipped": check.absent or None,
             }
             for check in known
         ]

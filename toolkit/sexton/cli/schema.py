@@ -214,7 +214,7 @@ def _move(
 
 def _route(connection: Any, way: str, revision: str, chosen: dict[str, bool]) -> Any:
     """The route, in the team's own environment or through the product's revisions."""
-    from sexton.errors import UsageError, WrongSchema
+    from sexton.errors import UsageError
     from sexton.project import current
     from sexton.upgrade.own import find_own_route, is_own
     from sexton.upgrade.right_database import require_right_database
@@ -227,12 +227,12 @@ def _route(connection: Any, way: str, revision: str, chosen: dict[str, bool]) ->
                 hint=f"sexton {way}grade --help",
             )
         return find_own_route(connection, way, revision)
+    if error := current().unfit(connection, schema_change=True):
+        raise error
     if not known():
         from sexton.declarations.environment import own_environment
 
         own_environment(current())
-    if newer := current().newer(connection):
-        raise WrongSchema(newer, hint="use a Sexton that knows that release")
     route = find_route(connection, way, revision, guarded=chosen["guard"])
     require_right_database(
         connection, route, create=chosen["create"], force=chosen["force"]

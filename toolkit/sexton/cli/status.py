@@ -21,7 +21,6 @@ def status(url: str | None, style: str) -> int:
       sexton status --url postgresql:///chat --format json
     """
     from sexton.database import database
-    from sexton.errors import WrongSchema
     from sexton.project import current
     from sexton.reporters import text
     from sexton.upgrade.standing import standing
@@ -30,8 +29,8 @@ def status(url: str | None, style: str) -> int:
         database(url, name="sexton status", read_only=True) as connection,
     ):
         say_location(connection, style)
-        if newer := current().newer(connection):
-            raise WrongSchema(newer, hint="use a Sexton that knows that release")
+        if error := current().unfit(connection):
+            raise error
         document = standing(connection)
         document |= current().status(connection)
     show(style, document, lambda: text.status(document))
@@ -59,15 +58,18 @@ def adopt(apply: bool, url: str | None, style: str) -> int:
     from sexton.upgrade import adopt
     from sexton.upgrade.route import known
 
-    if not known():
-        raise UsageError(
-            f"{current().name} is not the built-in product, and there is nothing to adopt",
-            hint="of revisions of your own: alembic stamp REVISION",
-        )
     with (
         database(url, name="sexton adopt", read_only=not apply) as connection,
     ):
         say_location(connection, style)
+        if error := current().unfit(connection, schema_change=True):
+            raise error
+        if not known():
+            raise UsageError(
+                f"the project {current().name} has no revisions of Sexton's: "
+                "there is nothing to adopt",
+                hint="for revisions of your own: alembic stamp REVISION",
+            )
         document = adopt.adopt(connection)
         if apply and document["recognised"]:
             document = adopt.stamp(connection, document)

@@ -27,6 +27,8 @@ def _checks(declared: Declarations, package: str) -> Iterator[tuple[str, Check]]
     if asked := keys.check(declared, f"{package}.{KEYS}"):
         yield "key", asked
     for n, soft in enumerate(declared.soft_delete):
+        if not soft.checked:
+            continue
         for check in soft_deletes.checks(declared, package, soft):
             yield declared.path("soft_delete", n), check
     for n, ref in enumerate(declared.reference):

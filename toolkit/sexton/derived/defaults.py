@@ -19,7 +19,7 @@ def checks(declared: Declarations, package: str, flag: Default) -> Iterator[Chec
     if flag.required:
         yield made.missing(f"{package}.{name}_missing")
     yield made.ambiguous(f"{package}.{name}_ambiguous")
-    if among:
+    if _dangles(flag, among):
         yield made.dangling(f"{package}.{name}_dangling")
 
 
@@ -29,9 +29,13 @@ def flags(declared: Declarations, table: str) -> tuple[str, ...]:
     for mine, flag in declared.defaults():
         if mine == table:
             name = flag_name(flag)
-            found += [f"{name}_dangling"] if declared.among(flag) else []
+            found += [f"{name}_dangling"] if _dangles(flag, declared.among(flag)) else []
             found += [f"{name}_missing"] if flag.required else []
     return tuple(found)
+
+
+def _dangles(flag: Default, among: str) -> bool:
+    return bool(among) and not flag.flag_on_deleted
 
 
 class _Flag:
@@ -41,9 +45,10 @@ class _Flag:
         self.flag, self.table, self.among, self.id = flag, table, among, id
         self.followed_by = (f"{flag_name(flag)}_missing",) if flag.required else ()
         where = f" where (\n{among}\n)" if among else ""
+        more = [f", ({sql}) as {identifier(n)}" for n, sql in flag.computed.items()]
         self.source = (
             f"with {AMONG} as not materialized "  # noqa: S608
-            f"(select * from {identifier(table)}{where})"
+            f"(select *{''.join(more)} from {identifier(table)} this{where})"
         )
         self.flagged = f"r.{identifier(flag.flag)}"
         self.group = [f"r.{identifier(column)}" for column in flag.per]
@@ -53,7 +58,9 @@ class _Flag:
         self.each = f" for each {', '.join(flag.per)}" if flag.per else ""
         self.counts = f" among those for which: {' '.join(among.split())}" if among else ""
         self.by = ", ".join(flag.elect or id)
-        self.reads = {table: tuple(dict.fromkeys([*id, flag.flag, *flag.per]))}
+        self.kept_by = ", ".join(flag.keep) or self.by
+        stored = [c for c in (*id, flag.flag, *flag.per) if c not in flag.computed]
+        self.reads = {table: tuple(dict.fromkeys(stored)), **flag.consulted}
 
     def said(self, prefix: str, columns: Sequence[str]) -> str:
         """Columns of `d` as a list for SELECT."""
@@ -126,7 +133,7 @@ class _Flag:
                     {self.said("r", columns)},
                     count(*) over ({self.part}) as flags,
                     row_number() over (
-                        {self.part} order by {self.flag.order("r", self.id)}
+                        {self.part} order by {self.flag.order("r", self.id, keep=True)}
                     ) as ordinal
                 from {AMONG} r
                 where {self.flagged}{some}
@@ -148,14 +155,14 @@ class _Flag:
                 "Two writers that each saw none, a restore or a raw statement leave this "
                 "behind where no partial unique index forbids it. Which of them is taken "
                 "is then a matter of luck.",
-                f"The repair leaves the flag to the first by {self.by} and takes it from "
-                "the others. Nothing else is lost.",
+                f"The repair leaves the flag to the first by {self.kept_by} and takes it "
+                "from the others. Nothing else is lost.",
             ),
             repair=Update(
                 set={self.flag.flag: "false"},
                 where="found.ordinal > 1",
                 on=same_row(self.id),
-                why=f"another row is the first by {template(self.by)}",
+                why=f"another row is the first by {template(self.kept_by)}",
             ),
             followed_by=self.followed_by,
         )

@@ -19,6 +19,7 @@ from sexton.guard.predicate import (
 from sexton.guard.side import Side
 from sexton.guard.spec import GuardSpec
 from sexton.guard.table import Table, named, names
+from sexton.project import current
 
 COLUMNS = """
     select a.attname::text as name, a.attgenerated <> '' as generated,
@@ -149,6 +150,8 @@ def _tables(
     there = relations or resolve(connection, (spec.child, spec.parent))
     for name in (spec.child, spec.parent):
         if name not in there:
+            if spec in current().guards and (error := current().unfit(connection)):
+                raise error
             raise WrongSchema(
                 f"this database has no table {name} on its search_path",
                 hint="check the database name, the schema, and the spelling",

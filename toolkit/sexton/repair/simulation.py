@@ -39,7 +39,7 @@ class Simulation:
 
     def absent(self, check: Check) -> bool:
         """Whether the check cannot look, for a table or a column is not there."""
-        return any(
+        return bool(check.absent) or any(
             not set(needed) <= set(self.tables[table].columns)
             if table in self.tables
             else table not in check.fallbacks

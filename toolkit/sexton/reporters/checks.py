@@ -13,7 +13,11 @@ def checks(known: Iterable[Check]) -> str:
     """The checks by name: severity and summary."""
     return table(
         [
-            {"check": c.name, "severity": c.severity.value, "what it finds": c.summary}
+            {
+                "check": c.name,
+                "severity": c.severity.value,
+                "what it finds": f"skipped: {c.absent}" if c.absent else c.summary,
+            }
             for c in known
         ],
         ("check", "severity", "what it finds"),
@@ -27,6 +31,8 @@ def explanation(check: Check, choice: str = "") -> str:
         return textwrap.indent(textwrap.dedent(sql).strip(), "    ")
 
     lines = [f"{check.name} [{check.severity}]", "", check.explanation, ""]
+    if check.absent:
+        lines += [f"It is skipped: {check.absent}.", ""]
     if choice:
         lines += [choice, ""]
     lines += ["Finds its rows with:", "", indented(check.find)]

@@ -36,25 +36,30 @@ def status(document: dict[str, Any]) -> str:
     behind = "" if at == head else ", sexton upgrade"
     if at is None and product:
         behind = "; not recorded yet, sexton adopt recognises it"
-    lines = [
-        f"revision    {at or 'none'}" + (f" (head is {head}{behind})" if head else ""),
-        *(f"drift       {sentence}" for sentence in document["drift"]),
-    ]
+    lines = [f"drift       {sentence}" for sentence in document["drift"]]
+    if head or not product:
+        said = f" (head is {head}{behind})" if head else ""
+        lines.insert(0, f"revision    {at or 'none'}{said}")
     if not product:
         return "\n".join(lines)
-    default = document["default"]
     lines += [
         f"providers   {document['providers']:,}",
         f"live        {document['live']:,} models",
         f"tombstones  {document['tombstones']:,} models, "
         f"under {count(document['chats_on_tombstones'], 'chat')}",
     ]
-    if default:
-        usable = "" if default["usable"] else ", NOT USABLE"
-        lines.append(
-            f"default     {default['model']} of {default['provider']} "
-            f"({default['id']}){usable}"
-        )
-    else:
-        lines.append("default     none")
-    return "\n".join(lines)
+    if document.get("orphans"):
+        lines.append(f"orphans     {count(document['orphans'], 'live model')}")
+    defaults = document.get("defaults") or [document["default"]]
+    return "\n".join([*lines, *map(_default, defaults)])
+
+
+def _default(default: dict[str, Any] | None) -> str:
+    if default is None:
+        return "default     none"
+    usable = "" if default["usable"] else ", NOT USABLE"
+    of = default.get("organization")
+    return printable(
+        f"default     {default['model']} of {default['provider']} ({default['id']})"
+        f"{f', for organization {of}' if of else ''}{usable}"
+    )

@@ -40,6 +40,8 @@ def changes(
     """
     made, notes = list[Change](), list[str]()
     for table, flag in declared.defaults():
+        if flag.computed:
+            continue  # the index is the product's own
         relation, among = relations[table], declared.among(flag)
         if relation.kind in NO_INDEX:
             notes += _note(connection, relation, flag, among)

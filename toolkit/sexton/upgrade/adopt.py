@@ -20,7 +20,6 @@ from sexton.ddl.session import own_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Refused
 from sexton.journal.schema_changes import recorded
-from sexton.project import current
 from sexton.upgrade.drift import drift, held
 from sexton.upgrade.right_database import ADOPTED
 from sexton.upgrade.route import known
@@ -35,9 +34,7 @@ def adopt(connection: Connection) -> dict[str, Any]:
     recorded = schema.revision(connection)
     document: dict[str, Any] = {"recognised": False, "revision": None}
     document |= {"recorded": recorded, "matches": [], "notes": [], "problems": []}
-    if newer := current().newer(connection):
-        document["problems"].append(newer)
-    elif recorded is not None:
+    if recorded is not None:
         _recorded(connection, recorded, document)
     else:
         with own_session(connection):

@@ -1,13 +1,14 @@
-"""Foreign keys that reach further: what else goes, or changes, when a row is deleted."""
+"""Foreign keys that reach further: what else a deletion deletes, changes, or meets."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
-from psycopg.rows import tuple_row
+from psycopg.rows import dict_row, tuple_row
 
-from sexton.catalog.relations import column_names, quoted
+from sexton.catalog.relations import ENFORCED, column_names, quoted
 from sexton.database import Connection
+from sexton.text.printable import printable
 
 DOES = {"c": "deleted", "n": "set to null", "d": "set to their default"}
 
@@ -24,7 +25,29 @@ class Key:
     parent: str  # its whole name, quoted
     parent_oid: int
     target: tuple[str, ...]
-    action: str  # pg_constraint.confdeltype: c, n or d
+    action: str  # pg_constraint.confdeltype: c, n or d; with `REFERRING`, also a or r
+    on_update: str = "a"  # pg_constraint.confupdtype
+    emptied: tuple[str, ...] = ()  # the columns that an action n or d sets
+    operators: tuple[str, ...] = ()  # that compare a target with a column, for each pair
+    child_schema: str = ""
+    child_name: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The child and the key as a sentence names them."""
+        named = self.child_name
+        if self.child_schema != "public":
+            named = f"{self.child_schema}.{named}"
+        return printable(f"{named} through the foreign key {self.name}")
+
+    def same(self, parent: str, child: str) -> str:
+        """The condition that the aliases are rows that belong together."""
+        return " and ".join(
+            f"{parent}.{_name(target)} {operator} {child}.{_name(column)}"
+            for target, operator, column in zip(
+                self.target, self.operators, self.columns, strict=True
+            )
+        )
 
 
 # The keys that a deletion from `relations` may follow: from those tables, and from the
@@ -71,9 +94,92 @@ KEYS: LiteralString = f"""
 """  # noqa: S608 - names of the catalogs
 
 
+# Every foreign key that refers to rows of `relations`: to the tables, to partitioned ones
+# that they are part of, and to their own parts.
+REFERRING: LiteralString = f"""
+    with recursive family as (
+        select r.oid as relation, r.oid as member, 0 as way
+        from pg_catalog.unnest(%(relations)s::pg_catalog.oid[]) as r (oid)
+        union
+        select f.relation, case f.way when 1 then i.inhparent else i.inhrelid end, w.way
+        from family f
+        cross join (values (1), (2)) as w (way)
+        join pg_catalog.pg_inherits i
+          on case w.way when 1 then i.inhrelid else i.inhparent end = f.member
+        where f.way = any (array[0, w.way])
+    )
+    select
+        k.oid::pg_catalog.int8 as oid,
+        k.conname::pg_catalog.text as name,
+        pg_catalog.format(
+            '%%I.%%I'::pg_catalog.text, cn.nspname::pg_catalog.text,
+            c.relname::pg_catalog.text
+        ) as child,
+        k.conrelid::pg_catalog.int8 as child_oid,
+        {column_names("k.conrelid", "k.conkey")} as columns,
+        pg_catalog.format(
+            '%%I.%%I'::pg_catalog.text, pn.nspname::pg_catalog.text,
+            p.relname::pg_catalog.text
+        ) as parent,
+        f.relation::pg_catalog.int8 as parent_oid,
+        {column_names("k.confrelid", "k.confkey")} as target,
+        k.confdeltype::pg_catalog.text as action,
+        k.confupdtype::pg_catalog.text as on_update,
+        -- Those of SET NULL (column, ...), which came with PostgreSQL 15.
+        array(
+            select a.attname::pg_catalog.text
+            from pg_catalog.pg_attribute a
+            where a.attrelid = k.conrelid
+              and a.attnum::pg_catalog.text = any (array(
+                  select pg_catalog.jsonb_array_elements_text(
+                      coalesce(
+                          nullif(pg_catalog.jsonb_extract_path(
+                              pg_catalog.to_jsonb(k), 'confdelsetcols'
+                          ), 'null'::pg_catalog.jsonb),
+                          pg_catalog.to_jsonb(k.conkey)
+                      )
+                  )
+              ))
+            order by a.attnum
+        ) as emptied,
+        array(
+            select pg_catalog.format(
+                'operator(%%I.%%s)'::pg_catalog.text, n.nspname, o.oprname
+            )
+            from pg_catalog.unnest(k.conpfeqop) with ordinality as e (oid, ordinal)
+            join pg_catalog.pg_operator o on o.oid = e.oid
+            join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
+            order by e.ordinal
+        ) as operators,
+        cn.nspname::pg_catalog.text as child_schema,
+        c.relname::pg_catalog.text as child_name
+    from (select distinct relation, member from family) f
+    join pg_catalog.pg_constraint k on k.confrelid = f.member
+    join pg_catalog.pg_class c on c.oid = k.conrelid
+    join pg_catalog.pg_namespace cn on cn.oid = c.relnamespace
+    join pg_catalog.pg_class p on p.oid = f.relation
+    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+    where k.contype = 'f'::pg_catalog."char"
+      and k.conparentid = 0::pg_catalog.oid
+      and {ENFORCED}
+    order by k.conname, k.oid, f.relation
+"""  # noqa: S608 - names of the catalogs
+
+
+def referring(connection: Connection, relation: int) -> list[Key]:
+    """The foreign keys by which rows refer to those of a relation. Reads only."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(REFERRING, {"relations": [relation]}).fetchall()
+    return [key_of(row) for row in found]
+
+
 def key_of(row: Mapping[str, Any]) -> Key:
-    """A row of `KEYS` as a key."""
-    lists = {name: tuple(row[name]) for name in ("columns", "target")}
+    """A row of `KEYS`, or of `REFERRING`, as a key."""
+    listed = {"columns", "target", "emptied", "operators"} & row.keys()
+    lists = {name: tuple(row[name]) for name in listed}
+    lists |= {
+        n: tuple(o.replace("%", "%%") for o in lists[n]) for n in {"operators"} & listed
+    }
     names = {name: row[name].replace("%", "%%") for name in ("child", "parent")}
     return Key(**{**row, **lists, **names})
 
@@ -118,4 +224,8 @@ def count_reached(
 
 
 def _list(alias: str, names: Iterable[str]) -> str:
-    return ", ".join(f"{alias}.{quoted(name)}".replace("%", "%%") for name in names)
+    return ", ".join(f"{alias}.{_name(name)}" for name in names)
+
+
+def _name(column: str) -> str:
+    return quoted(column).replace("%", "%%")

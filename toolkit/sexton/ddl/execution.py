@@ -9,16 +9,19 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from sexton.catalog.relations import SAFE_PATH, quoted, resolve
+from sexton.catalog.triggers import EVENTS, firing, meddlers
 from sexton.ddl import background
 from sexton.ddl.acquiring import NOT_ACQUIRED, acquire
 from sexton.ddl.holders import LockSampler
 from sexton.ddl.options import Options
 from sexton.ddl.questions import is_done, refuse, require_owner
+from sexton.ddl.row_changes import RowChange
 from sexton.ddl.sending import sender
 from sexton.ddl.session import Driver, own_session, path_of
 from sexton.ddl.steps import AUTOVACUUM_LOCK, Step
 from sexton.ddl.waiting import LockWait
 from sexton.errors import Busy, Refused
+from sexton.text.printable import printable
 
 Block = Callable[[], AbstractContextManager[Any]]
 
@@ -102,6 +105,7 @@ def _do(
                     error.add_note(f"{send.progress} of it are committed, and stay")
                 raise
             if not is_done(driver, step):
+                _refuse_triggers(driver, step, options)
                 raise Busy(f"{step.title}: its result is not there; was it undone?")
             return True
     wait = LockWait(
@@ -121,6 +125,22 @@ def _do(
             wait.not_acquired(error, time.monotonic() - began)
             if not step.tables:
                 raise
+
+
+def _refuse_triggers(driver: Driver, step: Step, options: Options) -> None:
+    """Raise Refused if triggers may have kept the rows of a step as they were."""
+    for change in step.statements(options.choices):
+        if not isinstance(change, RowChange):
+            continue
+        for relation in resolve(driver, [change.table]).values():
+            events = EVENTS[change.kind]
+            if triggers := firing(driver, {relation.oid: events}):
+                by = meddlers(triggers, relation.oid, events)
+                raise Refused(
+                    f"{step.title}: rows of {printable(change.table)} are as they were; "
+                    f"{by} may have kept them from being changed",
+                    hint="change or disable the trigger, and run the same command again",
+                )
 
 
 def _change(

@@ -4,14 +4,17 @@ They run with pg_catalog alone in sight (`own_session` sees to it): tables are l
 once, by the caller's path, and put into the query by whole name or oid.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from psycopg.rows import dict_row
 
+from sexton.catalog.cascades import referring
 from sexton.catalog.relations import Relation, bind, expose, named, quoted, resolve
+from sexton.database import scalar, settings
 from sexton.ddl.options import Options
-from sexton.ddl.session import Driver
+from sexton.ddl.row_changes import RowChange, advice, children, concerned, passes_on, said
+from sexton.ddl.session import Driver, path_of
 from sexton.ddl.steps import Step
 from sexton.errors import Refused, WrongServer
 from sexton.text.printable import printable
@@ -56,14 +59,49 @@ def objections(
     options: Options,
     kind: str = "refuse",
     overlay: Overlay | None = None,
+    changed: Collection[str] = (),
 ) -> list[str]:
-    """What the data has against a step; with kind `warn`, what should be known."""
-    if kind == "refuse" and step.unless is not None and step.unless in options.choices:
-        return []
+    """What the data has against a step; with kind `warn`, what should be known.
+
+    `changed` are tables whose foreign keys earlier steps may drop: what a step does to
+    rows that refer to theirs is then asked only when the step runs.
+    """
     found = []
-    for query, sentence in step.refuse if kind == "refuse" else step.warn:
+    lifted = kind == "refuse" and step.unless is not None and step.unless in options.choices
+    pairs = step.refuse if kind == "refuse" else step.warn
+    for query, sentence in () if lifted else pairs:
         if (row := ask(driver, step, query, overlay)) is not None:
             found.append(printable(sentence.format_map(row)))
+    for change in step.statements(options.choices):
+        if isinstance(change, RowChange) and change.table not in changed:
+            refused = kind == "refuse"
+            found += _of_children(driver, step, change, overlay, refused=refused)
+    return found
+
+
+def _of_children(
+    driver: Driver, step: Step, change: RowChange, overlay: Overlay | None, *, refused: bool
+) -> list[str]:
+    """What foreign keys have against a change of rows, or do to others because of it."""
+    relation = resolve(driver, [change.table]).get(change.table)
+    if relation is None or change.kind == "insert" or change.table in (overlay or {}):
+        return []
+    keys = [
+        key
+        for key in concerned(change, referring(driver, relation.oid))
+        if refused != (change.cascades and passes_on(key, change))
+    ]
+    if not keys:
+        return []
+    found = []
+    # Like the statement itself: what its condition names need not be the step's.
+    path = path_of(list(resolve(driver, step.tables).values()), driver)
+    with driver.transaction(), settings(driver, {"search_path": path}):
+        for key in keys:
+            counted: Any = children(key, change, relation).counted
+            if rows := scalar(driver, counted):
+                more = f" ({advice(key, change)})" if refused else ""
+                found.append(said(key, change, rows) + more)
     return found
 
 

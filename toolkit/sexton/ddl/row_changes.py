@@ -7,28 +7,34 @@ its statements:
     {"insert": "customers", "columns": ["id", "name"], "source": "select …"}
     {"delete": "orders", "where": "this.id < 0"}
 
+A foreign key may pass a change on to rows of other tables, or refuse it. Such a change is
+refused; with `"cascades": True`, rows that a key would delete or empty are deleted or
+emptied before, each with its record.
+
 `this` is the row before. Where the journal can be written, rows and record are one
 statement, in the step's transaction; the journal is made where there is none yet.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
 from sexton import journal
+from sexton.catalog.cascades import DOES, Key, referring
 from sexton.catalog.relations import SAFE_PATH, Relation, quoted, resolve
 from sexton.catalog.tables import Table, describe
 from sexton.catalog.triggers import EVENTS, firing
 from sexton.database import Connection, scalar, settings
 from sexton.ddl.aftermath import Aftermath
 from sexton.ddl.row_loop import row_loop
-from sexton.errors import SextonError
+from sexton.errors import Refused, SextonError
 from sexton.journal.recorder import Recorder, deleting, inserting, updating
 from sexton.journal.tables import unwritten
 from sexton.text.printable import printable
 
+DEEPEST = 8  # how often one key is followed, from a row to rows of its own table
 KINDS = {
     "update": {"set", "where"},
     "insert": {"columns", "source"},
@@ -43,6 +49,7 @@ class RowChange:
     `set` are the new values by column, `where` says which rows, both over `this`;
     `columns` are those of the query `source`. `batched` says that a row which is changed
     no longer fits `where`: outside a transaction it may be made some rows at a time.
+    `cascades` lets foreign keys pass it on to other tables.
     """
 
     kind: str
@@ -52,6 +59,7 @@ class RowChange:
     columns: tuple[str, ...] = ()
     source: str = ""
     batched: bool = False
+    cascades: bool = False
 
     @classmethod
     def of(cls, declared: Any) -> "RowChange":
@@ -59,9 +67,12 @@ class RowChange:
         if isinstance(declared, RowChange):
             return declared
         [kind] = KINDS.keys() & dict(declared).keys()
-        if declared.keys() != KINDS[kind] | {kind}:
+        if declared.keys() - {"cascades"} != KINDS[kind] | {kind}:
             raise ValueError
         values = {name: declared[name] for name in KINDS[kind]}
+        values["cascades"] = declared.get("cascades", False)
+        if not isinstance(values["cascades"], bool):
+            raise TypeError
         if kind == "insert":
             values["columns"] = tuple(values["columns"])
         return cls(kind, declared[kind], **values)
@@ -93,6 +104,12 @@ class RowChange:
         if self.kind == "insert":
             return self.source
         return f"select from {self.name} as this where {self.where}"
+
+    @property
+    def counted(self) -> str:
+        """The query of how many rows it will change; not of an insert."""
+        count = "select pg_catalog.count(*) as rows"
+        return f"{count} from {self.name} as this where {self.where}"
 
     def make(
         self, recorder: Recorder, table: Table, why: str, after: Aftermath | None
@@ -137,11 +154,13 @@ class StepJournal:
     title: str
     kind: str
     start: Sequence[str]
-    relations: Mapping[str, Relation]
+    relations: dict[str, Relation]
     say: Callable[[str], None]
     run: int | None = None
     told: set[str] = field(default_factory=set)
     tables: dict[str, Table] = field(default_factory=dict)
+    keys: dict[int, list[Key]] = field(default_factory=dict)
+    path: list[int] = field(default_factory=list)  # the keys that led here
 
     def make(self, driver: Connection, change: RowChange) -> None:
         """Make a change in the caller's transaction; its search_path sees the table."""
@@ -156,6 +175,8 @@ class StepJournal:
             if table is None:
                 table = self._open(driver, change)
             after = self._watch(driver, change)
+        if change.kind != "insert":
+            self._see_to_children(driver, change)
         known = table or (after.table if after else None)
         if known is None:
             statement: Any = change.sql
@@ -163,6 +184,40 @@ class StepJournal:
         else:
             recorder = Recorder(driver, self.run if table else None)
             change.make(recorder, known, self.title, after)
+
+    def _see_to_children(self, driver: Connection, change: RowChange) -> None:
+        """Refuse what foreign keys would do to other rows, or do it first, recorded."""
+        relation = self.relations[change.table]
+        if (known := self.keys.get(relation.oid)) is None:
+            with settings(driver, {"search_path": SAFE_PATH}):
+                known = self.keys[relation.oid] = referring(driver, relation.oid)
+        if not (keys := concerned(change, known)):
+            return
+        # Locked, a row gets no more children.
+        strength = "update" if change.kind == "delete" else "no key update"
+        query: Any = f"{change.rows} for {strength} of this"
+        driver.execute(query)
+        for key in keys:
+            reached = children(key, change, relation)
+            count: Any = reached.counted
+            if not (rows := scalar(driver, count)):
+                continue
+            if not (change.cascades and passes_on(key, change)):
+                raise Refused(said(key, change, rows), hint=advice(key, change))
+            if change.kind == "update":
+                self._tell(f"{said(key, change, rows)}, which is not in the journal")
+                continue
+            if self.path.count(key.oid) >= DEEPEST:
+                raise Refused(
+                    f"rows of {printable(key.child_name)} refer to each other more than "
+                    f"{DEEPEST} times over, or in a circle, by {printable(key.name)}",
+                    hint="delete them first",
+                )
+            with settings(driver, {"search_path": SAFE_PATH}):
+                self.relations |= resolve(driver, [reached.table])
+            self.path.append(key.oid)
+            self.write(driver, reached)
+            self.path.pop()
 
     def _watch(self, driver: Connection, change: RowChange) -> Aftermath | None:
         """What triggers may do to the rows; None where there are none, or no key."""
@@ -213,6 +268,58 @@ class StepJournal:
         if what not in self.told:
             self.told.add(what)
             self.say(f'the rows of the step "{self.title}" {what}')
+
+
+def concerned(change: RowChange, keys: Iterable[Key]) -> list[Key]:
+    """The keys by which a change may reach rows of others, or be refused by them."""
+    if change.kind == "delete":
+        return list(keys)
+    if change.kind == "update":
+        return [k for k in keys if k.on_update in DOES and {*change.set} & {*k.target}]
+    return []
+
+
+def passes_on(key: Key, change: RowChange) -> bool:
+    """Whether a key passes a change on; else it refuses it."""
+    return change.kind == "update" or key.action in DOES
+
+
+def children(key: Key, change: RowChange, relation: Relation) -> RowChange:
+    """What a key does to the rows that refer to those which a change takes: as a change.
+
+    Rows that the change itself takes cannot refuse it.
+    """
+    condition = key.same("gone", "this").replace("%%", "%")
+    rows = f"select this.* from {relation.sql} as this where {change.where}"  # noqa: S608
+    where = f"exists (select from ({rows}) as gone where {condition})"
+    if key.child_oid == relation.oid and not passes_on(key, change):
+        where += f" and ({change.where}) is not true"
+    name = f"{key.child_schema}.{key.child_name}"
+    if key.action == "c":
+        return RowChange("delete", name, where, cascades=True)
+    value = "null" if key.action == "n" else "default"
+    sets = dict.fromkeys(key.emptied, value)
+    return RowChange("update", name, where, sets, cascades=True)
+
+
+def said(key: Key, change: RowChange, count: int) -> str:
+    """What a key does to so many rows, in words."""
+    rows = "1 row" if count == 1 else f"{count:,} rows"
+    table = printable(change.table)
+    if change.kind == "update":
+        return f"updating {table} would reach {rows} of {key.shown}"
+    if key.action in DOES:
+        does = f"which {'is' if count == 1 else 'are'} {DOES[key.action]}"
+        return f"deleting from {table} would reach {rows} of {key.shown}, {does}"
+    refer = "refers" if count == 1 else "refer"
+    return f"{rows} of {key.shown} {refer} to rows of {table} that would be deleted"
+
+
+def advice(key: Key, change: RowChange) -> str:
+    """What to do about it."""
+    if passes_on(key, change):
+        return "see to those rows first; or let them be changed too: cascades=True"
+    return "see to those rows first"
 
 
 def unrecorded(driver: Connection, changes: Sequence[str | RowChange]) -> list[str]:

@@ -75,4 +75,5 @@ def sender(
     title: str, relations: Mapping[str, Relation], options: Options, start: tuple[str, ...]
 ) -> Sender:
     """The sender of a step of this title, on its tables, of a database at `start`."""
-    return Sender(StepJournal(title, options.kind, start, relations, options.say), options)
+    record = StepJournal(title, options.kind, start, dict(relations), options.say)
+    return Sender(record, options)

@@ -36,6 +36,7 @@ class Key:
     deferrable: bool = False
     initially: str = "IMMEDIATE"
     orphans: str = "refuse"
+    cascades: bool = False
 
     def __post_init__(self) -> None:
         """Raise UsageError where it says what no key can be."""
@@ -153,7 +154,9 @@ def _clear(key: Key, child: Table, parent: Table, orphans: str, valid: str) -> S
     kind = "update" if key.orphans == "null" else "delete"
     gone = dict.fromkeys(key.local_cols, "null") if kind == "update" else {}
     # The key is there, though not valid: nobody can make a new orphan meanwhile.
-    change = RowChange(kind, child.step_name, where, gone, batched=True)
+    change = RowChange(
+        kind, child.step_name, where, gone, batched=True, cascades=key.cascades
+    )
     tables = tuple(dict.fromkeys([parent.step_name, child.step_name]))
     refuse = [
         (
@@ -260,7 +263,7 @@ def key_of(
     **options: object,
 ) -> Key:
     """A key from the arguments of an operation; raises UsageError."""
-    known = {"ondelete", "onupdate", "deferrable", "initially", "orphans"}
+    known = {"ondelete", "onupdate", "deferrable", "initially", "orphans", "cascades"}
     if unknown := sorted(options.keys() - known):
         raise UsageError(
             f"a foreign key online has no {unknown[0]!r}", hint=", ".join(sorted(known))
@@ -276,6 +279,7 @@ def key_of(
         deferrable=bool(options.get("deferrable")),
         initially=upper(_text(options.get("initially")) or "immediate"),
         orphans=_text(options.get("orphans")) or "refuse",
+        cascades=bool(options.get("cascades")),
     )
 
 

@@ -46,8 +46,10 @@ class CreateForeignKeyOnline(Online):
     ) -> None:
         """Make a foreign key NOT VALID, see to its orphans, VALIDATE it.
 
-        `options`: ondelete, onupdate, deferrable, initially, as in Alembic; and `orphans`:
-        "refuse", "null" (their columns) or "delete". Raises UsageError, Refused, Busy.
+        `options`: ondelete, onupdate, deferrable, initially, as in Alembic; `orphans`:
+        "refuse", "null" (their columns) or "delete"; and `cascades`: whether rows of other
+        tables that foreign keys would delete or empty with an orphan are deleted or emptied
+        before it, which is refused by default. Raises UsageError, Refused, Busy.
         """
         source = Table(source_table, source_schema)
         referent = Table(referent_table, referent_schema)
@@ -73,6 +75,7 @@ class CreateForeignKeyOnline(Online):
             "source_schema": self.key.source.schema,
             **_referring(self.key),
             "orphans": self.key.orphans,
+            "cascades": self.key.cascades,
         }
 
     def reverse(self) -> "DropConstraintOnline":

@@ -54,18 +54,21 @@ def preflight(connection: Connection, route: Route, options: Options) -> list[An
     """Ask every step of a route, in order. Reads only."""
     answers: list[Answer] = []
     overlay: dict[str, str] = {}
+    changed: set[str] = set()
     with own_session(connection):
         # Behind a pooler it would be the next one's session that keeps it.
         connection.execute(LIMIT, (STATEMENT_TIMEOUT, not is_direct(connection)))
         for move in route.moves:
             for step in move.steps:
-                answer = _ask(connection, move, step, options, overlay)
+                answer = _ask(connection, move, step, options, overlay, changed)
                 if answer.done and not all(before.done for before in answers):
                     # What comes before may bring what this step takes away.
                     answer.done = None
                 answers.append(answer)
                 if not answer.done:
                     overlay |= _left(connection, step, overlay)
+                    if step.lock == "access exclusive":
+                        changed.update(step.tables)
     return answers
 
 
@@ -75,6 +78,7 @@ def _ask(
     step: Step,
     options: Options,
     overlay: dict[str, str],
+    changed: set[str],
 ) -> Answer:
     answer = Answer(move, step)
     with contextlib.suppress(*ABSENT), _savepoint(connection):
@@ -84,7 +88,7 @@ def _ask(
             continue
         try:
             with _savepoint(connection):
-                sentences += objections(connection, step, options, kind, overlay)
+                sentences += objections(connection, step, options, kind, overlay, changed)
         except ABSENT:
             if NOT_YET not in answer.warnings:
                 answer.warnings.append(NOT_YET)

@@ -91,9 +91,7 @@ def test_a_key_that_forbids_the_deletion_is_named_before_it(world, action):
         f"on delete {action.removesuffix(' deferrable')}{how});"
         "insert into fees values (1, 1)"
     )
-    with pytest.raises(
-        Refused, match="1 row of fees through the foreign key fees_"
-    ):
+    with pytest.raises(Refused, match="1 row of fees through the foreign key fees_"):
         make(url, orphans="delete", cascades=True)
     connection.execute("delete from fees")
     make(url, orphans="delete")
@@ -145,7 +143,9 @@ def test_keys_to_a_partition_and_to_the_whole_count(world):
     for table in ("tails", "heads"):
         with pytest.raises(Refused, match=f"1 row of {table}"), operations(url) as op:
             op.run_steps([change])
-        connection.execute("delete from tails; delete from heads; insert into heads values (1)")
+        connection.execute(
+            "delete from tails; delete from heads; insert into heads values (1)"
+        )
 
 
 def test_steps_of_a_revision_are_asked_too(world):

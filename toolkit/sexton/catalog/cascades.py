@@ -6,8 +6,9 @@ from typing import Any, LiteralString
 
 from psycopg.rows import dict_row, tuple_row
 
-from sexton.catalog.relations import ENFORCED, column_names, quoted
+from sexton.catalog.relations import column_names, quoted
 from sexton.database import Connection
+from sexton.postgres.enforced import ENFORCED
 from sexton.text.printable import printable
 
 DOES = {"c": "deleted", "n": "set to null", "d": "set to their default"}

@@ -98,7 +98,7 @@ def test_where_it_broke_off_is_said_and_whether_it_may_be_run_again(shop):
     team, sexton, connection = shop
     soften, index = "op.add_soft_delete('invoices')", "op.create_index_online(*I)"
     named = "I = ('i', 'invoices', ['id'])"
-    whole, half = "and running it again goes on", "may be done: look"
+    whole, half = "run the same command again to resume", "may be done: look"
     team.add("0001", None, SOFTEN)
     for lines, said in (
         ([soften], whole),
@@ -107,7 +107,7 @@ def test_where_it_broke_off_is_said_and_whether_it_may_be_run_again(shop):
     ):
         team.add("0002", "0001", "\n".join([*lines, "op.drop_index('nothing')"]))
         failed = sexton("upgrade")
-        assert failed.code == 4
+        assert failed.code == 3
         assert "the database is at 0001" in failed.stderr
         assert said in failed.stderr
     team.add("0002", "0001", soften)
@@ -282,22 +282,18 @@ def test_the_script_makes_the_same(shop, database):
 def test_an_environment_that_will_not_do_is_said(shop):
     team, sexton, connection = shop
     team.add("0001", None, SOFTEN)
-    for text, said in (
-        ("from alembic import context\n", "does not call sexton.alembic.run_migrations"),
+    for text, code, said in (
+        ("from alembic import context\n", 2, "does not call context.run_migrations()"),
         (
-            "from alembic import context\nfrom sqlalchemy import create_engine, pool\n"
-            f"e = create_engine('postgresql+psycopg:///?{sexton.url.replace(' ', '&')}',"
-            "poolclass=pool.NullPool)\n"
-            "with e.connect() as c:\n    context.configure(connection=c)\n"
-            "    with context.begin_transaction():\n        context.run_migrations()\n",
-            "does not call sexton.alembic.run_migrations",
+            "import nothing_of_that_name\n",
+            3,
+            f"env.py: {team.env}, line 1: ModuleNotFoundError: No module named",
         ),
-        ("import nothing_of_that_name\n", "does not run: ModuleNotFoundError"),
     ):
         team.env.write_text(text)
         for command in ("status", "upgrade", "upgrade --plan", "downgrade base"):
             refused = sexton(*command.split())
-            assert refused.code == 2, refused
+            assert refused.code == code, refused
             assert said in refused.stderr
     assert tables(connection) == ["public.customers", "public.invoices"]
     (team.folder / "sexton.toml").write_text('project = "shop"\n')

@@ -81,7 +81,7 @@ def test_an_interrupt_says_where_the_database_stands(database):
         idle.execute("select from chat_providers")
         with pytest.raises(Incomplete, match="the database is at 0003") as raised:
             upgrade(connection, options=Options(max_stall=0.1, say=interrupt))
-        assert "running it again goes on from there" in raised.value.message
+        assert "run the same command again to resume" in raised.value.message
         assert raised.value.code == 3
 
 

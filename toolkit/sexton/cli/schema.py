@@ -256,7 +256,7 @@ def _sql(connection: Any, route: Any, options: "Options", style: str, command: s
     from sexton.upgrade.script import script
 
     if isinstance(route, OwnRoute):
-        lines = own_script(route, options)
+        lines = own_script(connection, route, options)
     else:
         lines = script(connection, route, options, command)
     show(style, {"sql": lines}, lambda: lines)

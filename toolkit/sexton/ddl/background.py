@@ -126,7 +126,7 @@ def _run(
             if not thread.is_alive():
                 break
             if options.terminate_idle_older_than is not None:
-                terminate_idle(driver, _holders(driver, pid), options)
+                terminate_idle(driver, blocking(driver, pid), options)
             if now - last_said >= TELL_EVERY:
                 last_said = now
                 last, blockers = _progress(driver, pid, options, send.progress)
@@ -162,7 +162,8 @@ def _first_words(statement: Statement) -> str:
     return "validate" if "validate" in words else " ".join(words[:2])
 
 
-def _holders(driver: Driver, pid: int) -> list[Holder]:
+def blocking(driver: Driver, pid: int) -> list[Holder]:
+    """The sessions and prepared transactions that block a session, the oldest first."""
     found = driver.cursor(row_factory=dict_row).execute(WAITS, {"pid": pid}).fetchall()
     return [Holder(**row, modes=("what it waits for",)) for row in found]
 
@@ -177,7 +178,7 @@ def _progress(
         for unit in ("blocks", "tuples", "lockers"):
             if row[f"{unit}_total"]:
                 said += f", {row[f'{unit}_done']} of {row[f'{unit}_total']} {unit}"
-    blockers = _holders(driver, pid)
+    blockers = blocking(driver, pid)
     for holder in blockers[:3]:
         said += f"; waits for {holder.summary(options.show_queries)}"
     return said, blockers

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from psycopg.rows import dict_row
 
 from sexton.catalog.relations import SAFE_PATH, quoted, resolve
@@ -75,6 +76,10 @@ def perform(
         return _do(driver, step, options, at, outside, inside)
     except (Busy, Refused) as error:
         error.add_note(f'the step "{step.title}" was not done')
+        raise
+    except psycopg.Error as error:
+        # For whoever says which revision it was.
+        error.sexton_step = f'the step "{step.title}"'  # type: ignore[attr-defined]
         raise
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import psycopg
 from psycopg.pq import TransactionStatus
 
 from sexton.catalog.relations import Relation
@@ -33,7 +34,11 @@ class Sender:
     def __call__(self, driver: Driver, statement: Statement) -> None:
         """Send a statement."""
         if isinstance(statement, str):
-            driver.execute(statement)
+            try:
+                driver.execute(statement)
+            except psycopg.Error as error:
+                error.sexton_statement = statement  # type: ignore[attr-defined]
+                raise
         elif driver.info.transaction_status != TransactionStatus.IDLE:
             self.record.make(driver, statement)
         elif statement.batched:

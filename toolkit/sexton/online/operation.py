@@ -9,6 +9,7 @@ from alembic.operations import MigrateOperation, Operations
 from sexton.ddl.session import Driver, own_session
 from sexton.ddl.steps import Step
 from sexton.online.python import call
+from sexton.online.run_steps import stepping
 
 
 class Online(MigrateOperation):
@@ -40,8 +41,7 @@ def _run(operations: Any, operation: Online) -> None:
     if operations.migration_context.as_sql:
         operations.run_steps(operation.build(None))
         return
-    driver = operations.get_bind().connection.driver_connection
-    with own_session(driver):
+    with stepping(operations) as driver, own_session(driver):
         operations.run_steps(operation.build(driver))
 
 

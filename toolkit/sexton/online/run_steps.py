@@ -6,11 +6,11 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from alembic.operations import MigrateOperation, Operations
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from sexton.catalog.relations import quoted, resolve, search_path
 from sexton.database import rows
@@ -20,6 +20,15 @@ from sexton.ddl.row_changes import text_of
 from sexton.ddl.session import Driver, own_session
 from sexton.ddl.steps import Step
 from sexton.errors import Refused
+from sexton.online.beside import (
+    AROUND,
+    AROUND_HINT,
+    asked,
+    beside,
+    is_psycopg,
+    see_path,
+)
+from sexton.online.team_code import plainly
 from sexton.text.printable import printable
 
 HERE = "here"  # where the version table says that the database is
@@ -38,6 +47,7 @@ class Record:
     steps: dict[str, list[str]] = field(default_factory=dict)
     titles: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
+    beside: Driver | None = None  # the steps' connection, if the team's is not psycopg's
 
     def add(self, numbers: Sequence[str]) -> None:
         """Note that these revisions are done, with the steps since the last ones."""
@@ -89,10 +99,13 @@ def _run_steps(operations: Operations, operation: RunSteps) -> None:
     way = getattr((context.opts or {}).get("fn"), "__name__", "")
     if way in ("upgrade", "downgrade"):  # the command of Alembic that runs
         options = replace(options, kind=way)
-    connection: Any = operations.get_bind()
-    driver: Any = connection.connection.driver_connection
-    *first, last = operation.steps
-    with own_session(driver):
+    with stepping(operations) as driver, own_session(driver):
+        if not is_psycopg(_bound(operations)):
+            with context.autocommit_block():
+                at = _at(context, driver, operation.at)
+                record.titles += run(driver, operation.steps, options, at=at)
+            return
+        *first, last = operation.steps
         at = _at(context, driver, operation.at)
         with context.autocommit_block():
             record.confirm()
@@ -110,6 +123,39 @@ def _run_steps(operations: Operations, operation: RunSteps) -> None:
 
         if perform(driver, last, options, at, context.autocommit_block, inside):
             record.pending.append(last.title)
+
+
+def _bound(operations: Operations) -> Connection:
+    bound = operations.get_bind()
+    assert isinstance(bound, Connection)
+    return bound
+
+
+@contextlib.contextmanager
+def stepping(operations: Operations) -> Iterator[Driver]:
+    """The psycopg connection that steps run on: the team's, or else one beside it.
+
+    Beside another driver's, what the revision did so far is committed first: the steps
+    could not see it, or would wait for it. Raises Refused in a transaction that env.py
+    began itself.
+    """
+    context: Any = operations.migration_context
+    connection = _bound(operations)
+    managed = (context.opts or {}).get("sexton")
+    with plainly(managed is None):
+        if context._in_external_transaction:
+            raise Refused(AROUND, hint=AROUND_HINT)
+        if is_psycopg(connection):
+            yield cast("Driver", connection.connection.driver_connection)
+            return
+        record = managed[1] if managed else Record()
+        theirs = asked(connection)
+        with context.autocommit_block():
+            record.confirm()
+        with contextlib.ExitStack() as stack:
+            driver = record.beside or stack.enter_context(beside(connection))
+            see_path(driver, theirs)
+            yield driver
 
 
 def _at(context: Any, driver: Driver, at: Any) -> At:

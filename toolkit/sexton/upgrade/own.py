@@ -1,7 +1,7 @@
 """The team's own environment: where its database is, and the route to another revision.
 
-Its env.py is run as Alembic runs it, and calls `sexton.alembic.run_migrations`, which
-then only looks: no version table is made, and the connection is read-only.
+Its env.py is run as Alembic runs it. What it configures and runs is Sexton's to do, which
+at first only looks: no version table is made, and the connection is read-only.
 """
 
 import contextlib
@@ -13,31 +13,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alembic import command
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import HeadMaintainer, MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from sexton.alembic import inside, manage
 from sexton.database import Connection
 from sexton.ddl.engine import engine
+from sexton.ddl.execution import At
 from sexton.ddl.options import Options
 from sexton.declarations.environment import own_environment
 from sexton.errors import Incomplete, SextonError, UsageError, WrongSchema
+from sexton.online.beside import asked, end_transaction, same_database
+from sexton.online.drivers import url_of
 from sexton.online.run_steps import here
+from sexton.online.surroundings import autocommit
+from sexton.online.team_code import Boundary, first_line, require_revisions
 from sexton.project import current
+from sexton.text.printable import printable
 from sexton.upgrade.halves import near_steps
 from sexton.upgrade.plain import Plain
 from sexton.upgrade.recording import Recorder
 from sexton.upgrade.route import BASE, REVISION, Move, Route
-from sexton.upgrade.theirs import first_line, require_revisions, said_of
 
 Seen = TypeVar("Seen")
+SEE = "select pg_catalog.set_config('search_path', %s, false)"
 one_thread = threading.Lock()  # alembic keeps its context in module-level state
 ENV = (
-    "its whole text may be: from alembic import context; import sexton.alembic; "
-    "sexton.alembic.run_migrations(context, target_metadata=…)"
+    "it may be what `alembic init` writes, or: from alembic import context; "
+    "import sexton.alembic; sexton.alembic.run_migrations(context, target_metadata=…)"
 )
 
 
@@ -45,15 +51,14 @@ ENV = (
 class OwnRoute(Route):
     """A route through the team's own revisions.
 
-    `target` is what Alembic is given; the version table is `table`, in `schema` or, where
-    that is None, on the search_path. Where there is nothing to do, `near` are the ways up
-    to where the database is, or of a downgrade to what comes next: a walk the other way
-    that was interrupted leaves one of them half there.
+    `target` is what Alembic is given; the version table is `table`, in `schema`. If there
+    is nothing to do, `near` are the ways up to where the database is, or of a downgrade to
+    what comes next: an interrupted walk the other way leaves one of them half done.
     """
 
     target: str
     table: str
-    schema: str | None
+    schema: str
     near: tuple[Move, ...] = ()
 
     def leaves_halves(self, done: Sequence[str]) -> bool:
@@ -80,7 +85,9 @@ def find_own_route(connection: Connection, direction: str, target: str) -> OwnRo
     revision that is not there. Reads only.
     """
 
-    def see(context: MigrationContext, script: ScriptDirectory) -> OwnRoute:
+    def see(
+        context: MigrationContext, script: ScriptDirectory, names: dict[str, Any]
+    ) -> OwnRoute:
         heads = _heads(context, script)
         way = script._upgrade_revs if direction == "up" else script._downgrade_revs
         try:
@@ -92,7 +99,8 @@ def find_own_route(connection: Connection, direction: str, target: str) -> OwnRo
                 hint="`alembic history` lists the revisions; of several heads, name one "
                 "as REVISION or BRANCH@head, or all as heads",
             ) from None
-        position, recorder, moves = _Heads(context, heads), Recorder(context), list[Move]()
+        position, recorder = _Heads(context, heads), Recorder(context, names)
+        moves = list[Move]()
         start = before = _side_by_side(heads)
         for step in found:
             position.update_to_step(step)
@@ -109,7 +117,7 @@ def find_own_route(connection: Connection, direction: str, target: str) -> OwnRo
             # Not relative to where the database will be by then, where that can be said.
             target=target if before and ", " in before else before or BASE,
             table=context.version_table,
-            schema=context.version_table_schema,
+            schema=_at(context).schema,
             near=tuple(
                 Move(REVISION, step.revision.revision, None, None, recorder.record(step))
                 for step in near
@@ -123,7 +131,7 @@ def at_and_head(connection: Connection) -> tuple[str | None, str | None]:
     """Where the team's database is, and the newest revision; raises as above."""
 
     def see(
-        context: MigrationContext, script: ScriptDirectory
+        context: MigrationContext, script: ScriptDirectory, _: dict[str, Any]
     ) -> tuple[str | None, str | None]:
         heads = _heads(context, script)
         return _side_by_side(heads), _side_by_side(script.get_heads())
@@ -131,7 +139,7 @@ def at_and_head(connection: Connection) -> tuple[str | None, str | None]:
     return _look(connection, "heads", see)
 
 
-def own_script(route: OwnRoute, options: Options) -> str:
+def own_script(connection: Connection, route: OwnRoute, options: Options) -> str:
     """Alembic's offline script of a route, with Sexton's steps in it. Writes nothing."""
     if not route.moves:
         return f"-- at {route.start or BASE} already: nothing to do"
@@ -144,10 +152,10 @@ def own_script(route: OwnRoute, options: Options) -> str:
     config = own_environment(current())
     config.output_buffer = printed = io.StringIO()
     config.attributes["options"] = options
-    run = command.upgrade if route.direction == "up" else command.downgrade
+    point(config, connection)
     try:
-        with one_thread, _quietly():
-            run(config, f"{route.start or BASE}:{route.target}", sql=True)
+        with quietly():
+            run_env(config, route.direction, route.target, start=route.start or BASE)
     except SextonError:
         raise
     except Exception as error:
@@ -166,55 +174,108 @@ def own_script(route: OwnRoute, options: Options) -> str:
 def _look(
     connection: Connection,
     target: str,
-    see: Callable[[MigrationContext, ScriptDirectory], Seen],
+    see: Callable[[MigrationContext, ScriptDirectory, dict[str, Any]], Seen],
 ) -> Seen:
     """Run the env.py to look, and return what `see` makes of it."""
     config = own_environment(current())
     script = ScriptDirectory.from_config(config)
     file = Path(script.dir) / "env.py"
     found: list[Seen] = []
+    elsewhere: list[str] = []
 
     require_revisions(script)
 
-    def not_ours(*_: object) -> Any:
-        raise UsageError(f"{file} does not call sexton.alembic.run_migrations", hint=ENV)
-
     with (
-        said_of(file),
-        one_thread,
-        _quietly(),
+        Boundary(script).around(),
+        quietly(),
         engine(connection, "sexton, looking", read_only=True).connect() as working,
     ):
+        driver: Any = working.connection.driver_connection
+        ours = asked(working)
 
-        def look(context: Any, configured: dict[str, Any]) -> None:
-            context.configure(connection=working, **configured)
-            found.append(see(context.get_context(), script))
+        def look(
+            context: Any, configured: dict[str, Any], theirs: Any, names: dict[str, Any]
+        ) -> None:
+            if theirs is not None and theirs is not working:
+                if not same_database(at := asked(theirs), ours):
+                    elsewhere.append(str(at["database"]))
+                    return
+                end_transaction(theirs)
+                path = theirs.exec_driver_sql("show search_path").scalar_one()
+                theirs.rollback()
+                with autocommit(driver):
+                    driver.execute(SEE, (path,))
+            with inside(context):
+                context.configure(connection=working, **configured)
+                found.append(see(context.get_context(), script, names))
 
         config.attributes.update(connection=working, look=look)
-        _run_env(config, script, target, not_ours)
+        point(config, driver)
+        run_env(config, "look", target)
+    if not found and elsewhere:
+        raise UsageError(
+            f"{printable(str(file))} connects to the database {printable(elsewhere[0])}, "
+            f"not to {printable(str(ours['database']))} of the server that was asked for",
+            hint="let it use the sqlalchemy.url of its configuration, or name its database "
+            "in --url",
+        )
     if not found:
-        not_ours()
+        raise UsageError(f"{file} does not call context.run_migrations()", hint=ENV)
+    if len(found) > 1:
+        raise UsageError(
+            f"{file} runs the migrations {len(found)} times in one database, and only one "
+            "of them can be looked at and journalled at a time",
+            hint="let it run one for each `-x` argument, or use plain alembic with "
+            "sexton.alembic.attach(context) in env.py",
+        )
     return found[0]
 
 
+def point(config: Config, connection: Any) -> None:
+    """Let the environment's own `sqlalchemy.url` be the database that was asked for."""
+    url = url_of(connection, config.get_main_option("sqlalchemy.url"))
+    text = url.render_as_string(hide_password=False)
+    config.set_main_option("sqlalchemy.url", text.replace("%", "%%"))
+
+
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep what is loaded from writing its compiled self, or into a document."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with one_thread, contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
         sys.dont_write_bytecode = before
 
 
-def _run_env(
-    config: Config, script: ScriptDirectory, target: str, otherwise: Callable[..., Any]
-) -> None:
-    """Run env.py, which gets `otherwise` to run and may change nothing."""
+def run_env(config: Config, direction: str, target: str, start: str | None = None) -> None:
+    """Run env.py as Alembic's commands do; `look` may change nothing.
+
+    With `start`, it prints a script, which begins there.
+    """
+    script = ScriptDirectory.from_config(config)
+
+    def look(*_: object) -> Any:
+        raise AssertionError("env.py ran revisions, and was only to look")
+
+    def upgrade(revision: Any, _: Any) -> Any:
+        return script._upgrade_revs(target, revision)
+
+    def downgrade(revision: Any, _: Any) -> Any:
+        return script._downgrade_revs(target, revision)
+
+    ways: dict[str, Callable[..., Any]] = {"up": upgrade, "down": downgrade, "look": look}
     with EnvironmentContext(
-        config, script, fn=otherwise, dont_mutate=True, destination_rev=target
-    ):
+        config,
+        script,
+        fn=ways[direction],
+        as_sql=start is not None,
+        starting_rev=start,
+        destination_rev=target,
+        **({"dont_mutate": True} if direction == "look" else {}),
+    ) as environment:
+        manage(environment)
         script.run_env()
 
 
@@ -232,11 +293,15 @@ class _Heads(HeadMaintainer):
         self.heads.add(to_)
 
 
-def _heads(context: MigrationContext, script: ScriptDirectory) -> tuple[str, ...]:
+def _at(context: MigrationContext) -> At:
     # Not as Alembic asks, by operators that are looked up on the search path.
     connection: Any = context.connection
     driver = connection.connection.driver_connection
-    heads = here(driver, context.version_table, context.version_table_schema).revisions
+    return here(driver, context.version_table, context.version_table_schema)
+
+
+def _heads(context: MigrationContext, script: ScriptDirectory) -> tuple[str, ...]:
+    heads = _at(context).revisions
     for head in heads:
         try:
             script.get_revision(head)

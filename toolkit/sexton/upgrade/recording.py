@@ -6,7 +6,7 @@ the connection itself, or fails, is said to be what cannot be looked into.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import psycopg
@@ -34,8 +34,11 @@ WRITES = "it writes by the connection itself, and so cannot be looked into"
 class Recorder:
     """Notes what revisions do, one after the other, on one read-only connection."""
 
-    def __init__(self, context: MigrationContext) -> None:
+    def __init__(
+        self, context: MigrationContext, names: Mapping[str, Any] | None = None
+    ) -> None:
         self._context = cast("Any", context)
+        self._names = names or {}
         self._driver = self._context.connection.connection.driver_connection
         self._steps: list[Step] = []
         self._before = False  # there is a revision before this one
@@ -52,10 +55,12 @@ class Recorder:
         rest = "what the revision does from here on"
         self._op._install_proxy()
         try:
-            revision.migration_fn()
+            revision.migration_fn(**self._names)
         except SextonError as error:
             self._steps.append(refused(rest, error))
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too is only the revision's word
             self._steps.append(unknown(rest, _why(error)))
             self._made = True
         finally:
@@ -127,7 +132,7 @@ class Recorder:
             yield batch
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
         return WRITES

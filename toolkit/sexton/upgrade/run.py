@@ -1,14 +1,14 @@
 """Upgrade and downgrade: walk a route, and say in our words what went wrong."""
 
-import sys
+import contextlib
 from collections.abc import Sequence
-from contextlib import closing, redirect_stdout
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import psycopg
-from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import exc
 
@@ -16,7 +16,6 @@ from sexton.alembic import Record
 from sexton.catalog import schema
 from sexton.database import Connection
 from sexton.ddl import execution
-from sexton.ddl.engine import engine
 from sexton.ddl.options import Options
 from sexton.ddl.revisions import tables
 from sexton.ddl.session import secure_session
@@ -25,20 +24,26 @@ from sexton.declarations.environment import own_environment
 from sexton.errors import (
     Busy,
     Incomplete,
-    Refused,
     SextonError,
     WrongSchema,
-    WrongServer,
     was_interrupted,
 )
 from sexton.guard.status import SET, status
 from sexton.journal.schema_changes import moved, recorded
+from sexton.online.drivers import driver_of, team_engine
+from sexton.online.team_code import Boundary, of_server
 from sexton.postgres.connect import another
 from sexton.project import current
-from sexton.server_errors import to_sexton_error
 from sexton.upgrade.drift import verify
 from sexton.upgrade.halves import halves
-from sexton.upgrade.own import OwnRoute, find_own_route, is_own, one_thread
+from sexton.upgrade.own import (
+    OwnRoute,
+    find_own_route,
+    is_own,
+    point,
+    quietly,
+    run_env,
+)
 from sexton.upgrade.preflight import require_clear
 from sexton.upgrade.right_database import require_right_database
 from sexton.upgrade.route import (
@@ -51,8 +56,8 @@ from sexton.upgrade.route import (
     guard_steps,
     known,
 )
-from sexton.upgrade.theirs import said_of_revisions
 
+UNCHANGED = "; nothing was changed"
 __all__ = ["Options", "downgrade", "head", "revisions", "upgrade"]
 
 
@@ -179,6 +184,8 @@ def _walk(
     except (KeyboardInterrupt, Exception) as error:
         notes = getattr(error, "__notes__", ())
         said = _translate(error)
+        if begun or done:  # what an error of one step says is not so of the whole
+            said.message = said.message.replace(UNCHANGED, "")
         raise _say_where(said, notes, connection, route, done if clear else None) from None
     if not isinstance(route, OwnRoute):
         verify(connection)
@@ -206,20 +213,25 @@ def _by_alembic(
     done: list[str],
     begun: list[str],
 ) -> None:
-    run = command.upgrade if route.direction == "up" else command.downgrade
     own = isinstance(route, OwnRoute)
     goal = route.target if isinstance(route, OwnRoute) else moves[-1].end or BASE
     given, record = own_environment(current()) if own else config(), Record()
     given.attributes.update(options=options, record=record)
+    named = given.get_main_option("sqlalchemy.url")
+    script = ScriptDirectory.from_config(given)
+    boundary = Boundary(script).around() if own else contextlib.nullcontext()
     try:
         with (
-            said_of_revisions(given),
-            one_thread,
-            redirect_stdout(sys.stderr),
-            engine(connection, f"sexton to {goal}").connect() as working,
+            boundary,
+            quietly(),
+            team_engine(
+                connection, f"sexton to {goal}", driver_of(named) if own else "psycopg"
+            ).connect() as working,
         ):
             given.attributes["connection"] = working
-            run(given, goal)
+            if own:
+                point(given, connection)
+            run_env(given, route.direction, goal)
     finally:
         done += record.revisions
         begun += record.titles
@@ -253,16 +265,8 @@ def _translate(error: BaseException) -> SextonError:
     if isinstance(error, CommandError):
         # What alembic planned no longer fits: somebody has changed the version row.
         return Busy(f"another upgrade is at work: {error}")
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return WrongServer(
-            f"the role may not change the schema: {error.diag.message_primary}",
-            hint="connect as the owner of the tables",
-        )
-    if isinstance(error, psycopg.errors.DependentObjectsStillExist):
-        said = error.diag.message_detail or error.diag.message_primary
-        return Refused(f"the database refused, for others depend on it: {said}")
     if isinstance(error, psycopg.Error):
-        return to_sexton_error(error)
+        return of_server(error)
     raise error
 
 
@@ -284,12 +288,12 @@ def _say_where(
             at = revision(connection, route) or "no revision"
         except psycopg.Error:
             at = None
-    untouched = "nothing was changed" in error.message
+    untouched = UNCHANGED in error.message
     if at and done is None and not untouched:
         lines.append(f"  the database is at {at}; nothing was changed")
     elif at and done is not None and not untouched:
         since = f", having done {', '.join(done)}" if done else ""
-        again = "and running it again goes on from there"
+        again = "run the same command again to resume"
         if isinstance(route, OwnRoute) and route.leaves_halves(done):
             again = "but plain operations of the next one may be done: look, before it"
             again += " is run again"

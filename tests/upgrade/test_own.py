@@ -321,6 +321,15 @@ def test_options_and_revisions_that_mean_nothing_here_are_refused(shop):
     assert "the database is at revision 'gone'" in unknown.stderr
 
 
+def test_the_revision_before_is_named_as_alembic_names_it(shop):
+    team, sexton, _ = shop
+    team.add("0001", None, "pass")
+    team.add("0002", "0001", "pass")
+    for words in ("-1", "-- -1", "-1 --max-stall 1s", "--max-stall 1s -- -1"):
+        assert sexton("upgrade").code == 0
+        assert "reverted 0002\n" in sexton("downgrade", *words.split()).stdout
+
+
 def test_each_schema_has_versions_and_a_lock_of_its_own(shop):
     _, sexton, connection = shop
     team = Environment(shop[0].folder / "tenants", ", version_table_schema='one'")

@@ -131,7 +131,7 @@ class Relative(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click's, for which it would be an option."""
         back = [word for word in args if re.fullmatch("-[0-9]+", word)]
-        rest = [word for word in args if word not in back]
+        rest = [word for word in args if word not in (*back, "--")]
         return super().parse_args(ctx, [*rest, "--", *back] if back else args)
 
 

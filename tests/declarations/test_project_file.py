@@ -14,6 +14,7 @@ from sexton import project
 from sexton.check import Severity
 from sexton.cli.audit import audit
 from sexton.declarations import project_file
+from sexton.declarations.environment import own_environment
 from sexton.errors import UsageError
 from tests.support import shop
 
@@ -155,20 +156,112 @@ def test_what_is_found_above_is_the_nearest(tmp_path, monkeypatch):
     assert project.find().name == "former"
 
 
-def test_a_file_of_another_account_is_not_read_unasked(tmp_path, monkeypatch):
-    (tmp_path / "sexton.toml").write_text('project = "theirs"')
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("os.geteuid", lambda: 12345)
-    owner = (tmp_path / "sexton.toml").stat().st_uid
-    if owner:
-        with pytest.raises(UsageError, match="belongs to another account"):
-            project.find()
-    else:
-        (tmp_path / "sexton.toml").unlink()
-        (tmp_path / "sexton.toml").write_text('project = "theirs"')
-        os.chown(tmp_path / "sexton.toml", 4242, -1)
-        with pytest.raises(UsageError, match="belongs to another account"):
-            project.find()
+@pytest.fixture
+def theirs(monkeypatch):
+    """Give paths to another account, which only root can; else be another account."""
+
+    def give(*paths):
+        for path in paths:
+            if os.geteuid() == 0:
+                os.chown(path, 4242, -1, follow_symlinks=False)
+            else:
+                monkeypatch.setattr("os.geteuid", lambda: 12345)
+
+    return give
+
+
+PROGRAM = "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+
+
+CHECK = """'''Nothing is wrong.'''
+from sexton.check import Check
+check = Check(__name__, severity="error", table="t", key=(), message="", find="select 1")
+"""
+
+
+def planted(folder):
+    """A project file, and programs that it names."""
+    (folder / "own").mkdir(parents=True)
+    (folder / "own" / "some_check.py").write_text(PROGRAM)
+    (folder / "db" / "versions").mkdir(parents=True)
+    (folder / "db" / "env.py").write_text(PROGRAM)
+    (folder / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/db\n")
+    (folder / "baseline.json").write_text("{}")
+    (folder / "sexton.toml").write_text(
+        'project = "p"\nchecks = ["own"]\nalembic = "alembic.ini"\n'
+        'baseline = "baseline.json"\n'
+    )
+    return folder
+
+
+def refused_unasked(folder, monkeypatch):
+    """Look for the project in a folder, and read what it names: it is refused."""
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match=r"is not (read|used) unasked: ") as refused:
+        own_environment(project.find())
+    assert not list(folder.rglob("ran"))
+    assert "sexton --config" in refused.value.hint
+    return refused.value.message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sexton.toml", ".", "own", "own/some_check.py", "baseline.json"),
+        *("alembic.ini", "db", "db/env.py", "db/versions"),
+    ],
+)
+def test_what_another_account_may_change_is_not_executed(
+    tmp_path, monkeypatch, theirs, name
+):
+    folder = planted(tmp_path / "mine")
+    (folder / "own" / "some_check.py").write_text(CHECK)
+    theirs(folder / name)
+    said = refused_unasked(folder, monkeypatch)
+    assert "belongs to another account" in said
+
+
+@pytest.mark.parametrize("name", ["sexton.toml", ".", "own", "own/some_check.py", "db"])
+def test_what_every_account_may_write_is_not_executed(tmp_path, monkeypatch, name):
+    folder = planted(tmp_path / "mine")
+    (folder / "own" / "some_check.py").write_text(CHECK)
+    (folder / name).chmod(0o777)
+    assert "every account may write" in refused_unasked(folder, monkeypatch)
+
+
+def test_a_strangers_link_to_a_file_of_ours_is_refused(tmp_path, monkeypatch, theirs):
+    mine, stranger = planted(tmp_path / "mine"), tmp_path / "stranger"
+    (stranger / "own").mkdir(parents=True)
+    (stranger / "own" / "some_check.py").write_text(PROGRAM)
+    (stranger / "sexton.toml").symlink_to(mine / "sexton.toml")
+    theirs(stranger / "sexton.toml")
+    refused_unasked(stranger, monkeypatch)
+    (stranger / "sexton.toml").unlink()
+    (stranger / "sexton.toml").symlink_to(mine / "sexton.toml")  # in a folder of theirs
+    theirs(stranger)
+    refused_unasked(stranger, monkeypatch)
+
+
+def test_names_are_beside_the_file_that_a_link_leads_to(tmp_path, monkeypatch):
+    mine, linked = planted(tmp_path / "mine"), tmp_path / "linked"
+    (mine / "own" / "some_check.py").write_text(CHECK)
+    (linked / "own").mkdir(parents=True)
+    (linked / "own" / "some_check.py").write_text(PROGRAM)
+    (linked / "sexton.toml").symlink_to(mine / "sexton.toml")
+    monkeypatch.chdir(linked)
+    found = project.find()
+    assert list(found.checks) == ["some_check"]
+    assert found.alembic == mine / "alembic.ini"
+    assert not list(tmp_path.rglob("ran"))
+
+
+def test_a_file_that_the_user_names_may_be_anybodys(tmp_path, theirs):
+    folder = planted(tmp_path / "mine")
+    (folder / "own" / "some_check.py").write_text(CHECK)
+    theirs(folder / "sexton.toml", folder / "own", folder / "db")
+    found = project.load(folder / "sexton.toml")
+    assert list(found.checks) == ["some_check"]
+    own_environment(found)
 
 
 def test_chat_is_built_in_alone_and_as_a_base(file):

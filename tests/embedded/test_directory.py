@@ -20,7 +20,11 @@ def test_a_directory_of_somebody_elses_is_left_alone(directory):
 
 
 @pytest.mark.parametrize(
-    "scene", ["data of photos", "data is a file", "data and more", "a cluster of others"]
+    "scene",
+    [
+        *("data of photos", "data is a file", "data and more", "a cluster of others"),
+        *("log", "users.lock", "data-2024", "programs", "server.json", "a lock with words"),
+    ],
 )
 def test_nothing_of_others_is_touched(directory, scene):
     directory.mkdir()
@@ -32,9 +36,16 @@ def test_nothing_of_others_is_touched(directory, scene):
     elif scene == "data and more":
         (directory / "data").mkdir()
         (directory / "thesis.txt").write_text("years of work")
-    else:
+    elif scene == "a lock with words":
+        (directory / "start.lock").write_text("held by the mail client")
+    elif scene == "a cluster of others":
         (directory / "data").mkdir()
         (directory / "data" / "PG_VERSION").write_text("18")
+    elif scene in ("data-2024", "programs"):
+        (directory / scene).mkdir()
+        (directory / scene / "thesis.txt").write_text("years of work")
+    else:
+        (directory / scene).write_text("years of work")
     before = listing(directory.parent)
     with pytest.raises(ConnectionFailed, match=r"neither empty nor|not the server's own"):
         Server(directory).__enter__()

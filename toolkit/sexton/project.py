@@ -8,9 +8,7 @@ in.
 import contextlib
 import importlib
 import importlib.util
-import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sexton.check import Check, Severity, in_order
 from sexton.errors import UsageError
+from sexton.ownership import require_own
 from sexton.text.printable import shown
 
 if TYPE_CHECKING:
@@ -75,8 +74,8 @@ class Project:
     `checks_folders` and `migrations` are directories that are loaded by path. `declared`
     are the references, soft deletes and defaults of a project file, `severities` what it
     ranks otherwise, `options` what it says of `audit`; `alembic` is the team's own
-    alembic.ini. `secrets`
-    are columns that never enter a plan, the journal or a report; `sensitive` are those
+    alembic.ini; `unasked` says that the user did not name the file. `secrets` are columns
+    that never enter a plan, the journal or a report; `sensitive` are those
     that do unless their value matches a regular expression of the server's. `writable`
     says which columns of which tables the project's own commands write, by the tables'
     names (an empty set means all): beside what repairs write, the journal is believed of
@@ -95,6 +94,7 @@ class Project:
     migrations: Path = NOWHERE
     file: Path | None = None
     alembic: Path | None = None
+    unasked: bool = False
     declared: "Declarations | None" = None
     severities: Mapping[str, Severity] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -174,13 +174,13 @@ def afresh() -> Iterator[None]:
 def find() -> Project:
     """The project of the file that is found here or above; else the built-in one."""
     file = find_file()
-    return load(file) if file else built_in("chat")
+    return load(file, unasked=True) if file else built_in("chat")
 
 
 def find_file() -> Path | None:
     """`sexton.toml`, or a `pyproject.toml` with `[tool.sexton]`, here or above.
 
-    What another account has put there is not believed: it may name checks, which are
+    A file that another account may change is refused: it may name checks, which are
     programs. Raises UsageError.
     """
     try:
@@ -192,11 +192,7 @@ def find_file() -> Path | None:
             file = folder / name
             if not file.is_file() or (name == PROJECT_FILES[1] and not _speaks(file)):
                 continue
-            if file.stat().st_uid not in (os.geteuid(), 0):
-                raise UsageError(
-                    f"{shown(file)} belongs to another account: it is not read unasked",
-                    hint=f"if you trust it: sexton --config {shlex.quote(str(file))} …",
-                )
+            require_own(file)
             return file
     return None
 
@@ -208,11 +204,14 @@ def _speaks(file: Path) -> bool:
         return False
 
 
-def load(file: Path) -> Project:
-    """The project that a file declares; raises UsageError, naming what is wrong."""
+def load(file: Path, *, unasked: bool = False) -> Project:
+    """The project that a file declares; raises UsageError, naming what is wrong.
+
+    If the user did not name the file (`unasked`), what it names must be ours as well.
+    """
     from sexton.declarations import project_file
 
-    return project_file.load(file)
+    return project_file.load(file, unasked=unasked)
 
 
 def built_in(name: str) -> Project:

@@ -21,6 +21,7 @@ from sexton import derived, reference
 from sexton.check import Severity
 from sexton.declarations.place import located
 from sexton.errors import UsageError
+from sexton.ownership import require_own
 from sexton.project import BUILT_IN, Project, built_in
 from sexton.reference import Declarations, Default, Reference, SoftDelete
 from sexton.text import durations
@@ -92,8 +93,12 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 
-def load(file: Path) -> Project:
-    """The project that a file declares; raises UsageError, naming what is wrong."""
+def load(file: Path, *, unasked: bool = False) -> Project:
+    """The project that a file declares; raises UsageError, naming what is wrong.
+
+    What an `unasked` file names must not be another account's to change.
+    """
+    name, file = file.name, _resolved(file)
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -102,13 +107,18 @@ def load(file: Path) -> Project:
         ) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(printable(f"{file}: {error}"), hint=HINT) from None
-    if file.name == OTHER:
+    if name == OTHER:
         tool = document.get("tool")
         mine = tool.get("sexton") if isinstance(tool, dict) else None
         if not isinstance(mine, dict):
             raise UsageError(f"{shown(file)} has no table [tool.sexton]", hint=HINT)
         document = mine
-    return _project(file, read(file, document))
+    return _project(file, read(file, document), unasked=unasked)
+
+
+def _resolved(file: Path) -> Path:
+    """The file that a symbolic link names, for relative names are beside that one."""
+    return file.resolve() if file.is_symlink() else file
 
 
 def read(file: Path, document: Mapping[str, Any]) -> File:
@@ -171,7 +181,7 @@ def _value(document: object, path: str) -> object:
     return document
 
 
-def _project(file: Path, found: File) -> Project:
+def _project(file: Path, found: File, *, unasked: bool = False) -> Project:
     """What a file declares, beside what it extends."""
     extended = found.extends or (found.project if found.project in BUILT_IN else "")
     if extended and extended not in BUILT_IN:
@@ -197,10 +207,13 @@ def _project(file: Path, found: File) -> Project:
     except ValueError as error:
         raise UsageError(located(file, str(error)), hint=HINT) from None
     folder = file.absolute().parent
+    if unasked and (named := [folder / name for name in _named(found)]):
+        require_own(file, *named)
     made = replace(
         base,
         name=found.project,
         file=file,
+        unasked=unasked,
         checks_folders=(*base.checks_folders, *(folder / name for name in found.checks)),
         alembic=folder / found.alembic if found.alembic else base.alembic,
         secrets=base.secrets | set(found.secrets),
@@ -225,6 +238,12 @@ def _project(file: Path, found: File) -> Project:
                 said = f"{path}: there is no check {name}{near}"
                 raise UsageError(located(file, said), hint="sexton checks lists them")
     return made
+
+
+def _named(found: File) -> list[str]:
+    """What is executed of what a file names, or decides which findings count."""
+    names = (found.alembic, found.baseline, found.write_baseline, found.since)
+    return [*found.checks, *(name for name in names if name)]
 
 
 def validate(declared: Declarations) -> None:

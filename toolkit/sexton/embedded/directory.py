@@ -10,11 +10,12 @@ from pathlib import Path
 
 from sexton.embedded import programs
 from sexton.errors import ConnectionFailed
+from sexton.ownership import owner
 from sexton.text.printable import printable
 
 GIVEN = ("data", "socket")  # to the server's account
-MARKS = ("start.lock", "users.lock", "log")  # one of these is in every directory of ours
-OURS = (*GIVEN, *MARKS, "server.json", "programs")
+FIRST = "start.lock"  # what is made first, an empty file
+OURS = (*GIVEN, FIRST, "users.lock", "log", "server.json", "programs")
 NEW = "name a new directory: --url embedded:NEW_DIR"
 
 
@@ -55,7 +56,7 @@ def _recognise(directory: Path, server_uid: int) -> None:
         raise _refusal(directory, "is no directory")
     status = directory.stat()
     if status.st_uid not in (os.geteuid(), server_uid):
-        raise _refusal(directory, f"belongs to {programs.owner(status)}")
+        raise _refusal(directory, f"belongs to {owner(status)}")
     names = set(os.listdir(directory))
     data = directory / "data"
     if "data" in names:
@@ -65,16 +66,24 @@ def _recognise(directory: Path, server_uid: int) -> None:
             raise _refusal(data, "is not the server's own directory")
     unfinished = {name for name in names if name.startswith(("data-", "programs-"))}
     strange = names - set(OURS) - unfinished
-    if not names.intersection(MARKS) and names - unfinished:
+    if names and not _is_lock(directory / FIRST):
         raise _refusal(directory, "is neither empty nor an embedded server's")
     if strange and not (data / "PG_VERSION").exists():
         raise _refusal(directory, "is neither empty nor an embedded server's")
     for name in names.intersection(OURS).difference(GIVEN):
         found = os.lstat(directory / name)
         if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
-            raise _refusal(
-                directory / name, f"belongs to {programs.owner(found)}, or is a link"
-            )
+            raise _refusal(directory / name, f"belongs to {owner(found)}, or is a link")
+
+
+def _is_lock(path: Path) -> bool:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    # Whose a link is will be asked.
+    empty = stat.S_ISREG(found.st_mode) and found.st_size == 0
+    return empty or stat.S_ISLNK(found.st_mode)
 
 
 def _refusal(path: Path, what: str) -> ConnectionFailed:

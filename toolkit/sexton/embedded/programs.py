@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from sexton.errors import ConnectionFailed
+from sexton.ownership import owner
 from sexton.text.printable import printable
 
 # What a server may inherit: no secret of whoever starts it.
@@ -75,14 +76,6 @@ def let_pass(path: Path) -> None:
             f"{printable(str(parent))} (o+x), so that the embedded server can reach "
             f"{printable(str(path))}\n"
         )
-
-
-def owner(status: os.stat_result) -> str:
-    """The name of a file's owner."""
-    try:
-        return pwd.getpwuid(status.st_uid).pw_name
-    except KeyError:
-        return f"user {status.st_uid}"
 
 
 def copied(programs: Path, to: Path) -> Path:

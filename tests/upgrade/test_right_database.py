@@ -11,7 +11,7 @@ from sexton.upgrade.adopt import adopt, stamp
 from sexton.upgrade.run import downgrade, upgrade
 from tests.support.environments import alembic
 from tests.support.project import above, down_to
-from tests.support.tools import Cli
+from tests.support.tools import Cli, add_provider
 from tests.support.upstream import build_upstream
 
 
@@ -59,6 +59,74 @@ def test_the_products_own_migrations_are_seen(product, capfd):
     assert schema.revision(connection) == "0003"
     assert upgrade(connection, force=True) == above("0003")
     assert downgrade(connection, "0003") == down_to("0003")
+
+
+DROP = "alter table chat_model_configs drop constraint chat_model_configs_provider_fkey"
+RESTORE = """
+    alter table chat_model_configs add constraint chat_model_configs_provider_fkey
+        foreign key (provider) references chat_providers (provider) on delete cascade
+"""
+
+
+@pytest.mark.parametrize("records", [("adopt", "--apply"), ("upgrade",)])
+def test_what_the_product_did_itself_is_recorded(product, capfd, records):
+    connection, url = product
+    sexton = Cli(url, capfd)
+    connection.execute(DROP)
+    for command in (("status",), ("audit", "schema_drift")):
+        said = sexton(*command)
+        assert said.code == 1
+        assert "0003 is recorded, but the schema is that of 0004" in said.stdout
+        assert "sexton adopt --apply" in said.stdout
+    assert sexton("adopt").code == 0
+    assert sexton("upgrade", "--plan").code == 1
+    done = sexton(*records)
+    assert done.code == 0, done.stderr
+    assert schema.revision(connection) == "0004"
+    for command in (("status",), ("audit", "schema_drift"), ("adopt",), ("upgrade",)):
+        assert sexton(*command).code == 0
+
+
+def test_what_the_product_took_back_is_recorded(product, capfd):
+    connection, url = product
+    sexton = Cli(url, capfd)
+    connection.execute(DROP)
+    assert sexton("adopt", "--apply").code == 0
+    connection.execute(RESTORE)
+    # To drop the key again would fail the product's next migration.
+    refused = sexton("upgrade")
+    assert refused.code == 5
+    assert "fails if the key is gone" in refused.stderr
+    assert "0004 is recorded, but the schema is that of 0003" in sexton("status").stdout
+    assert sexton("adopt", "--apply").code == 0
+    assert schema.revision(connection) == "0003"
+    assert sexton("audit", "schema_drift").code == 0
+
+
+def test_two_migrations_of_the_products_are_recorded_at_once(database, capfd):
+    url = database("0002")
+    with contextlib.closing(connect(url, name="tests")) as connection:
+        connection.execute("create table schema_migrations (version bigint, dirty boolean)")
+        sexton = Cli(url, capfd)
+        connection.execute(
+            "drop index idx_chat_model_configs_single_default;"
+            "create unique index idx_chat_model_configs_single_default "
+            "on chat_model_configs ((1)) where is_default = true and deleted = false"
+        )
+        connection.execute(DROP)
+        assert sexton("adopt", "--apply").code == 0
+        assert schema.revision(connection) == "0004"
+        assert sexton("status").code == 0
+
+
+def test_no_hint_leads_to_the_upgrade_that_is_refused(product, capfd):
+    connection, url = product
+    sexton = Cli(url, capfd)
+    add_provider(connection, "openai")
+    assert "upgrade the product instead" in sexton("status").stdout
+    refused = sexton("provider", "delete", "openai", "--yes")
+    assert refused.code == 5
+    assert "next: upgrade the product to v2.33" in refused.stderr
 
 
 def test_what_was_there_before_sexton_is_not_dropped_unasked(product):

@@ -7,6 +7,7 @@ from typing import Any
 
 from sexton.catalog.cascades import DOES, count_reached
 from sexton.chat.election import Standing, summary
+from sexton.chat.releases import drops_the_key
 from sexton.chat.schema import MODELS, PROVIDERS, USER_KEYS
 from sexton.chat.transaction import Row, Transaction
 from sexton.chat.usage import References, count_references
@@ -77,18 +78,19 @@ def refuse_model_keys(tx: Transaction) -> None:
     A tombstone is history: neither may it go, nor may it keep its provider from going.
     """
     models = tx.product.tables[MODELS].relation.oid
+    how = drops_the_key(own_migrations="schema_migrations" in tx.product.tables)
     for key in tx.product.keys:
         if key.child_oid == models:
             raise Refused(
                 f"the foreign key {key.name} still stands: deleting the provider row "
                 f"would have its model configs {DOES[key.action]}",
-                hint="sexton upgrade, where the key is the product's own; else drop it",
+                hint=f"{how}, if the key is the product's own; else drop it",
             )
     for name in tx.product.provider_keys:
         raise Refused(
             f"the foreign key {name} still stands: the provider row cannot be deleted "
             "while tombstones name it",
-            hint="sexton upgrade",
+            hint=how,
         )
 
 

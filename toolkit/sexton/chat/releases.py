@@ -113,6 +113,15 @@ def _unknown(connection: Connection, models: set[str]) -> str:
     return ""
 
 
+def drops_the_key(*, own_migrations: bool) -> str:
+    """What to do so that the provider key is dropped."""
+    if own_migrations:
+        return (
+            "upgrade the product to v2.33, which drops the key; sexton upgrade refuses to"
+        )
+    return "sexton upgrade"
+
+
 def objections(
     connection: Connection, way: str, start: str | None, goal: str | None
 ) -> Sequence[str]:

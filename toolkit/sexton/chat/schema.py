@@ -22,7 +22,7 @@ PROVIDERS = "chat_providers"
 USER_KEYS = "user_chat_provider_keys"
 TABLES = (
     *(PROVIDERS, MODELS, USER_KEYS, "chats", "chat_messages", "chat_queued_messages"),
-    *("site_configs", "user_configs", "users", "dbcrypt_keys"),
+    *("site_configs", "user_configs", "users", "dbcrypt_keys", "schema_migrations"),
 )
 KEYS_OF = {"site_configs": ("key",)}  # in the product it has no primary key
 

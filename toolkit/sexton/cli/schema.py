@@ -218,7 +218,7 @@ def _route(connection: Any, way: str, revision: str, chosen: dict[str, bool]) ->
     from sexton.project import current
     from sexton.upgrade.own import find_own_route, is_own
     from sexton.upgrade.right_database import require_right_database
-    from sexton.upgrade.route import find_route, known
+    from sexton.upgrade.route import find_route, known, require_fit
 
     if is_own():
         if foreign := [name for name, given in chosen.items() if given]:
@@ -227,9 +227,8 @@ def _route(connection: Any, way: str, revision: str, chosen: dict[str, bool]) ->
                 hint=f"sexton {way}grade --help",
             )
         return find_own_route(connection, way, revision)
-    if error := current().unfit(connection, schema_change=True):
-        raise error
     if not known():
+        require_fit(connection)
         from sexton.declarations.environment import own_environment
 
         own_environment(current())

@@ -33,7 +33,10 @@ def status(url: str | None, style: str) -> int:
             raise error
         document = standing(connection)
         document |= current().status(connection)
-    show(style, document, lambda: text.status(document))
+        objections = current().objections(
+            connection, "up", document["revision"], document["head"]
+        )
+    show(style, document, lambda: text.status(document, refused=bool(objections)))
     return FINDINGS if document["drift"] else DONE
 
 

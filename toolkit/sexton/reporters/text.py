@@ -30,10 +30,12 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def status(document: dict[str, Any]) -> str:
-    """The status document in lines."""
+def status(document: dict[str, Any], *, refused: bool = False) -> str:
+    """The status document in lines; `refused` if the project objects to an upgrade."""
     at, head, product = document["revision"], document["head"], "default" in document
     behind = "" if at == head else ", sexton upgrade"
+    if behind and refused:
+        behind = "; upgrade the product instead: sexton upgrade --plan says why"
     if at is None and product:
         behind = "; not recorded yet, sexton adopt recognises it"
     lines = [f"drift       {sentence}" for sentence in document["drift"]]

@@ -20,9 +20,11 @@ from sexton.ddl.session import own_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Refused
 from sexton.journal.schema_changes import recorded
-from sexton.upgrade.drift import drift, held
-from sexton.upgrade.right_database import ADOPTED
+from sexton.upgrade.drift import drift, held, revision_found
+from sexton.upgrade.right_database import ADOPTED, adopted_at
 from sexton.upgrade.route import known
+
+REPLACED = " is recorded, and --apply replaces it"
 
 
 def adopt(connection: Connection) -> dict[str, Any]:
@@ -47,11 +49,17 @@ def _recorded(connection: Connection, recorded: str, document: dict[str, Any]) -
         document["problems"].append(
             f"the database is at revision {recorded!r}, which this Sexton does not know"
         )
-    else:
-        document["problems"] += drift(connection)
-    if not document["problems"]:
-        document |= {"recognised": True, "revision": recorded}
+        return
+    broken = drift(connection)
+    found = revision_found(connection) if broken else recorded
+    if found is None:
+        document["problems"] += broken
+        return
+    document |= {"recognised": True, "revision": found}
+    if found == recorded:
         document["notes"].append(f"it is Sexton's already, at {recorded}")
+    else:
+        document["notes"].append(f"{recorded}{REPLACED}")
 
 
 def _recognise(connection: Connection, document: dict[str, Any]) -> None:
@@ -137,13 +145,14 @@ def stamp(connection: Connection, document: dict[str, Any]) -> dict[str, Any]:
         now = adopt(connection)
         if not now["recognised"] or now["revision"] != document["revision"]:
             raise Refused("the schema is not what it was a moment ago: run it again")
-        if now["recorded"] is None:
-            _record(connection, now["revision"])
+        if now["recorded"] != now["revision"]:
+            _record(connection, now["revision"], now["recorded"])
             made["to"] = now["revision"]
-    return document | {"recorded": document["revision"]}
+    notes = [n for n in document["notes"] if not n.endswith(REPLACED)]
+    return document | {"recorded": document["revision"], "notes": notes}
 
 
-def _record(connection: Connection, revision: str) -> None:
+def _record(connection: Connection, revision: str, recorded: str | None) -> None:
     owners = {table.owner for table in resolve(connection, tables(known())).values()}
     if not require_own_schema(connection, schema.VERSION_SCHEMA, owners):
         make_schema(connection, schema.VERSION_SCHEMA)
@@ -158,10 +167,18 @@ def _record(connection: Connection, revision: str) -> None:
             )
             """
         )
-    execute(
-        f"insert into {name} (version_num) values (%s)",  # noqa: S608
-        (revision,),
-    )
+    if recorded is not None:
+        execute(
+            f"update {name} set version_num = %s where version_num = %s",  # noqa: S608
+            (revision, recorded),
+        )
+        if adopted_at(connection) is None:
+            return  # what Sexton made stays Sexton's to take away
+    else:
+        execute(
+            f"insert into {name} (version_num) values (%s)",  # noqa: S608
+            (revision,),
+        )
     execute(f"comment on table {name} is {literal(ADOPTED + revision)}")
 
 
@@ -172,6 +189,8 @@ def text(document: dict[str, Any]) -> str:
         head = f"recognised: revision {document['revision']}"
         if document["recorded"] is None:
             head += ", not recorded yet: sexton adopt --apply"
+        elif document["recorded"] != document["revision"]:
+            head += ", which is not what is recorded: sexton adopt --apply"
         lines.append(head)
     else:
         lines.append("not recognised, so nothing is recorded:")

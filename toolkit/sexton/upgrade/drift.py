@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from psycopg.rows import tuple_row
 
-from sexton.catalog.schema import revision
+from sexton.catalog.schema import VERSION_TABLE, revision
 from sexton.database import Connection
 from sexton.ddl import revisions
 from sexton.ddl.questions import safe
@@ -80,14 +80,33 @@ def drift(connection: Connection, *, until: str | None = None) -> list[str]:
     """One sentence for each table that drifted; empty where the database keeps its word.
 
     A database without a revision promises nothing, so it has no drift. `until` leaves out
-    what holds no longer at another revision.
+    what holds no longer at another revision. If the schema is exactly that of another
+    revision than the one recorded, this is all that is said.
     """
     at = revision(connection)
     numbers = [known.number for known in revisions.load(current().migrations)]
     if at not in numbers:
         return []
     ordinals = [numbers.index(number) + 1 for number in (at, until) if number in numbers]
-    return drift_at(connection, *ordinals)
+    broken = drift_at(connection, *ordinals)
+    if broken and until is None and (found := revision_found(connection)):
+        return [f"{VERSION_TABLE}: {MOVED.format(recorded=at, found=found)}"]
+    return broken
+
+
+MOVED = (
+    "{recorded} is recorded, but the schema is that of {found}: "
+    "sexton adopt --apply records it"
+)
+
+
+def revision_found(connection: Connection) -> str | None:
+    """The newest revision of which everything holds; None if there is no such one."""
+    everything = held(connection)
+    for ordinal, known in reversed([*enumerate(revisions.load(current().migrations), 1)]):
+        if all(holds for fact, holds in everything if fact.is_in_force(ordinal)):
+            return known.number
+    return None
 
 
 def drift_at(connection: Connection, *ordinals: int) -> list[str]:

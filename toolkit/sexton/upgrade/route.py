@@ -69,6 +69,12 @@ def known(project: Project | None = None) -> tuple[Revision, ...]:
     return revisions.load((project or current()).migrations)
 
 
+def require_fit(connection: Connection) -> None:
+    """Raise WrongSchema if the project is not for a change of this database's schema."""
+    if error := current().unfit(connection, schema_change=True):
+        raise error
+
+
 def find_route(
     connection: Connection, direction: str, target: str, *, guarded: bool = False
 ) -> Route:
@@ -78,6 +84,7 @@ def find_route(
     an unknown target or one that lies the other way, WrongSchema for a database that is
     not ours. Reads only.
     """
+    require_fit(connection)
     numbers = [revision.number for revision in known()]
     goal = _count(numbers, target, direction)
     with own_session(connection):

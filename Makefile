@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help site demo test test-matrix test-page test-pooler lint types bench bench-startup bench-upgrade bench-online bench-audit bench-references docs test-crash bench-repair bench-lifecycle bench-guard bench-scale clean
+.PHONY: help site demo test test-matrix test-lowest test-page test-pooler lint types bench bench-startup bench-upgrade bench-online bench-audit bench-references docs test-crash bench-repair bench-lifecycle bench-guard bench-scale clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -30,8 +30,14 @@ demo: $(VENV)/.user  ## The whole story on an embedded PostgreSQL
 test: $(VENV)/.dev  ## Run the tests, several at once (T=tests/test_x.py for some of them)
 	$(BIN)/python -m pytest $(or $(T),-n 4 --dist loadscope --no-loadscope-reorder)
 
-test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 13 to 18 (V="13 17" for some; needs npm)
-	$(BIN)/python -m tests.matrix $(V) -- -q $(T)
+test-matrix: $(VENV)/.dev  ## The tests on PostgreSQL 14 to 18 (V="14 17" for some, EVERY=10 for a tenth; needs npm)
+	$(BIN)/python -m tests.matrix $(V) -- -q $(or $(T),-n 4 --dist loadscope --no-loadscope-reorder) --every $(or $(EVERY),1)
+
+test-lowest: $(VENV)/.made  ## A tenth of the tests on the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv $(VENV)/lowest
+	$(BIN)/python -m tests.lowest > $(VENV)/lowest/constraints.txt
+	$(VENV)/lowest/bin/python -m pip install -q --disable-pip-version-check -c $(VENV)/lowest/constraints.txt -e '.[test]'
+	$(VENV)/lowest/bin/python -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder --every $(or $(EVERY),10)
 
 test-crash: $(VENV)/.dev  ## Kill Sexton and the server 200 times in the middle of a repair
 	KILLS=200 $(BIN)/python -m pytest tests/scenes/test_repair_killed.py

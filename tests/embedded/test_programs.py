@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -31,3 +33,16 @@ def test_only_root_opens_the_way_for_the_servers_account_and_says_so(directory, 
     assert stat.S_IMODE(directory.parent.stat().st_mode) == (0o701 if root else 0o700)
     said = f"may now pass through {directory.parent}" in capfd.readouterr().err
     assert said == root
+
+
+if os.geteuid() == 0:  # only root can become another user
+
+    def test_a_user_without_an_account_is_told():
+        program = (
+            "import os; from sexton.embedded.programs import account\n"
+            "os.setuid(54321); account()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        )
+        assert "ConnectionFailed: user id 54321 has no account" in done.stderr

@@ -69,7 +69,7 @@ def test_squawk_warns_of_nothing_that_is_not_explained(number, tmp_path):
     squawk = shutil.which("squawk", path=str(Path(sys.executable).parent))
     assert squawk, "install it with the extra `test`"
     done = subprocess.run(
-        [squawk, "--pg-version", "13", "--reporter", "json", str(file)],
+        [squawk, "--pg-version", "14", "--reporter", "json", str(file)],
         capture_output=True,
         text=True,
         check=False,

@@ -292,3 +292,10 @@ def test_a_parameter_that_libpq_does_not_know_is_named(address, said):
         connect(address, name="tests")
     assert said in failure.value.message
     assert "s3cret" not in f"{failure.value.message} {failure.value.hint}"
+
+
+def test_a_server_that_is_too_old_is_refused(url, monkeypatch):
+    monkeypatch.setattr("sexton.postgres.connect.OLDEST", 990000)
+    with pytest.raises(WrongServer, match=r"the server is PostgreSQL \d+") as raised:
+        connect(url, name="tests")
+    assert raised.value.code == 4

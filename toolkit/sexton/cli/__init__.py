@@ -204,6 +204,11 @@ def _understood(error: BaseException) -> SextonError:
     if isinstance(error, click.Abort) or was_interrupted(error):
         lines = ["interrupted; what was not committed is undone"]
         return Incomplete("\n  ".join([*lines, *getattr(error, "__notes__", ())]))
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
+        return Incomplete(
+            "no temporary directory can be written",
+            hint="set TMPDIR to a directory that can be written",
+        )
     psycopg = sys.modules.get("psycopg")
     if psycopg and isinstance(error, psycopg.Error):
         from sexton.server_errors import to_sexton_error

@@ -25,9 +25,10 @@ def acquire(driver: Driver, tables: Sequence[Relation], mode: str, timeout: floa
 
     Raises LockNotAvailable or DeadlockDetected where it cannot be had in `timeout`.
     """
-    limits = {"idle_in_transaction_session_timeout": 10.0}
-    if driver.info.server_version >= 140000:
-        limits["client_connection_check_interval"] = 1.0
+    limits = {
+        "idle_in_transaction_session_timeout": 10.0,
+        "client_connection_check_interval": 1.0,
+    }
     if driver.info.server_version >= 170000:
         limits["transaction_timeout"] = 4 * STATEMENT
     if mode != AUTOVACUUM_LOCK:

@@ -92,8 +92,7 @@ def run(
         worker.execute(
             "select pg_catalog.set_config('search_path'::text, %s, false)", (path,)
         )
-        if worker.info.server_version >= 140000:
-            worker.execute("set client_connection_check_interval = '1s'")
+        worker.execute("set client_connection_check_interval = '1s'")
         for statement in statements:
             _run(driver, worker, statement, options, send)
 

@@ -40,7 +40,13 @@ def environment() -> dict[str, str]:
 def account() -> pwd.struct_passwd | None:
     """The account that runs the server: for root another one, else our own (None)."""
     if os.geteuid() != 0:
-        return None
+        with contextlib.suppress(KeyError):
+            pwd.getpwuid(os.geteuid())
+            return None
+        raise ConnectionFailed(
+            f"user id {os.geteuid()} has no account, and PostgreSQL's initdb needs one",
+            hint="add the user to /etc/passwd, or name a server with --url",
+        )
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)

@@ -29,6 +29,7 @@ from sexton.text.redaction import redact
 
 Connection = psycopg.Connection[DictRow]
 
+OLDEST = 140000  # server_version_num of the oldest release that is supported
 CONNECT_SECONDS = 10  # a dead host must not hold a cron job for minutes
 # A parameter that has no effect beside application_name marks an embedded server.
 MARK = "fallback_application_name"
@@ -143,6 +144,12 @@ def _open(parameters: dict[str, Any]) -> tuple[Connection, Found]:
         prepare_threshold=None,  # behind a pooler they meet another client's
     )
     with closed_on_error(made):
+        if made.info.server_version < OLDEST:
+            version = made.info.parameter_status("server_version")
+            raise WrongServer(
+                f"the server is PostgreSQL {printable(version or '?')}",
+                hint="Sexton supports PostgreSQL 14 to 18",
+            )
         made.sexton_place = _place(made)
         made.sexton_found = found = first_statement(made)
     return made, found

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sexton.audit.auditor import audit
+from sexton.audit.auditor import _identified, audit
 from sexton.audit.outcome import Outcome
 from sexton.audit.selection import select_checks
 from sexton.database import scalar, snapshot
@@ -89,3 +89,20 @@ def test_an_audit_takes_no_transaction_id(connection):
         outcomes = audit(connection, select_checks([]))
         assert any(outcome.status == "fail" for outcome in outcomes)
         assert scalar(connection, "select pg_current_xact_id_if_assigned()") is None
+
+
+def test_a_role_that_may_not_read_the_cluster_audits_all_the_same(sexton, clean, url):
+    assert sexton("audit", "--format", "json").json["head"]["system"].isdigit()
+    clean.execute(
+        "revoke execute on function pg_control_system() from public;"
+        "create role sexton_reader; grant select on all tables in schema public"
+        " to sexton_reader; grant pg_read_all_stats to sexton_reader"
+    )
+    try:
+        clean.execute("set role sexton_reader")
+        found = _identified(clean)
+    finally:
+        clean.execute("reset role; drop owned by sexton_reader; drop role sexton_reader")
+        clean.execute("grant execute on function pg_control_system() to public")
+    assert "snapshot" in found
+    assert found.get("system") is None

@@ -52,15 +52,51 @@ def test_a_run_that_is_none_is_refused(sexton, tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     result = sexton("audit", "--since", str(tmp_path / "run.json"), database=False)
     assert result.code == 2
-    assert "no document of an audit" in result.stderr
+    assert "is not a document of an audit" in result.stderr
 
 
 def test_a_run_on_another_database_is_refused(sexton, clean, tmp_path):
     file = tmp_path / "run.json"
     sexton("audit", "-o", str(file))
     document = json.loads(file.read_text())
-    document["run"]["database"] = "another"
+    for change, says in (
+        ({"run": {**document["run"], "database": "another"}}, "the database another"),
+        ({"head": {**document["head"], "system": "1"}}, "a database in the cluster 1"),
+    ):
+        file.write_text(json.dumps({**document, **change}))
+        result = sexton("audit", "--since", str(file))
+        assert result.code == 5
+        assert says in result.stderr
+
+
+def test_a_check_of_another_definition_has_new_findings(sexton, clean, tmp_path):
+    add_model(clean, "azure")
+    file = tmp_path / "run.json"
+    audit = ("audit", "model_without_provider", "--confirm-after", "0")
+    sexton(*audit, "-o", str(file))
+    document = json.loads(file.read_text())
+    document["head"]["checks"]["model_without_provider"] = "0" * 32
     file.write_text(json.dumps(document))
-    result = sexton("audit", "--since", str(file))
+    result = sexton(*audit, "--since", str(file), "--fail-on", "new", "--format", "json")
+    assert result.code == 1
+    [check] = valid(result.json)["checks"]
+    assert (check["new"], check["persisting"]) == (1, 0)
+    assert "has it by another definition: all are new" in check["compared"]
+
+
+def test_the_first_night_has_no_earlier_run(sexton, clean, tmp_path):
+    """A crontab wants one file that rolls, from the first night on."""
+    add_model(clean, "azure")
+    file = tmp_path / "r.json"
+    nightly = ("audit", "--confirm-after", "0", "--since", str(file), "-o", f"json:{file}")
+    first = sexton(*nightly, "--fail-on", "new")
+    assert first.code == 1
+    assert f"{file} does not exist: there is no earlier run" in first.stderr
+    second = sexton(*nightly, "--fail-on", "new")
+    assert (second.code, second.stderr) == (0, "")
+    assert "0 new, 1 persisting" in second.stdout
+
+
+def test_a_run_that_cannot_be_read_is_said(sexton, clean, tmp_path):
+    result = sexton("audit", "--since", str(tmp_path))
     assert result.code == 2
-    assert "another" in result.stderr

@@ -25,7 +25,7 @@ def test_what_is_no_document_is_named(sexton, tmp_path, text):
     file.write_text(text)
     result = sexton("report", str(tmp_path / "page.html"), str(file), database=False)
     assert result.code == 2
-    assert f"{file} is no document of audit or fleet" in result.stderr
+    assert f"{file} is not a document of audit or fleet" in result.stderr
     assert not (tmp_path / "page.html").exists()
 
 

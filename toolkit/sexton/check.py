@@ -8,6 +8,7 @@ or what a person must decide.
 import copy
 import enum
 import graphlib
+import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -263,6 +264,17 @@ class Check:
         return [describe(self.table, repair) for repair in self.repairs]
 
     @property
+    def definition(self) -> str:
+        """A digest of what makes a row a finding: not of texts, severity or repair."""
+        asked = (
+            *(self.table, self.key, self.find, self.where, self.live, self.parent),
+            *(sorted(self.fallbacks.items()), sorted(self.reads.items())),
+            *(self.reference, self.joins),
+            self.judge and _source(self.judge),
+        )
+        return hashlib.sha256(repr(asked).encode()).hexdigest()[:32]
+
+    @property
     def name(self) -> str:
         """The name of the check, which is the name of its file."""
         return self.module.rpartition(".")[2]
@@ -276,6 +288,13 @@ class Check:
     def summary(self) -> str:
         """The first line of the explanation: the bad state as a sentence."""
         return self.explanation.partition("\n")[0]
+
+
+def _source(judge: Any) -> str:
+    try:
+        return inspect.getsource(judge)
+    except (OSError, TypeError):  # made at run time
+        return str(getattr(judge, "__qualname__", type(judge)))
 
 
 def in_order(checks: Mapping[str, Check]) -> list[str]:

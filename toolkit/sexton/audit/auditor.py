@@ -6,8 +6,10 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import psycopg
+from psycopg import errors
 
 from sexton.audit import confirm, team
 from sexton.audit.examiner import Examiner, Watch
@@ -26,11 +28,16 @@ from sexton.audit.units import plan
 from sexton.catalog.relations import SAFE_PATH
 from sexton.catalog.schema import visible_revision
 from sexton.check import Check
-from sexton.database import Connection, scalar, settings, snapshot
+from sexton.database import Connection, rows, settings, snapshot
 from sexton.errors import ConnectionFailed
 from sexton.project import current
 
-SNAPSHOT = "select pg_catalog.pg_current_snapshot()::pg_catalog.text"
+SNAPSHOT = "select pg_catalog.pg_current_snapshot()::pg_catalog.text as snapshot"
+SYSTEM = """
+    select pg_catalog.pg_current_snapshot()::pg_catalog.text as snapshot,
+           c.system_identifier::pg_catalog.text as system
+    from pg_catalog.pg_control_system() c
+"""
 
 
 def audit(
@@ -119,7 +126,7 @@ class Auditor:
                 run = replace(
                     run,
                     revision=visible_revision(connection),
-                    snapshot=str(scalar(connection, SNAPSHOT)),
+                    **_identified(connection),
                 )
                 hide(connection)
                 self.examiner.facts = read_references(connection, facts, self.selected)
@@ -204,6 +211,16 @@ class Auditor:
             self._set_limits(connection, run)
             hide(connection)
             self.examiner.confirm(connection)
+
+
+def _identified(connection: Connection) -> dict[str, Any]:
+    """The snapshot, and the identifier of the cluster if this role may read it."""
+    try:
+        with connection.transaction():
+            [found] = rows(connection, SYSTEM)
+    except errors.InsufficientPrivilege:
+        [found] = rows(connection, SNAPSHOT)
+    return found
 
 
 def _begun(connection: Connection, options: Options) -> Run:

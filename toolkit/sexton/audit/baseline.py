@@ -2,34 +2,39 @@
 
 A file of JSON, made to be kept beside the code and read in a review:
 
-    {"schema_version": 1, "known": [
+    {"schema_version": 2, "head": {…}, "known": [
       {"check": "…", "table": "…", "key": {…}, "reason": "…", "owner": "…",
        "expires": "2027-01-31"}
     ]}
 
-`reason`, `owner` and `expires` may be null. An expired entry counts no more.
+`head` says of which database it is, and how its checks were defined: for another one,
+nothing in it is accepted. `reason`, `owner` and `expires` may be null. An expired entry
+counts no more.
 """
 
 import datetime
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
+
+from sexton import documents
 from sexton.audit.outcome import Outcome
 from sexton.audit.queries import identity
-from sexton.errors import Refused, UsageError
+from sexton.documents import Head, changed_checks, require_same
+from sexton.errors import Refused
 from sexton.files import replace_file
 from sexton.text import exact
 from sexton.text.printable import shown
-from sexton.text.storable import unstorable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[2] = 2
 LIMIT = 10_000  # findings of one check; nobody reviews more
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One accepted finding."""
 
     check: str
@@ -46,7 +51,16 @@ class Entry:
 
     def document(self) -> dict[str, Any]:
         """The entry as it stands in the file."""
-        return asdict(self) | {"expires": self.expires and self.expires.isoformat()}
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+class SavedBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    schema_version: Literal[2]
+    head: Head
+    known: list[Entry]
 
 
 @dataclass(frozen=True)
@@ -71,17 +85,28 @@ class Baseline:
     """The entries of a file, on a day."""
 
     file: Path
+    head: Head
     entries: Sequence[Entry]
     today: datetime.date
+
+    def require_same(self, asked: Head) -> None:
+        """Insist that the baseline is about this database and these checks."""
+        file = shlex.quote(str(self.file))
+        again = f"sexton audit --write-baseline {file} --allow-additions"
+        require_same(self.file, self.head, asked, hint=f"accept what is found now: {again}")
 
     def _expired(self, entry: Entry) -> bool:
         return entry.expires is not None and entry.expires < self.today
 
-    def known(self) -> dict[str, list[str]]:
-        """The identities that are accepted today, by check."""
+    def known(self, checks: Mapping[str, str] | None = None) -> dict[str, list[str]]:
+        """The identities that are accepted today, by check.
+
+        Of `checks`, by name and definition, those that have changed have none.
+        """
         known: dict[str, list[str]] = {}
+        changed = changed_checks(self.head, checks or {})
         for entry in self.entries:
-            if not self._expired(entry):
+            if not (self._expired(entry) or entry.check in changed):
                 known.setdefault(entry.check, []).append(entry.identity)
         return known
 
@@ -109,38 +134,11 @@ class Baseline:
 
 
 def load(file: Path, *, today: datetime.date | None = None) -> Baseline:
-    """Read a baseline; raises UsageError where the file is none."""
-    try:
-        document = exact.loads(file.read_text(encoding="utf-8"))
-        if document["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"its schema_version is not {SCHEMA_VERSION}")
-        entries = [_entry(known) for known in document["known"]]
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the baseline {shown(file)}: {error.strerror}",
-            hint=f"to make one: sexton audit --write-baseline {shown(file)}",
-        ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        said = "nested too deep" if isinstance(error, RecursionError) else error
-        raise UsageError(
-            f"{shown(file)} is not a baseline: {said}",
-            hint=f"to make one: sexton audit --write-baseline {shown(file)}",
-        ) from None
-    return Baseline(file, entries, today or datetime.datetime.now(datetime.UTC).date())
-
-
-def _entry(known: dict[str, Any]) -> Entry:
-    if why := unstorable(known):
-        raise ValueError(f"an entry holds {why}")
-    expires = known.get("expires")
-    return Entry(
-        check=str(known["check"]),
-        table=str(known["table"]),
-        key=dict(known["key"]),
-        reason=known.get("reason"),
-        owner=known.get("owner"),
-        expires=datetime.date.fromisoformat(expires) if expires else None,
-    )
+    """Read a baseline; raises UsageError if the file is none."""
+    hint = "to make one: sexton audit --write-baseline FILE"
+    found = documents.load(file, SavedBaseline, noun="baseline", hint=hint)
+    today = today or datetime.datetime.now(datetime.UTC).date()
+    return Baseline(file, found.head, found.known, today)
 
 
 @dataclass(frozen=True)
@@ -156,6 +154,7 @@ def write(
     file: Path,
     before: Baseline | None,
     outcomes: Sequence[Outcome],
+    head: Head,
     *,
     allow_additions: bool,
     reason: str | None = None,
@@ -165,7 +164,7 @@ def write(
     """Write what an audit found as the baseline: what is cured goes, what is new comes.
 
     `outcomes` must show all their findings. Entries of checks that could not look stay.
-    A file that is there grows only where `allow_additions` says so; otherwise Refused is
+    A file that is there grows only if `allow_additions` says so; otherwise Refused is
     raised and the file stays as it was.
     """
     for outcome in outcomes:
@@ -192,10 +191,11 @@ def write(
                 hint="cure them, or accept them: --allow-additions",
             )
     entries = sorted(kept + added, key=lambda entry: (entry.check, entry.identity))
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "known": [entry.document() for entry in entries],
-    }
+    defined = {**(before.head.checks if before else {}), **head.checks}
+    accepted = {entry.check for entry in entries}
+    checks = {name: digest for name, digest in defined.items() if name in accepted}
+    head = msgspec.structs.replace(head, revision=None, checks=checks)
+    document = msgspec.to_builtins(SavedBaseline(SCHEMA_VERSION, head, entries))
     text = exact.dumps(document, indent=2, ensure_ascii=False) + "\n"
     replace_file(file, text)
     return BaselineDiff(

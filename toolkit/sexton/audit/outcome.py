@@ -93,6 +93,7 @@ class Run:
     role: str = ""
     project: str = ""
     label: str | None = None
+    system: str | None = None
 
 
 @dataclass(frozen=True)

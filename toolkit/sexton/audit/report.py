@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from sexton import __version__
 from sexton.audit.outcome import FailOn, Finding, Outcome, Run, Status, Verdict, verdict_of
 from sexton.check import Severity
+from sexton.documents import Head
 from sexton.errors import DONE, FINDINGS, INCOMPLETE
 
 if TYPE_CHECKING:
@@ -73,6 +76,18 @@ class Report:
         """How many checks ended so."""
         return sum(outcome.status == status for outcome in self.outcomes)
 
+    @property
+    def head(self) -> Head:
+        """The question that this report answers."""
+        return Head(
+            command="audit",
+            at=self.run.started_at,
+            revision=self.run.revision,
+            checks={o.check.name: o.check.definition for o in self.outcomes},
+            database=self.run.database or None,
+            system=self.run.system,
+        )
+
     def document(self) -> dict[str, Any]:
         """The document that `audit --format json` prints; audit.schema.json has its form.
 
@@ -82,6 +97,7 @@ class Report:
         run = self.run
         document = {
             "schema_version": SCHEMA_VERSION,
+            "head": msgspec.to_builtins(self.head),
             "run": {
                 "id": run.id,
                 "tool_version": __version__,

@@ -3,18 +3,20 @@
 import contextlib
 import datetime
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from sexton.cli import completion
 from sexton.cli.audit_options import with_options
+from sexton.documents import Head, now
 from sexton.errors import DONE, INCOMPLETE, SextonError, UsageError
 from sexton.reporters import formats
-from sexton.text.printable import printable
+from sexton.text.printable import printable, shown
 
 if TYPE_CHECKING:
     from sexton.audit.baseline import Baseline
@@ -39,7 +41,6 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
       sexton audit --since yesterday.json --fail-on new -o json:today.json
       sexton audit --format json -o report.xml -o prometheus:/var/lib/sexton.prom
     """
-    from sexton.audit import since
     from sexton.audit.own_checks import known_checks, own_checks
     from sexton.audit.selection import select_checks
 
@@ -57,13 +58,21 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
         from sexton.audit import baseline
 
         accepted = baseline.load(known)
-    before = since.load(how["since_file"]) if how["since_file"] else None
+        renewed = target and how["allow_additions"]
+        defined = {name: check.definition for name, check in available.items()}
+        if not renewed:
+            accepted.require_same(Head(command="audit", at=now(), checks=defined))
+    before = _before(how["since_file"])
     try:
-        run, outcomes = _run(url, selected, accepted, **how)
+        known_rows = accepted.known(defined) if accepted else {}
+        run, outcomes = _run(url, selected, known_rows, **how)
     except SextonError as error:
         _write_unreached(wanted, selected, error, url, style, before, how)
         raise
     report = _report(run, outcomes, before, **how)
+    if accepted and not renewed:
+        asked = msgspec.structs.replace(report.head, revision=None)
+        accepted.require_same(asked)
     if accepted:
         report = replace(report, comparison=accepted.compare(outcomes, available))
     if target:
@@ -75,6 +84,23 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
     if said := _rendered(report, style, how):
         click.echo(said)
     return report.code
+
+
+def _before(file: Path | None) -> "Before | None":
+    """The earlier run of --since; None, said on stderr, if there is no such file yet."""
+    from sexton.audit import since
+
+    if file is None:
+        return None
+    try:
+        file.stat()
+    except FileNotFoundError:
+        said = f"sexton: {shown(file)} does not exist: there is no earlier run, so that "
+        click.echo(f"{said}every finding is new", err=True)
+        return None
+    except OSError:
+        pass  # reading it says why
+    return since.load(file)
 
 
 def _notify(report: "Report", before: "Before | None", url: str | None) -> None:
@@ -118,7 +144,7 @@ def _consistent(how: dict[str, Any]) -> None:
 def _run(
     url: str | None,
     selected: "Sequence[Check]",
-    accepted: "Baseline | None",
+    known: Mapping[str, Sequence[str]],
     **how: Any,
 ) -> "tuple[Run, list[Outcome]]":
     from sexton.audit import since
@@ -142,7 +168,7 @@ def _run(
         deadline=how["deadline"],
         confirm_after=how["confirm_after"],
         recheck=how["recheck"],
-        known=accepted.known() if accepted else {},
+        known=known,
         label=printable(how["label"]) if how["label"] else None,
     )
     name = "sexton audit"
@@ -165,16 +191,12 @@ def _report(
     from sexton.audit import since
     from sexton.audit.report import Report
 
-    if before and run.database and before.database not in ("", run.database):
-        raise UsageError(
-            f"{before.file} is a run on the database {before.database}, and this one is "
-            f"{run.database}",
-            hint="give --since a run on the same database",
-        )
+    if before:
+        before.require_same_database(run)
     return Report(
         *(run, outcomes, how["fail_on"]),
         values=how["values"],
-        since=before.file if before else None,
+        since=str(before.file) if before else None,
         changes=since.changes(before, outcomes, run.started_at) if before else {},
     )
 
@@ -263,7 +285,7 @@ def _accept(report: "Report", before: "Baseline | None", **how: Any) -> "Report"
     target: Path = how["target"]
     expires: datetime.datetime | None = how["expires"]
     written = baseline.write(
-        *(target, before, accepted),
+        *(target, before, accepted, report.head),
         allow_additions=how["allow_additions"],
         reason=how["reason"],
         owner=how["owner"],

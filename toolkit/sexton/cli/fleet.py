@@ -168,33 +168,61 @@ def _run(
     state: Path | None,
     style: str,
 ) -> int:
+    from sexton import documents
     from sexton.audit.selection import select_checks
     from sexton.fleet import executors, run
     from sexton.fleet import inventory as inventories
     from sexton.fleet import state as states
-    from sexton.fleet.report import FleetReport, now
+    from sexton.fleet.addresses import digest
+    from sexton.fleet.report import FleetReport
     from sexton.fleet.work import Wanted, perform
     from sexton.text import durations
 
-    if kind == "audit":
-        select_checks(wanted["checks"])  # a name that is none, before any target
+    # A name that is no check's is refused before any target is asked.
+    checks = select_checks(wanted["checks"]) if kind == "audit" else []
     found = inventories.load(inventory)
     targets = inventories.select_targets(found.target, match, shard)
+    matched = inventories.select_targets(found.target, match)
+    shards = f"{shard[0]}/{shard[1]}"
+    goal = None
+    if kind == "upgrade":
+        from sexton.upgrade.route import resolved
+
+        goal = resolved(wanted["revision"])
+    head = documents.Head(
+        command=f"fleet {kind}",
+        at=documents.now(),
+        options={
+            **{name: value for name, value in wanted.items() if name != "revision"},
+            "match": match,
+            "shard": shards,
+            "targets": inventories.digest(matched),
+        },
+        revision=goal,
+        checks={check.name: check.definition for check in checks},
+    )
     limit = durations.parse(found.fleet.deadline)
     waves = inventories.waves(found, targets)
     if kind != "upgrade":  # only a change can do harm to the next ones
         waves = [(inventories.tolerant(wave), mine) for wave, mine in waves]
     how = Wanted(**wanted, deadline=limit)
-    shards = f"{shard[0]}/{shard[1]}"
-    report = FleetReport(kind, now(), shard=shards, fail_on=wanted.get("fail_on"))
+    addresses = {t.name: digest(t, t.schema) for t in targets} if state else {}
     where = executor or ("processes" if kind == "upgrade" else "threads")
     at_once = parallel or max(wave.parallel for wave, _ in waves) if waves else 1
     with (
-        states.journal(state, kind) as (finished, out),
+        states.state(state, head, addresses) as begun,
         executors.executor(where, at_once, limit + run.GRACE) as (pool, leaves),
     ):
         if leaves:
             inventories.require_no_secrets(targets)
+        report = FleetReport(
+            kind,
+            begun.head.at.isoformat(),
+            shard=shards,
+            fail_on=wanted.get("fail_on"),
+            resumed=len(begun.finished.keys() & {target.name for target in targets}),
+            head=begun.head,
+        )
         records = run.run_fleet(
             waves,
             functools.partial(perform, kind, how),
@@ -202,13 +230,15 @@ def _run(
             per_server=found.fleet.per_server,
             parallel=parallel,
             limit=limit,
-            finished=finished,
+            finished=begun.finished,
             soaked=functools.partial(perform, "status", how),
             watch=lambda line: click.echo(f"sexton: {line}", err=True),
         )
         for record in records:
-            if record["target"] not in finished:
-                states.note(out, record)
+            if record["target"] not in begun.finished:
+                begun.note(record)
             report.add(record)
+        if all(record["status"] in states.FINAL for record in report.records):
+            begun.end()
     report.finish()
     return _show(report, style)

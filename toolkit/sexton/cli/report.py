@@ -1,13 +1,11 @@
 """`sexton report`: the page people look at, from one run or many."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sexton.errors import DONE, UsageError
-from sexton.text.printable import shown
+from sexton.errors import DONE
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 MAKE_ONE = "sexton audit --format json > run.json makes one"
@@ -31,30 +29,17 @@ def report(out: Path, runs: tuple[Path, ...]) -> int:
     from sexton.files import replace_file
     from sexton.page import render
 
-    documents = [_read(run) for run in runs]
-    try:
-        page = render(documents)
-    except ValueError as error:
-        raise UsageError(
-            f"one of the runs is no document of audit or fleet: {error}",
-            hint=MAKE_ONE,
-        ) from None
-    replace_file(out, page)
+    replace_file(out, render([_read(run) for run in runs]))
     return DONE
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        kind = "fleet" if "fleet" in found else "run"
-        found[kind]["started_at"], found["summary"]
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {shown(file)}: {error.strerror}", hint=MAKE_ONE
-        ) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(
-            f"{shown(file)} is no document of audit or fleet",
-            hint=MAKE_ONE,
-        ) from None
+    from sexton import documents
+    from sexton.audit.saved import SavedAudit
+    from sexton.fleet.report import SavedFleet
+
+    noun = "document of audit or fleet"
+    found = documents.read(file, noun=noun, hint=MAKE_ONE)
+    kind = SavedFleet if isinstance(found, dict) and "fleet" in found else SavedAudit
+    documents.convert(file, found, kind, noun=noun, hint=MAKE_ONE)
     return dict(found)

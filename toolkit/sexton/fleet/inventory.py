@@ -25,8 +25,8 @@ and `labels` (jsonb). A URL that carries a password stays on this machine: it is
 sent to another's worker.
 """
 
+import difflib
 import hashlib
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +34,7 @@ from typing import Any
 
 import msgspec
 
+from sexton import documents
 from sexton.errors import Refused, UsageError
 from sexton.text import durations
 from sexton.text.printable import printable, shown
@@ -108,18 +109,9 @@ class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 def load(file: Path) -> Inventory:
     """Read an inventory and ask its sources; raises UsageError, naming what is wrong."""
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-        found = msgspec.convert(document, Inventory)
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the inventory {shown(file)}: {error.strerror}",
-            hint="docs/fleet.md shows one",
-        ) from None
-    except (ValueError, RecursionError) as error:  # of TOML, of a value, of its text
-        raise UsageError(
-            printable(f"{file}: {error}"), hint="docs/fleet.md shows an inventory"
-        ) from None
+    found = documents.load_toml(
+        file, Inventory, noun="inventory", hint="docs/fleet.md shows one"
+    )
     targets = [*found.target]
     for source in found.source:
         targets += _ask(file, source)
@@ -193,11 +185,31 @@ def select_targets(
             "the inventory has no targets", hint="docs/fleet.md shows how to name some"
         )
     if not matched:
-        raise UsageError(
-            f"no target matches {match!r}", hint="sexton fleet status lists them all"
-        )
+        raise UsageError(f"no target matches {match!r}", hint=_nearest(targets, wanted))
     number, of = shard
     return [target for target in matched if shard_of(target.name, of) == number - 1]
+
+
+def _nearest(targets: Sequence[Target], wanted: Sequence[tuple[str, str]]) -> str:
+    """What the labels of the targets are, near to what was asked for."""
+    named = [{"name": target.name, **target.labels} for target in targets]
+    for label, value in wanted:
+        known = sorted({labels[label] for labels in named if label in labels})
+        if not known:
+            every = sorted({name for labels in named for name in labels})
+            return printable(f"the inventory's labels are {', '.join(every[:20])}")
+        if value not in known:
+            near = difflib.get_close_matches(value, known, n=1)
+            if near:
+                return printable(f"did you mean {label}={near[0]}?")
+            return printable(f"the values of {label} are {', '.join(known[:20])}")
+    return "each condition matches some target, but no target matches all of them"
+
+
+def digest(targets: Sequence[Target]) -> str:
+    """A digest of the targets' names, by which machines know one set from another."""
+    names = "\n".join(sorted(repr(target.name) for target in targets))
+    return hashlib.sha256(names.encode()).hexdigest()[:32]
 
 
 def shard_of(name: str, of: int) -> int:

@@ -1,22 +1,27 @@
 """One report over a fleet: the worst first, and what is alike said once."""
 
 import datetime
-import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from sexton import __version__
+import msgspec
+
+from sexton import __version__, documents
 from sexton.audit.outcome import FailOn, Verdict
+from sexton.documents import Head, require_same
 from sexton.errors import BUSY, DONE, FINDINGS, INCOMPLETE, REFUSED, UsageError
 from sexton.fleet.state import Record
-from sexton.text.printable import shown
+from sexton.text.printable import printable, shown
 
 SCHEMA_VERSION = 1
 # The worst first. What was not looked at is worse than what was found.
 RANK = ("unreachable", "incomplete", "refused", "busy", "findings", "applied", "clean")
+OF_A_SHARD = ("shard", "targets")  # options in which the shards of one run may differ
+_SHARD = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,4})")
 CODES = {
     "unreachable": INCOMPLETE,
     "incomplete": INCOMPLETE,
@@ -43,6 +48,9 @@ class FleetReport:
     finished_at: str = ""
     shard: str = "1/1"
     fail_on: FailOn | None = None
+    missing: list[str] = field(default_factory=list)
+    resumed: int = 0
+    head: Head | None = None
     records: list[Record] = field(default_factory=list)
 
     def add(self, record: Record) -> None:
@@ -66,6 +74,8 @@ class FleetReport:
 
         Findings count if they reached the threshold of their target.
         """
+        if self.missing:
+            return INCOMPLETE
         found = next((status for status in self.counts if status in CODES), None)
         if found == "findings" and all(
             record["code"] == DONE for record in self._with(found)
@@ -76,7 +86,7 @@ class FleetReport:
     @property
     def status(self) -> Verdict:
         """What was found, whatever makes the exit code 1."""
-        return fleet_verdict(self.counts)
+        return "incomplete" if self.missing else fleet_verdict(self.counts)
 
     def _with(self, status: str) -> list[Record]:
         return [record for record in self.records if record["status"] == status]
@@ -96,7 +106,10 @@ class FleetReport:
                 "started_at": self.started_at,
                 "finished_at": self.finished_at,
                 "shard": self.shard,
+                "missing": self.missing,
+                "resumed": self.resumed,
             },
+            "head": msgspec.to_builtins(self.head),
             "summary": {
                 "targets": len(self.records),
                 **{status: self.counts.get(status, 0) for status in RANK},
@@ -119,56 +132,138 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+class SavedCheck(msgspec.Struct, frozen=True):
+    """A check that did not pass on a target."""
+
+    check: str
+    status: str
+    count: int = 0
+
+
+class SavedRecord(msgspec.Struct, frozen=True):
+    """What became of a target."""
+
+    target: str
+    status: Literal[RANK]  # type: ignore[valid-type]
+    code: int
+    reason: str | None = None
+    hint: str | None = None
+    server: str | None = None
+    revision: str | None = None
+    findings: int = 0
+    checks: list[SavedCheck] = []
+
+
+class SavedRun(msgspec.Struct, frozen=True):
+    """What was done on the targets, and which part of them they are."""
+
+    kind: Literal["audit", "status", "upgrade"]
+    started_at: str
+    finished_at: str = ""
+    shard: str = "1/1"
+    missing: list[str] = []
+    resumed: int = 0
+
+
+class SavedSummary(msgspec.Struct, frozen=True):
+    """The targets in numbers."""
+
+    targets: int
+    versions: dict[str, int]
+    fail_on: FailOn | None = None
+
+
+class SavedFleet(msgspec.Struct, frozen=True):
+    """The document of a fleet. Its `head` says which question it answers."""
+
+    fleet: SavedRun
+    summary: SavedSummary
+    targets: list[SavedRecord]
+    head: Head | None = None
+
+
 def merge(files: Sequence[Path]) -> FleetReport:
-    """One report from those of the shards; raises UsageError where they do not fit."""
-    parts = [_read(file) for file in files]
-    kinds = {part["fleet"]["kind"] for part in parts}
+    """One report from those of the shards; raises UsageError if they do not fit.
+
+    What no report covers is missing, and makes the whole incomplete.
+    """
+    hint = "sexton fleet audit --shard 1/4 --format json > part1.json makes one"
+    plain = [
+        documents.load_plain(file, SavedFleet, noun="fleet report", hint=hint)
+        for file in files
+    ]
+    parts = [msgspec.convert(part, SavedFleet) for part in plain]
+    kinds = {part.fleet.kind for part in parts}
     if len(kinds) != 1:
         raise UsageError(
             f"the reports are of different kinds: {', '.join(sorted(kinds))}",
             hint="merge the shards of one run",
         )
-    records = [record for part in parts for record in part["targets"]]
+    records = [record for part in plain for record in part["targets"]]
     names = Counter(record["target"] for record in records)
     if twice := sorted(name for name, number in names.items() if number > 1)[:3]:
         raise UsageError(
-            f"two of the reports tell of {', '.join(twice)}",
+            printable(f"two of the reports contain {', '.join(twice)}"),
             hint="merge each shard once",
         )
+    head = _one_head(files, parts)
+    shards, missing = _shards(part.fleet for part in parts)
+    listed = {part.head.options.get("targets") for part in parts if part.head}
+    if len(listed) > 1 and {part.fleet.shard for part in parts} != {"1/1"}:
+        missing.append("targets that the shards' inventories do not share")
     whole = FleetReport(
-        kinds.pop(),
-        min(part["fleet"]["started_at"] for part in parts),
-        shard="+".join(_missing(part["fleet"]["shard"] for part in parts)) or "1/1",
+        parts[0].fleet.kind,
+        min(part.fleet.started_at for part in parts),
+        shard=shards,
+        fail_on=parts[0].summary.fail_on,
+        missing=missing,
+        resumed=sum(part.fleet.resumed for part in parts),
+        head=head,
         records=records,
     )
     whole.finish()
-    whole.finished_at = max(part["fleet"]["finished_at"] for part in parts)
+    whole.finished_at = max(part.fleet.finished_at for part in parts)
     return whole
 
 
-def _missing(shards: Iterable[str]) -> list[str]:
-    """The shards that are there where some are missing; empty where all are."""
-    there = sorted(shards)
-    of = {shard.partition("/")[2] for shard in there}
-    if len(of) == 1 and len(set(there)) == int(of.pop()):
-        return []
-    return there
+def _one_head(files: Sequence[Path], parts: Sequence[SavedFleet]) -> Head | None:
+    """The question that all parts answer; raises Refused if they answer several."""
+    first = parts[0].head
+    for file, part in zip(files, parts, strict=True):
+        if (first is None) != (part.head is None):
+            raise UsageError(
+                f"{shown(file)} alone says what it is about, or alone does not",
+                hint="merge the shards of one run",
+            )
+        if first and part.head:
+            own = {name: first.options.get(name) for name in OF_A_SHARD}
+            options = {**part.head.options, **own}
+            was = msgspec.structs.replace(part.head, options=options)
+            require_same(file, was, first, hint="merge the shards of one run")
+    return first
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        found["fleet"]["kind"], found["fleet"]["started_at"], found["fleet"]["finished_at"]
-        for record in found["targets"]:
-            RANK.index(record["status"]), str(record["target"])
-        return found
-    except OSError as error:
+def _shards(runs: Iterable[SavedRun]) -> tuple[str, list[str]]:
+    """Which shards there are, 1/1 if all are, and which are missing.
+
+    Raises UsageError for shards of different numbers.
+    """
+    there: list[str] = []
+    missing: list[str] = []
+    for run in runs:
+        there += run.shard.split("+")
+        missing += [what for what in run.missing if not _SHARD.fullmatch(what)]
+    matches = [_SHARD.fullmatch(shard) for shard in there]
+    of = {int(found[2]) for found in matches if found}
+    numbers = {int(found[1]) for found in matches if found}
+    if None in matches or len(of) != 1 or max(numbers) > max(of):
         raise UsageError(
-            f"cannot read {shown(file)}: {error.strerror}",
-            hint="to make one: sexton fleet audit --shard I/N --format json > PART.json",
-        ) from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(
-            f"{shown(file)} is no fleet report: {shown(error)}",
-            hint="sexton fleet audit --shard 1/4 --format json > part1.json makes one",
-        ) from None
+            printable(
+                f"the reports are of the shards {', '.join(there)}, which do not fit"
+            ),
+            hint="merge the shards of one run",
+        )
+    [number] = of
+    absent = [f"{n}/{number}" for n in range(1, number + 1) if n not in numbers]
+    present = [f"{n}/{number}" for n in sorted(numbers)]
+    return ("+".join(present) if absent else "1/1"), [*absent, *missing]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 from psycopg import conninfo
 
+from sexton import documents
 from sexton.audit.outcome import FailOn
 from sexton.errors import BUSY, NO_CONNECTION, REFUSED, SextonError
 from sexton.fleet.addresses import address
@@ -52,7 +53,8 @@ def perform(kind: str, wanted: Wanted, target: Target) -> Record:
             "reason": redact(found.message),
             "hint": redact(found.hint or "") or None,
         }
-    return {**record, "elapsed_s": round(time.monotonic() - begun, 3)}
+    took = round(time.monotonic() - begun, 3)
+    return {**record, "at": documents.now().isoformat(), "elapsed_s": took}
 
 
 def where(target: Target) -> str:

@@ -71,8 +71,10 @@ def _plain(value: object) -> object:
 
 
 def _fleet(document: Document) -> dict[str, Any]:
-    targets = document["targets"]
-    return {**document, "verdict": fleet_verdict(target["status"] for target in targets)}
+    verdict = fleet_verdict(target["status"] for target in document["targets"])
+    missing = document["fleet"].get("missing", [])
+    verdict = "incomplete" if missing else verdict
+    return {**document, "verdict": verdict, "missing": missing}
 
 
 def _title(shown: Sequence[Any], fleets: Sequence[Document]) -> str:

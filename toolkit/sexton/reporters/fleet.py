@@ -20,6 +20,13 @@ def render(report: FleetReport) -> str:
     if len(versions) > 1:
         listed = ", ".join(f"{number:,} at {name}" for name, number in versions.items())
         lines.append(f"revisions differ: {listed}")
+    if report.missing:
+        listed = ", ".join(report.missing)
+        lines.append(f"{'INCOMPLETE':<11} the reports lack: {listed}")
+    if report.resumed:
+        were = "target was" if report.resumed == 1 else "targets were"
+        said = f"{report.resumed:,} {were} finished by the interrupted run of"
+        lines.append(f"{said} {report.started_at}")
     counted = ", ".join(f"{number:,} {status}" for status, number in report.counts.items())
     passes = report.status == "findings" and report.code == DONE
     why = f" (--fail-on {report.fail_on})" if passes and report.fail_on else ""

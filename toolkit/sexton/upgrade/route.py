@@ -75,6 +75,24 @@ def require_fit(connection: Connection) -> None:
         raise error
 
 
+def resolved(target: str) -> str:
+    """The revision that `target` means now, if it is a head; any other as it is."""
+    if target not in ("head", "heads"):
+        return target
+    project = current()
+    if project.alembic is None:
+        numbers = [revision.number for revision in known()]
+        return numbers[-1] if numbers else target
+    from alembic.script import ScriptDirectory
+
+    from sexton.declarations.environment import own_environment
+    from sexton.upgrade.theirs import require_revisions
+
+    script = ScriptDirectory.from_config(own_environment(project))
+    require_revisions(script)
+    return ", ".join(sorted(script.get_heads())) or target
+
+
 def find_route(
     connection: Connection, direction: str, target: str, *, guarded: bool = False
 ) -> Route:

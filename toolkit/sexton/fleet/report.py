@@ -187,7 +187,7 @@ def merge(files: Sequence[Path]) -> FleetReport:
 
     What no report covers is missing, and makes the whole incomplete.
     """
-    hint = "sexton fleet audit --shard 1/4 --format json > part1.json makes one"
+    hint = "to make one: sexton fleet audit --shard I/N --format json > PART.json"
     plain = [
         documents.load_plain(file, SavedFleet, noun="fleet report", hint=hint)
         for file in files

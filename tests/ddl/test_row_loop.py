@@ -48,3 +48,25 @@ def test_rows_that_a_trigger_keeps_do_not_keep_it_for_ever(table):
 def test_no_name_closes_the_quotes(table):
     _, connection = table
     connection.execute(block("""begin perform 1 as "$do$"; end"""))
+
+
+def test_columns_may_be_called_as_its_own_variables_are(table):
+    """A bare name in a condition or a value is always the column's."""
+    _, connection = table
+    names = (
+        "batch locked written seen most sexton_loop number at part free numbered this found"
+    )
+    columns = ", ".join(f'"{name}" int default 0' for name in names.split())
+    connection.execute(f"create table named ({columns})")
+    connection.execute("insert into named select from generate_series(1, 1500)")
+    for name in names.split():
+        others = " + ".join(f'"{other}"' for other in names.split())
+        connection.execute(
+            row_loop(
+                "named",
+                f'"{name}" = 0',
+                f'update named as this set "{name}" = 1 + 0 * ({others})',
+            )
+        )
+        left = f'select count(*) from named where "{name}" = 0'
+        assert scalar(connection, left) == 0, name

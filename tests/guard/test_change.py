@@ -28,7 +28,9 @@ def test_add_sets_it_without_rewriting_a_table(connection):
     add_model(connection, "openai")
     before = storage(connection)
     assert guard.status(connection)["guard"] == "none"
-    assert len(guard.add(connection)) == len(guard.ADD) - 2  # no tombstone, no other key
+    assert (
+        len(guard.add(connection)) == len(guard.ADD) - 3
+    )  # no tombstone, no other key, no other time
     assert guard.status(connection)["guard"] == "set"
     assert guard.status(connection)["constraint"] == "sexton_guard"
     assert storage(connection) == before
@@ -78,7 +80,7 @@ def test_add_is_refused_while_live_models_are_orphans(connection):
         guard.add(connection)
     assert refusal.value.message == (
         "1 live row of chat_model_configs is an orphan: "
-        "there is no chat_providers.provider 'openai'"
+        "there is no chat_providers.provider 'openai'; nothing was changed"
     )
     assert "sexton repair model_without_provider" in str(refusal.value.hint)
     assert guard.status(connection)["guard"] == "none"
@@ -87,12 +89,12 @@ def test_add_is_refused_while_live_models_are_orphans(connection):
 
 
 def test_an_orphan_that_comes_in_between_is_named_and_no_second_one_can_come(connection):
-    for step in guard.ADD[:-2]:
+    for step in guard.ADD[:-3]:
         execution.run(connection, [step])
     id = add_model(connection, "openai")
     with pytest.raises(Refused, match="1 live row of chat_model_configs is an orphan"):
         guard.add(connection)
-    execution.run(connection, [guard.ADD[-2]])
+    execution.run(connection, [guard.ADD[-3]])
     with guard_refuses():
         add_model(connection, "openai")
     bury(connection, id)
@@ -130,7 +132,7 @@ def test_it_lies_beside_the_tables_wherever_they_are(connection):
         scalar(
             connection,
             "select pronamespace::regnamespace::text from pg_proc "
-            "where proname = 'sexton_guard'",
+            "where proname = 'sexton_live'",
         )
         == "product"
     )
@@ -161,7 +163,7 @@ def test_nobody_is_queued_behind_an_idle_reader(url, connection):
         with pytest.raises(Busy) as busy:
             guard.add(connection, Options(max_stall=0.1, deadline=0.6))
     assert "no access exclusive lock on chat_model_configs" in busy.value.message
-    assert "running it again goes on from there" in busy.value.message
+    assert "run the command again to finish" in busy.value.message
     assert guard.status(connection)["guard"] == "incomplete"
     guard.add(connection)
     assert guard.status(connection)["guard"] == "set"

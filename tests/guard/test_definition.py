@@ -187,10 +187,10 @@ def test_as_a_replica_the_mark_is_kept_but_no_key_is_checked(guarded):
 def test_without_the_trigger_the_check_refuses_a_wrong_mark(guarded):
     add_provider(guarded, "openai")
     id = add_model(guarded, "openai")
-    guarded.execute("alter table chat_model_configs disable trigger sexton_guard")
+    guarded.execute('alter table chat_model_configs disable trigger "~sexton_live"')
     with pytest.raises(errors.CheckViolation) as refusal:
         bury(guarded, id)
-    assert refusal.value.diag.constraint_name == "sexton_guard_marker"
+    assert refusal.value.diag.constraint_name == "sexton_live"
 
 
 def test_the_column_deleted_cannot_be_dropped_under_the_guard(guarded):

@@ -7,9 +7,9 @@ import pytest
 from sexton.database import scalar
 from sexton.errors import Refused
 from sexton.guard import change
+from sexton.guard.binding import bind
 from sexton.guard.spec import GuardSpec
 from sexton.guard.status import status
-from sexton.guard.table import named, names
 
 
 def spec(live: str = "not deleted", parent_live: str = "") -> GuardSpec:
@@ -37,7 +37,7 @@ def function(shop, name, owner, body="begin return new; end"):
 
 
 def test_a_strangers_function_of_that_name_is_refused_and_left_alone(shop, stranger):
-    name = names(spec(), named("public.invoices"), named("public.customers")).key
+    name = bind(shop, spec()).child.marker
     function(shop, name, stranger)
     with pytest.raises(Refused, match=f"{name}.. belongs to {stranger}, who may change"):
         change.add(shop, spec())
@@ -52,7 +52,7 @@ def test_a_strangers_function_of_that_name_is_refused_and_left_alone(shop, stran
 def test_a_strangers_function_under_our_trigger_is_no_guard(shop, stranger):
     """She may replace its body, and it runs with the rights of whoever writes."""
     change.add(shop, spec())
-    name = names(spec(), named("public.invoices"), named("public.customers")).key
+    name = bind(shop, spec()).child.marker
     shop.execute(f"alter function {name}() owner to {stranger}")
     [guard] = status(shop, spec())["guards"]
     assert [part["part"].split()[0] for part in guard["parts"] if not part["there"]] == [
@@ -76,7 +76,7 @@ def test_the_function_belongs_to_the_tables_owner_whoever_sets_the_guard(shop, s
 @pytest.mark.parametrize("change_it", ["set search_path = public", "security definer"])
 def test_a_changed_function_is_made_anew(shop, change_it):
     change.add(shop, spec())
-    name = names(spec(), named("public.invoices"), named("public.customers")).key
+    name = bind(shop, spec()).child.marker
     shop.execute(f"alter function {name}() {change_it}")
     assert status(shop, spec())["guard"] == "incomplete"
     change.add(shop, spec())

@@ -107,7 +107,7 @@ def test_what_a_part_lacks_is_said_and_repaired(empty):
     guard = status(empty, BOTH.spec)["guards"][0]
     trigger = next(p["part"] for p in guard["parts"] if "trigger" in p["part"])
     name = trigger.split()[1]
-    run(empty, f"alter table customers disable trigger {name}")
+    run(empty, f'alter table customers disable trigger "{name}"')
     assert state(empty, BOTH.spec) == INCOMPLETE
     [sentence] = drift(empty, BOTH.spec)
     assert f"it lacks {trigger}: sexton guard add" in sentence

@@ -5,6 +5,7 @@ from sexton.reporters import guard as reporter
 SET = {
     **{"guard": "set", "constraint": "sexton_guard", "child": "a.b", "parent": "c.d"},
     "parts": [{"part": "column live", "there": True}, {"part": "x\x1b", "there": False}],
+    "detached": [],
 }
 
 
@@ -17,6 +18,11 @@ def test_each_guard_has_its_state_and_its_parts():
     none = {**SET, "guard": "none", "constraint": None}
     assert reporter.status({"guards": [none]}) == (
         "guard of a.b -> c.d: there is none; sexton guard add sets one"
+    )
+    left = {**SET, "parts": [], "detached": ["a 24.b"]}
+    assert reporter.status({"guards": [left]}).splitlines()[1] == (
+        "  a 24.b was detached and keeps the key and the CHECK, without the trigger; "
+        "next: sexton guard remove 'a 24.b'"
     )
     assert "declares no guard" in reporter.status({"guards": []})
 

@@ -25,12 +25,12 @@ ADD = add_steps(offline(LIVE_MODELS))
 
 def add(connection: Connection, options: Options | None = None) -> list[str]:
     """Set the guard."""
-    return change.add(connection, LIVE_MODELS, options)
+    return change.add(connection, LIVE_MODELS, options=options)
 
 
 def remove(connection: Connection, options: Options | None = None) -> list[str]:
     """Take the guard away."""
-    return change.remove(connection, LIVE_MODELS, options)
+    return change.remove(connection, LIVE_MODELS, options=options)
 
 
 def status(connection: Connection) -> Any:
@@ -134,7 +134,7 @@ def everything_of_ours(connection: Connection) -> Any:
         select 'class' as what, relname::text as name from pg_class
         where relname like 'sexton%'
         union all select 'function', proname::text from pg_proc where proname like 'sexton%'
-        union all select 'trigger', tgname::text from pg_trigger where tgname like 'sexton%'
+        union all select 'trigger', tgname::text from pg_trigger where tgname ~ '^~?sexton'
         union all select 'constraint', conname::text from pg_constraint
         where conname like 'sexton%'
         union all select 'column', attname::text from pg_attribute
@@ -145,20 +145,18 @@ def everything_of_ours(connection: Connection) -> Any:
 
 
 DAMAGE = {
-    "trigger off": "alter table chat_model_configs disable trigger sexton_guard",
-    "trigger dropped": "drop trigger sexton_guard on chat_model_configs",
+    "trigger off": 'alter table chat_model_configs disable trigger "~sexton_live"',
+    "trigger dropped": 'drop trigger "~sexton_live" on chat_model_configs',
     "function changed": """
-        create or replace function sexton_guard() returns trigger language plpgsql as
+        create or replace function sexton_live() returns trigger language plpgsql as
         $$begin return new; end$$
     """,
-    "check dropped": "alter table chat_model_configs drop constraint sexton_guard_marker",
+    "check dropped": "alter table chat_model_configs drop constraint sexton_live",
     "check weakened": """
-        alter table chat_model_configs drop constraint sexton_guard_marker,
-            add constraint sexton_guard_marker check (sexton_live is not null or deleted)
+        alter table chat_model_configs drop constraint sexton_live,
+            add constraint sexton_live check (sexton_live is not null or deleted)
     """,
-    "parent's check dropped": (
-        "alter table chat_providers drop constraint sexton_guard_marker"
-    ),
+    "parent's check dropped": ("alter table chat_providers drop constraint sexton_live"),
     "key dropped": "alter table chat_model_configs drop constraint sexton_guard",
     "key not valid": """
         alter table chat_model_configs drop constraint sexton_guard;

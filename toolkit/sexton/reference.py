@@ -156,6 +156,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     parent_live: str | None = None
     key: Literal["foreign", "none", "any"] = "any"
     guard: bool | msgspec.UnsetType = msgspec.UNSET  # unset is not our concern
+    deferrable: bool | Literal["deferred", "immediate"] | None = None  # of the guard's key
     on_delete: Literal["keep", "refuse"] = "refuse"
     on_orphan: Literal["soft_delete", "tombstone", "null", "delete", "report"] = "report"
     severity: Severity = Severity.ERROR

@@ -97,11 +97,10 @@ FIRING = f"""
       )
       and t.tgenabled = any (array['O', 'A']::pg_catalog."char"[])
       and t.tgtype::pg_catalog.int4 & r.events <> 0
-      -- Our own ones come before, and set a column of the same row.
+      -- The guards' own come before, and set a column of the same row.
       and not (
-          pg_catalog.starts_with(
-              t.tgname::pg_catalog.text, 'sexton_guard'::pg_catalog.text
-          )
+          t.tgname::pg_catalog.text operator(pg_catalog.~)
+              '^(~sexton_live|sexton_guard)'::pg_catalog.text
           and t.tgtype & 2::pg_catalog.int2 <> 0::pg_catalog.int2
       )
     order by t.tgname, c.relname, r.written

@@ -97,10 +97,7 @@ LIVE_MODELS = GuardSpec(
     names=Names(
         key="sexton_guard",
         live="sexton_live",
-        live_check="sexton_guard_marker",
         target="sexton_live",
-        target_check="sexton_guard_marker",
-        target_trigger="sexton_guard_target",
         target_index="sexton_guard_target",
     ),
 )

@@ -52,8 +52,24 @@ def changing(command: Command) -> Command:
     metavar="SQL",
     help="Which parents count, over their own columns. [default: all]",
 )
+@click.option(
+    "--deferrable/--not-deferrable",
+    default=None,
+    help="When the key is checked. [default: as the plain key over the same columns]",
+)
+@click.option(
+    "--initially",
+    type=click.Choice(["deferred", "immediate"]),
+    help="With --deferrable: at commit, or at each statement. [default: deferred]",
+)
 @changing
-def add(live: str | None, parent_live: str | None, **arguments: Any) -> int:
+def add(
+    live: str | None,
+    parent_live: str | None,
+    deferrable: bool | None,
+    initially: str | None,
+    **arguments: Any,
+) -> int:
     """Set the guard, one short lock at a time; no table is rewritten.
 
     Killed anywhere, it goes on from there when it is run again. Refused while live rows
@@ -64,7 +80,17 @@ def add(live: str | None, parent_live: str | None, **arguments: Any) -> int:
       sexton guard add --plan
       sexton guard add invoices.customer_id customers.id --live 'not paid'
     """
-    conditions = {"live": live, "parent_live": parent_live}
+    if initially and not deferrable:
+        from sexton.errors import UsageError
+
+        raise UsageError(
+            f"--initially {initially} says how a deferrable key begins",
+            hint=f"write --deferrable --initially {initially}",
+        )
+    said = None
+    if deferrable is not None:
+        said = (initially or "deferred") if deferrable else "no"
+    conditions = {"live": live, "parent_live": parent_live, "deferrable": said}
     given = {name: sql for name, sql in conditions.items() if sql is not None}
     return _change("add", conditions=given, **arguments)
 
@@ -74,7 +100,10 @@ def add(live: str | None, parent_live: str | None, **arguments: Any) -> int:
 def remove(**arguments: Any) -> int:
     """Take the guard away, in milliseconds, and leave nothing behind.
 
-    Run it before a migration that drops the parent's table, or a column of the key.
+    Run it before a migration that drops the parent's table, or a column of the key. What
+    other guards of the parent share stays until the last of them is removed. It also
+    cleans up tables that were detached from the child; name one of those to clean up
+    it alone.
 
     \b
     Examples:
@@ -90,8 +119,9 @@ def remove(**arguments: Any) -> int:
 def status(connection: "Connection", references: tuple[str, ...], style: str) -> int:
     """Say whether the guards are set, and which of their parts are there.
 
-    Those that no project declares are named too. Exit 1 where some parts are there and
-    others are not.
+    Guards that no project declares are listed too, and tables that keep parts of a guard
+    since they were detached from its child. Exit 1 if a guard is incomplete or a detached
+    table keeps parts of it.
 
     \b
     Examples:
@@ -104,7 +134,9 @@ def status(connection: "Connection", references: tuple[str, ...], style: str) ->
 
     document = guards.status(connection, *select(connection, references))
     show(style, document, lambda: reporter.status(document))
-    incomplete = any(one["guard"] == guards.INCOMPLETE for one in document["guards"])
+    incomplete = any(
+        one["guard"] == guards.INCOMPLETE or one["detached"] for one in document["guards"]
+    )
     return FINDINGS if incomplete else DONE
 
 
@@ -151,8 +183,7 @@ def _change(
         tables = [table for spec in of for table in (spec.child, spec.parent)]
         idle = before["guard"] == (SET if verb == "add" else NONE)
         with recorded(connection, f"guard {verb}", tables, changed, options.say, idle=idle):
-            for spec in specs:
-                made += work(connection, spec, options)
+            made += work(connection, *specs, options=options)
         document = {**status(connection, *specs), "made": made}
     show(style, document, lambda: reporter.made(document))
     return DONE

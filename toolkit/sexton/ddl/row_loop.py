@@ -6,7 +6,11 @@ locked; rounds go on until no row is left, or none fewer: then a trigger keeps t
 
 BATCH = 1000  # rows that one transaction holds, whoever sends it
 
+# Somebody's columns may be called as our variables are: a bare name is always theirs, and
+# each of ours is said with its block.
 LOOP = """
+    #variable_conflict use_column
+    <<sexton_loop>>
     declare
         batch record;
         locked pg_catalog.tid[];
@@ -19,8 +23,8 @@ LOOP = """
             set transaction isolation level read committed;
             {finding}
             exit when not exists (select from {table} as this where ({where}));
-            written := 0;
-            seen := 0;
+            sexton_loop.written := 0;
+            sexton_loop.seen := 0;
             for batch in
                 select numbered.part, pg_catalog.array_agg(numbered.at) as ctids
                 from (
@@ -34,26 +38,29 @@ LOOP = """
                 order by numbered.part, numbered.number
             loop
                 {finding}
-                select pg_catalog.array_agg(free.at) into locked from (
+                select pg_catalog.array_agg(free.at) into sexton_loop.locked from (
                     select this.ctid as at from {table} as this
-                    where this.ctid operator(pg_catalog.=) any (batch.ctids)
-                      and this.tableoid operator(pg_catalog.=) batch.part
+                    where this.ctid operator(pg_catalog.=) any (sexton_loop.batch.ctids)
+                      and this.tableoid operator(pg_catalog.=) sexton_loop.batch.part
                       and ({where})
                     for {lock} of this skip locked
                 ) as free;
                 {writing}
                 {change}
-                where this.ctid operator(pg_catalog.=) any (locked)
-                  and this.tableoid operator(pg_catalog.=) batch.part;
-                written := written operator(pg_catalog.+)
-                    coalesce(pg_catalog.cardinality(locked), 0);
-                seen := seen operator(pg_catalog.+) pg_catalog.cardinality(batch.ctids);
+                where this.ctid operator(pg_catalog.=) any (sexton_loop.locked)
+                  and this.tableoid operator(pg_catalog.=) sexton_loop.batch.part;
+                sexton_loop.written := sexton_loop.written operator(pg_catalog.+)
+                    coalesce(pg_catalog.cardinality(sexton_loop.locked), 0);
+                sexton_loop.seen := sexton_loop.seen
+                    operator(pg_catalog.+) pg_catalog.cardinality(sexton_loop.batch.ctids);
                 commit;
                 set transaction isolation level read committed;
             end loop;
             commit;
-            exit when seen operator(pg_catalog.>=) most;
-            most := case when written operator(pg_catalog.>) 0 then seen end;
+            exit when sexton_loop.seen operator(pg_catalog.>=) sexton_loop.most;
+            sexton_loop.most := case
+                when sexton_loop.written operator(pg_catalog.>) 0 then sexton_loop.seen
+            end;
             perform pg_catalog.pg_sleep(0.05);
             commit;
         end loop;

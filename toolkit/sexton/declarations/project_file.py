@@ -267,8 +267,9 @@ def validate(declared: Declarations) -> None:
             )
         if ref.guard and not any(declared.sides(ref)):
             raise ValueError(
-                f"{path}.guard: where every row counts on both sides, a plain foreign key "
-                'does what a guard would; write key = "foreign"'
+                f"{path}.guard: a guard leaves out the rows that do not count, and here "
+                "every row of both sides counts: write `live` or `parent_live`; between "
+                'two tables, key = "foreign" is a plain foreign key'
             )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sexton.check import Check
 from sexton.derived import defaults, keys, references, soft_deletes
 from sexton.derived.naming import reference_name
-from sexton.guard.spec import GuardSpec
+from sexton.guard.spec import GuardSpec, deferrability
 from sexton.reference import Declarations
 
 KEYS = "declared_keys"  # the check of the keys that are asked for
@@ -48,6 +48,7 @@ def guards(declared: Declarations) -> tuple[GuardSpec, ...]:
             ref.target.columns,
             *declared.sides(ref),
             check=reference_name(ref),
+            deferrable=deferrability(ref.deferrable),
         )
         for ref in declared.reference
         if ref.guard

@@ -6,7 +6,7 @@ from typing import Any
 
 from sexton.catalog.relations import Relation, resolve, search_path
 from sexton.database import Connection, rows
-from sexton.errors import Refused, SextonError, WrongSchema
+from sexton.errors import Refused, SextonError, UsageError, WrongSchema
 from sexton.guard.definition import Guard
 from sexton.guard.predicate import (
     Mark,
@@ -18,11 +18,12 @@ from sexton.guard.predicate import (
 )
 from sexton.guard.side import Side
 from sexton.guard.spec import GuardSpec
-from sexton.guard.table import Table, named, names
+from sexton.guard.table import MARKER, Table, named, names
 from sexton.project import current
 
 COLUMNS = """
     select a.attname::text as name, a.attgenerated <> '' as generated,
+           a.attgenerated = 'v' as virtual,
            pg_catalog.format_type(a.atttypid, a.atttypmod) as type
     from pg_catalog.pg_attribute a
     where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
@@ -36,6 +37,21 @@ SHAPE = """
                where c.oid in (i.inhparent, i.inhrelid)
            ) as inherits
     from pg_catalog.pg_class c where c.oid = %s
+"""
+# The markers of a table whose CHECK says a condition, which stands after their name.
+MARKERS = """
+    select m.attname::text as name
+    from pg_catalog.pg_attribute m
+    where m.attrelid = %s and m.attnum > 0 and not m.attisdropped
+      and m.attname::text ~ %s::text
+      and exists (
+          select from pg_catalog.pg_constraint c
+          where c.conrelid = m.attrelid and c.contype = 'c' and m.attnum = any (c.conkey)
+            and pg_catalog.replace(
+                pg_catalog.pg_get_expr(c.conbin, c.conrelid), '"'::text, ''::text
+            ) = %s::text || m.attname::text || %s::text
+      )
+    order by m.attname
 """
 KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
@@ -78,9 +94,67 @@ def _bound(
             )
         marks.append(mark)
         tables.append(table)
+    _require_condition(spec)
     guard = assemble(spec, tables[0], tables[1], marks[0], marks[1])
+    for relation, side in ((child, guard.child), (parent, guard.parent)):
+        for row in columns[relation.oid]:
+            if row["virtual"] and row["name"] in side.columns:
+                raise Refused(
+                    f"{side.table.name}.{row['name']} is a virtual generated column, and "
+                    "PostgreSQL has no foreign keys of those",
+                    hint="make it STORED",
+                )
     _require_comparable(connection, guard, child, parent)
-    return guard
+    return _as_made(connection, guard, child, parent)
+
+
+def _require_condition(spec: GuardSpec) -> None:
+    if not spec.live.strip() and not spec.parent_live.strip():
+        raise UsageError(
+            f"{spec.label}: every row counts on both sides, so a plain foreign key does "
+            "what a guard would",
+            hint="say which rows count: --live, --parent-live",
+        )
+
+
+def _as_made(
+    connection: Connection, guard: Guard, child: Relation, parent: Relation
+) -> Guard:
+    """The guard with the markers that its tables have for its conditions already.
+
+    Those of its own key first: guards were made with markers of their own once.
+    """
+    query: Any = f"select x.attname::text as live, y.attname::text as target {guard.ours}"
+    keyed = rows(connection, query)
+    there: list[list[str]] = []
+    for relation, side in ((child, guard.child), (parent, guard.parent)):
+        before, after = side.check_spelt.replace('"', "").split(side.marker, 1)
+        found = rows(connection, MARKERS, relation.oid, MARKER, before, after)
+        there.append([row["name"] for row in found])
+    lives, targets = there
+    for row in keyed:
+        if row["live"] in lives and row["target"] in targets:
+            return _with_markers(guard, row["live"], row["target"])
+    used_live = [row["live"] for row in keyed if row["live"] in lives]
+    used_target = [row["target"] for row in keyed if row["target"] in targets]
+    return _with_markers(
+        guard,
+        _first(used_live, guard.child.marker, lives),
+        _first(used_target, guard.parent.marker, targets),
+    )
+
+
+def _first(used: list[str], usual: str, there: list[str]) -> str:
+    return [*used, *([usual] if usual in there else there), usual][0]
+
+
+def _with_markers(guard: Guard, live: str, target: str) -> Guard:
+    return replace(
+        guard,
+        names=replace(guard.names, live=live, target=target),
+        child=replace(guard.child, marker=live),
+        parent=replace(guard.parent, marker=target),
+    )
 
 
 def immutable(connection: Connection, guard: Guard) -> Guard:
@@ -98,6 +172,7 @@ def offline(spec: GuardSpec, connection: Connection | None = None) -> Guard:
 
     Raises WrongSchema where a condition takes a server that has its table to be read.
     """
+    _require_condition(spec)
     child, parent = named(spec.child), named(spec.parent)
     if connection is not None:
         there = resolve(connection, (spec.child, spec.parent))
@@ -167,19 +242,13 @@ def assemble(
     spec: GuardSpec, child: Table, parent: Table, live: Mark | None, lives: Mark | None
 ) -> Guard:
     """A guard of its tables and marks."""
-    called = names(spec, child, parent)
+    said = [mark.text if mark else "true" for mark in (live, lives)]
+    called = names(spec, child, parent, *said)
     return Guard(
         spec,
         called,
-        Side(child, spec.columns, called.live, called.live_check, called.key, live),
-        Side(
-            parent,
-            spec.parent_columns,
-            called.target,
-            called.target_check,
-            called.target_trigger,
-            lives,
-        ),
+        Side(child, spec.columns, called.live, live),
+        Side(parent, spec.parent_columns, called.target, lives),
     )
 
 

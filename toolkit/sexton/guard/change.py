@@ -11,7 +11,7 @@ from sexton.ddl.session import own_session
 from sexton.ddl.steps import Step
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Busy, Refused, SextonError, WrongSchema
-from sexton.guard.binding import bind, immutable, offline, unread
+from sexton.guard.binding import bind, immutable, loosely, offline
 from sexton.guard.definition import Guard
 from sexton.guard.replacing import clear_steps, set_steps
 from sexton.guard.spec import GuardSpec
@@ -32,7 +32,7 @@ def planned(
         return made(spec if isinstance(spec, Guard) else offline(spec))
     try:
         if verb == "remove":
-            return clear_steps(connection, unread(connection, spec))
+            return clear_steps(connection, loosely(connection, spec))
         guard = spec if isinstance(spec, Guard) else bind(connection, spec)
         return set_steps(connection, immutable(connection, guard))
     except WrongSchema:
@@ -42,39 +42,55 @@ def planned(
 
 
 def add(
-    connection: Connection, spec: GuardSpec | Guard, options: Options | None = None
+    connection: Connection, *specs: GuardSpec | Guard, options: Options | None = None
 ) -> list[str]:
     """Make what is not there yet; return the titles of the steps that did something.
 
     `connection` is in autocommit mode; each step commits by itself, and killed anywhere
-    it can be run again. A guard of another condition gives way once this one is whole;
-    until then both hold. Raises WrongSchema where a table or column is missing, Refused
-    where live rows are orphans or PostgreSQL cannot, Busy where a lock could not be had,
-    WrongServer behind a pooler or without the right.
+    it can be run again. What forbids one of the guards is asked of all of them before the
+    first step. A guard of another condition gives way once this one is whole; until then
+    both hold. Raises WrongSchema where a table or column is missing, Refused where live
+    rows are orphans or PostgreSQL cannot, Busy where a lock could not be had, WrongServer
+    behind a pooler or without the right.
     """
-    guard = spec if isinstance(spec, Guard) else bind(connection, spec)
-    steps = set_steps(connection, immutable(connection, guard))
+    bound = [
+        immutable(connection, one if isinstance(one, Guard) else bind(connection, one))
+        for one in specs
+    ]
+    steps = [step for guard in bound for step in set_steps(connection, guard)]
     return _run(connection, steps, options or Options())
 
 
 def remove(
-    connection: Connection, spec: GuardSpec | Guard, options: Options | None = None
+    connection: Connection, *specs: GuardSpec | Guard, options: Options | None = None
 ) -> list[str]:
-    """Take away everything that `add` made, in one transaction; errors as for `add`."""
-    guard = unread(connection, spec)
-    if not anything(connection, spec):
-        return []
-    return _run(connection, clear_steps(connection, guard), options or Options())
+    """Take away everything that `add` made, a guard in a transaction; errors as there.
+
+    What other guards share stays until the last of them goes.
+    """
+    steps = [
+        step
+        for one in specs
+        if anything(connection, one)
+        for step in clear_steps(connection, loosely(connection, one))
+    ]
+    return _run(connection, steps, options or Options()) if steps else []
 
 
 def _run(connection: Connection, which: Sequence[Step], options: Options) -> list[str]:
     require_direct(connection)
     with own_session(connection), upgrade_lock(connection, options):
+        forbidden: list[Refused] = []
         for step in which:
             # What the data forbids is said before the first step, not in the middle.
             if not _is_done(connection, step):
                 questions.require_owner(connection, step.tables)
-                questions.refuse(connection, step, options)
+                try:
+                    questions.refuse(connection, step, options)
+                except Refused as error:
+                    forbidden.append(error)
+        if forbidden:
+            raise _together(forbidden)
         try:
             return execution.run(connection, which, options)
         except (Busy, Refused) as error:
@@ -84,6 +100,15 @@ def _run(connection: Connection, which: Sequence[Step], options: Options) -> lis
                 f"the database refused: {error.diag.message_primary}: "
                 f"{error.diag.message_detail}"
             ) from None
+
+
+def _together(forbidden: list[Refused]) -> Refused:
+    """One refusal of several."""
+    messages = dict.fromkeys(error.message for error in forbidden)
+    hints = dict.fromkeys(error.hint for error in forbidden if error.hint)
+    return Refused(
+        "\n  ".join(messages) + "; nothing was changed", hint="; ".join(hints) or None
+    )
 
 
 def _is_done(connection: Connection, step: Step) -> bool:
@@ -96,7 +121,7 @@ def _is_done(connection: Connection, step: Step) -> bool:
 def _say_where(error: SextonError) -> SextonError:
     lines = [error.message, *(f"  {note}" for note in getattr(error, "__notes__", ()))]
     if len(lines) > 1:
-        lines.append("  every step is whole: running it again goes on from there")
+        lines.append("  what was done stays, and is whole: run the command again to finish")
     error.message = "\n".join(lines)
     error.args = (error.message,)
     return error

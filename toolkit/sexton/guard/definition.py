@@ -8,12 +8,13 @@ The queries call tables by their whole names and everything else by pg_catalog's
 mean the same on any search path.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from sexton.catalog.relations import literal, quoted
-from sexton.guard.side import Side, numbers
-from sexton.guard.spec import GuardSpec, Names, columns_of
+from sexton.guard.side import Side, numbers, unused
+from sexton.guard.spec import DEFERRABLE, GuardSpec, Names, columns_of
+from sexton.guard.table import MARKER
 from sexton.postgres.enforced import ENFORCES, WHOLE
 
 
@@ -27,27 +28,33 @@ class Guard:
     parent: Side
 
     @property
-    def beside(self) -> "Guard":
-        """The same guard by other names: made beside one of another condition."""
-        names = self.names.beside
-        return replace(
-            self,
-            names=names,
-            child=self.child.called(names.live, names.live_check, names.key),
-            parent=self.parent.called(
-                names.target, names.target_check, names.target_trigger
-            ),
-        )
+    def ours(self) -> str:
+        """The keys of guards of these columns, of any condition and name: `k`, `x`, `y`."""
+        child, parent = self.child, self.parent
+        many = len(child.columns)
+        return f"""
+            from pg_catalog.pg_constraint k
+            join pg_catalog.pg_attribute x
+              on x.attrelid = k.conrelid and x.attnum = k.conkey[{many + 1}]
+            join pg_catalog.pg_attribute y
+              on y.attrelid = k.confrelid and y.attnum = k.confkey[{many + 1}]
+            where k.contype = 'f' and k.conparentid = 0
+              and k.conrelid = {child.table.regclass}::pg_catalog.oid
+              and k.confrelid = {parent.table.regclass}::pg_catalog.oid
+              and pg_catalog.cardinality(k.conkey) = {many + 1}
+              and k.conkey[1:{many}] = {numbers(child.table, child.columns)}
+              and k.confkey[1:{many}] = {numbers(parent.table, parent.columns)}
+              and x.attname::text ~ {literal(MARKER)}::text
+              and y.attname::text ~ {literal(MARKER)}::text
+        """
 
     @property
-    def differs(self) -> str:
-        """Whether the guard that is there by these names is of another condition."""
-        return f"select {self.child.differs} or {self.parent.differs}"
-
-    @property
-    def unlike(self) -> str:
-        """Whether what is there by these names was begun for another condition."""
-        return f"select {self.child.unlike} or {self.parent.unlike}"
+    def old(self) -> str:
+        """The keys of guards of these columns, of another condition."""
+        return f"""{self.ours} and not (
+            x.attname = {literal(self.child.marker)}
+            and y.attname = {literal(self.parent.marker)}
+        )"""
 
     @cached_property
     def keys(self) -> str:
@@ -78,14 +85,14 @@ class Guard:
         return f"select exists ({self.unique(self.parent.key)})"
 
     def unique(self, columns: tuple[str, ...]) -> str:
-        """The parent's valid unique indexes over just these columns."""
+        """The parent's valid unique indexes over just these columns, in any order."""
         return f"""
             select from pg_catalog.pg_index k
             where k.indrelid = {self.parent.table.regclass}::pg_catalog.oid
               and k.indisunique and k.indimmediate and k.indisvalid and k.indisready
               and k.indpred is null and k.indexprs is null
-              and pg_catalog.string_to_array(k.indkey::text, ' '::text)::int2[]
-                  = {numbers(self.parent.table, columns)}
+              and k.indnatts = {len(columns)}
+              and k.indkey::int2[] @> {numbers(self.parent.table, columns)}
         """
 
     @property
@@ -98,18 +105,42 @@ class Guard:
             **self.parent.parts,
             index: self.index_there,
             **self.child.parts,
-            key: self.key_valid,
+            f"{key}{self.deferred_said}": f"{self.key_valid} and ({self.deferral_there})",
         }
 
     @property
-    def anything(self) -> str:
-        """Whether anything is there that `remove` would take away."""
+    def deferred_said(self) -> str:
+        """When the key is checked, if that is asked for, to go on after its name."""
+        clause = DEFERRABLE[self.spec.deferrable or "no"]
+        return f", {clause}" if clause else ""
+
+    @property
+    def deferral_there(self) -> str:
+        """Whether the keys of this definition are checked when they should be."""
+        said = self.spec.deferrable
+        if said is None:
+            return "select true"
         return f"""
-            select {self.child.leftovers} or {self.parent.leftovers} or exists (
+            select not exists (
+                select {self.keys} and (k.condeferrable, k.condeferred) is distinct from
+                    ({"false" if said == "no" else "true"},
+                     {"true" if said == "deferred" else "false"})
+            )
+        """
+
+    @property
+    def anything(self) -> str:
+        """Whether anything is there that `remove` would take away.
+
+        That is its key, and markers that no other guard uses.
+        """
+        return f"""
+            select exists (select {self.ours}) or exists (
                 select from pg_catalog.pg_constraint
                 where conrelid = {self.child.table.regclass}::pg_catalog.oid
                   and conname = {literal(self.names.key)}
-            )
+            ) or exists (select {unused(self.child.table)})
+              or exists (select {unused(self.parent.table)})
         """
 
     @property

@@ -9,8 +9,14 @@ from alembic.operations import Operations
 
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
+from sexton.errors import UsageError
 from sexton.guard.change import planned
-from sexton.guard.spec import GuardSpec, columns_of, table_and_columns
+from sexton.guard.spec import (
+    GuardSpec,
+    columns_of,
+    deferrability,
+    table_and_columns,
+)
 from sexton.online.operation import Online
 
 
@@ -37,8 +43,13 @@ class OfGuard(Online):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Which rows count."""
-        return {"live": self.spec.live, "parent_live": self.spec.parent_live or None}
+        """Which rows count, and when the key is checked."""
+        said = self.spec.deferrable
+        return {
+            "live": self.spec.live,
+            "parent_live": self.spec.parent_live or None,
+            "deferrable": True if said == "deferred" else said,
+        }
 
 
 @Operations.register_operation("add_guard")
@@ -56,13 +67,16 @@ class AddGuard(OfGuard):
         *,
         live: str = "not deleted",
         parent_live: str = "",
+        deferrable: bool | str | None = None,
     ) -> None:
         """Set a guard: `op.add_guard("invoices.customer_id", "customers.id")`.
 
         `live` and `parent_live` say which rows count, over the tables' own columns.
-        Raises UsageError, WrongSchema, Refused, Busy.
+        `deferrable` says when the key is checked: True or "deferred" at commit,
+        "immediate" until SET CONSTRAINTS says otherwise, False at each statement; None as
+        the plain key over the same columns. Raises UsageError, WrongSchema, Refused, Busy.
         """
-        operations.invoke(cls(_spec(child, parent, live, parent_live)))
+        operations.invoke(cls(_spec(child, parent, live, parent_live, deferrable)))
 
     def reverse(self) -> "DropGuard":
         """The operation that takes it away."""
@@ -84,19 +98,27 @@ class DropGuard(OfGuard):
         *,
         live: str = "not deleted",
         parent_live: str = "",
+        deferrable: bool | str | None = None,
     ) -> None:
         """Take a guard away; the conditions are for its reverse alone."""
-        operations.invoke(cls(_spec(child, parent, live, parent_live)))
+        operations.invoke(cls(_spec(child, parent, live, parent_live, deferrable)))
 
     def reverse(self) -> AddGuard:
         """The operation that sets it again."""
         return AddGuard(self.spec)
 
 
-def _spec(child: str, parent: str, live: str, parent_live: str) -> GuardSpec:
+def _spec(
+    child: str, parent: str, live: str, parent_live: str, deferrable: object
+) -> GuardSpec:
+    try:
+        said = deferrability(deferrable)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     return GuardSpec(
         *table_and_columns(child),
         *table_and_columns(parent),
         live=live,
         parent_live=parent_live,
+        deferrable=said,
     )

@@ -11,15 +11,19 @@ from sexton.errors import UsageError
 from sexton.guard.binding import assemble
 from sexton.guard.definition import Guard
 from sexton.guard.predicate import Mark, in_pg_catalog
-from sexton.guard.spec import GuardSpec, table_and_columns
-from sexton.guard.table import named, names
+from sexton.guard.side import keepers
+from sexton.guard.spec import GuardSpec, Names, table_and_columns
+from sexton.guard.table import MARKER, named, names
 from sexton.project import current
 
-# The keys whose name and last column are ours, with what keeps their markers.
+# The keys whose last columns are markers.
 FOUND = f"""
     select k.conname::text as key, n.nspname::text as schema, c.relname::text as child,
            m.nspname::text as parent_schema, p.relname::text as parent,
            c.oid::int8 as child_oid, p.oid::int8 as parent_oid,
+           case when k.condeferred then 'deferred'::text
+                when k.condeferrable then 'immediate'::text else 'no'::text
+           end as deferrable,
            {column_names("k.conrelid", "k.conkey")} as columns,
            {column_names("k.confrelid", "k.confkey")} as parent_columns
     from pg_catalog.pg_constraint k
@@ -27,32 +31,33 @@ FOUND = f"""
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     join pg_catalog.pg_class p on p.oid = k.confrelid
     join pg_catalog.pg_namespace m on m.oid = p.relnamespace
-    where k.contype = 'f' and pg_catalog.starts_with(k.conname::text, 'sexton_guard_'::text)
-      and not c.relispartition
-    order by n.nspname, c.relname, k.conname
+    join pg_catalog.pg_attribute x on x.attrelid = k.conrelid
+      and x.attnum = k.conkey[pg_catalog.cardinality(k.conkey)]
+      and x.attname::text ~ '{MARKER}'::text
+    join pg_catalog.pg_attribute y on y.attrelid = k.confrelid
+      and y.attnum = k.confkey[pg_catalog.cardinality(k.confkey)]
+      and y.attname::text ~ '{MARKER}'::text
+    where k.contype = 'f' and k.conparentid = 0 and not c.relispartition
+      and pg_catalog.cardinality(k.conkey) > 1
+    order by n.nspname, c.relname, pg_catalog.right(k.conname::text, 4) = '_new', k.conname
 """
 KEPT = """
     select
         (
             select pg_catalog.pg_get_expr(k.conbin, k.conrelid)
             from pg_catalog.pg_constraint k
-            where k.conrelid = %s::int8::oid and k.conname = %s::text::name
-              and k.contype = 'c'
+            where k.conrelid = a.attrelid and k.contype = 'c' and a.attnum = any (k.conkey)
+            order by k.conname limit 1
         ) as spelt,
         (
-            select pg_catalog.pg_get_triggerdef(t.oid) from pg_catalog.pg_trigger t
-            where t.tgrelid = %s::int8::oid and t.tgname = %s::text::name
-        ) as trigger,
-        (
-            select pg_catalog.array_agg(a.attname::text order by u.ordinal)
+            select pg_catalog.pg_get_triggerdef(t.oid)
             from pg_catalog.pg_trigger t
-            cross join lateral pg_catalog.unnest(
-                pg_catalog.string_to_array(t.tgattr::text, ' '::text)::int2[]
-            ) with ordinality as u (number, ordinal)
-            join pg_catalog.pg_attribute a
-              on a.attrelid = t.tgrelid and a.attnum = u.number
-            where t.tgrelid = %s::int8::oid and t.tgname = %s::text::name
-        ) as columns
+            join pg_catalog.pg_proc f on f.oid = t.tgfoid
+            where t.tgrelid = a.attrelid and {keepers}
+            order by t.tgname desc limit 1
+        ) as trigger
+    from pg_catalog.pg_attribute a
+    where a.attrelid = %s::int8::oid and a.attname = %s::text::name
 """
 _WHEN = re.compile(r"IS DISTINCT FROM (NULLIF\(.*, false\))\)\) EXECUTE ", re.DOTALL)
 _MARK = re.compile(r"IS DISTINCT FROM (NULLIF\(.*, false\))\)\)$", re.DOTALL)
@@ -61,7 +66,7 @@ _MARK = re.compile(r"IS DISTINCT FROM (NULLIF\(.*, false\))\)\)$", re.DOTALL)
 def select(
     connection: Connection,
     references: Sequence[str] = (),
-    conditions: Mapping[str, str] | None = None,
+    conditions: Mapping[str, Any] | None = None,
     verb: str = "status",
 ) -> list[GuardSpec | Guard]:
     """The guards that `guard add|remove|status REFERENCE...` is about.
@@ -109,43 +114,77 @@ def undeclared(connection: Connection, declared: Sequence[GuardSpec]) -> list[Gu
 
     What their tables' owners wrote into a CHECK is compared as text and never parsed.
     """
-    found = []
     with in_pg_catalog(connection):
-        for row in rows(connection, FOUND):
-            child = named(f"{row['schema']}.{row['child']}")
-            parent = named(f"{row['parent_schema']}.{row['parent']}")
-            columns, parent_columns = tuple(row["columns"]), tuple(row["parent_columns"])
-            spec = GuardSpec(
-                *(child.called, columns[:-1]),
-                *(parent.called, parent_columns[:-1]),
-            )
-            called = names(spec, child, parent)
-            if called.key != row["key"] or any(
-                _is_of(one, spec.child, spec.columns) and not one.names for one in declared
-            ):
-                continue
-            live, kept = (
-                _kept(connection, row[oid], check, trigger)
-                for oid, check, trigger in (
-                    ("child_oid", called.live_check, called.key),
-                    ("parent_oid", called.target_check, called.target_trigger),
-                )
-            )
-            found.append(assemble(spec, child, parent, live, kept))
-    return found
+        found = [_found(connection, row) for row in rows(connection, FOUND)]
+    return [
+        guard
+        for guard in found
+        if not any(_is_of(one, guard.spec.child, guard.spec.columns) for one in declared)
+    ]
 
 
-def _kept(connection: Connection, table: int, check: str, trigger: str) -> Mark | None:
-    """What a CHECK and a trigger say of a marker; None where it is always true."""
-    names = (table, check, table, trigger, table, trigger)
-    [row] = rows(connection, KEPT, *names)
+def detached(connection: Connection, guard: Guard) -> list[Guard]:
+    """What tables keep of a guard that were partitions of its child when it was set.
+
+    DETACH PARTITION leaves them the key under its name, the marker and its CHECK, and
+    takes the trigger away.
+    """
+    if left_behind(guard):
+        return []
+    with in_pg_catalog(connection):
+        query: Any = (
+            f"select k.conname::text as key, k.conrelid::int8 as child, "
+            f"k.confrelid::int8 as parent {guard.ours}"
+        )
+        keys = {
+            (row["key"], row["parent"]): row["child"] for row in rows(connection, query)
+        }
+        if not keys:
+            return []
+        others = [
+            _found(connection, row)
+            for row in rows(connection, FOUND)
+            if keys.get((row["key"], row["parent_oid"]), row["child_oid"])
+            != row["child_oid"]
+        ]
+    return [one for one in others if left_behind(one)]
+
+
+def left_behind(guard: Guard) -> bool:
+    """Whether a guard that was found is what DETACH PARTITION left: another table's."""
+    usual = names(
+        replace(guard.spec, names=None), guard.child.table, guard.parent.table, "", ""
+    )
+    kept = guard.child.mark is not None and guard.child.mark.new != ""
+    return guard.names.key != usual.key and not kept
+
+
+def _found(connection: Connection, row: dict[str, Any]) -> Guard:
+    """The guard of a row of FOUND."""
+    child = named(f"{row['schema']}.{row['child']}")
+    parent = named(f"{row['parent_schema']}.{row['parent']}")
+    *columns, live = row["columns"]
+    *parent_columns, target = row["parent_columns"]
+    spec = GuardSpec(child.called, tuple(columns), parent.called, tuple(parent_columns))
+    usual = names(spec, child, parent, "", "")
+    called = Names(row["key"], live, target, usual.target_index)
+    marks = [
+        _kept(connection, row[table], marker)
+        for table, marker in (("child_oid", live), ("parent_oid", target))
+    ]
+    spec = replace(spec, names=called, deferrable=row["deferrable"])
+    return assemble(spec, child, parent, *marks)
+
+
+def _kept(connection: Connection, table: int, marker: str) -> Mark | None:
+    """What a CHECK and a trigger say of a marker; None if it is always true."""
+    query: Any = KEPT.replace("{keepers}", keepers("a.attname::text"))
+    [row] = rows(connection, query, table, marker)
     spelt = _MARK.search(row["spelt"] or "")
     when = _WHEN.search(row["trigger"] or "")
     if spelt is None and when is None:
         return None
-    return Mark(
-        spelt[1] if spelt else "", when[1] if when else "", tuple(row["columns"] or ())
-    )
+    return Mark(spelt[1] if spelt else "", when[1] if when else "", ())
 
 
 def _is_of(one: GuardSpec | Guard, table: str, columns: tuple[str, ...]) -> bool:

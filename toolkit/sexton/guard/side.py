@@ -4,11 +4,11 @@ The queries call tables by their whole names and everything else by pg_catalog's
 mean the same on any search path.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sexton.catalog.relations import literal
 from sexton.guard.predicate import Mark
-from sexton.guard.table import Table
+from sexton.guard.table import MARKER, Table
 from sexton.postgres.enforced import ENFORCED
 
 SAFE = "pg_catalog, pg_temp"
@@ -32,20 +32,62 @@ def numbers(table: Table, columns: tuple[str, ...]) -> str:
     return f"array[{', '.join(found)}]"
 
 
+def tree(table: Table) -> str:
+    """The oids of a table and of its partitions."""
+    return f"""
+        with recursive tree as (
+            select {table.regclass}::pg_catalog.oid as relation
+            union
+            select i.inhrelid from tree join pg_catalog.pg_inherits i
+              on i.inhparent = tree.relation
+        ) select relation from tree
+    """
+
+
+def unused(table: Table) -> str:
+    """The markers of a table that no foreign key uses, `m`, to go on after `select`."""
+    return f"""
+        from pg_catalog.pg_attribute m
+        where m.attrelid = {table.regclass}::pg_catalog.oid and not m.attisdropped
+          and m.attnum > 0 and m.attname::text ~ {literal(MARKER)}::text
+          and not exists (
+              select from pg_catalog.pg_constraint k
+              where k.contype = 'f'
+                and (k.conrelid = m.attrelid and m.attnum = any (k.conkey)
+                  or k.confrelid = m.attrelid and m.attnum = any (k.confkey))
+          )
+    """
+
+
+def keepers(marker: str) -> str:
+    """The conditions of a trigger `t` with the function `f` that keeps a marker.
+
+    Known by its name, or by what it sets: it may have been made under another name.
+    """
+    return f"""not t.tgisinternal and t.tgparentid = 0 and (
+                t.tgname::text in ('~' || {marker}, {marker})
+                or t.tgname::text ~ '^~?sexton_'::text
+                   and pg_catalog.strpos(f.prosrc, 'new.' || {marker} || ' := ') > 0
+            )"""
+
+
 @dataclass(frozen=True)
 class Side:
-    """One table of a guard: its marker, and what keeps it. `mark` is None: always true."""
+    """One table of a guard: its marker, and what keeps it. `mark` is None: always true.
+
+    All guards of one table and condition share the marker: a column, and the CHECK and
+    function of its name.
+    """
 
     table: Table
     columns: tuple[str, ...]
     marker: str
-    check: str
-    trigger: str
     mark: Mark | None
 
-    def called(self, marker: str, check: str, trigger: str) -> "Side":
-        """The same side, of which the parts have other names."""
-        return replace(self, marker=marker, check=check, trigger=trigger)
+    @property
+    def trigger(self) -> str:
+        """The trigger's name: of all BEFORE triggers, the last by name fires last."""
+        return f"~{self.marker}"
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -76,12 +118,6 @@ class Side:
         """The condition under which the trigger is called."""
         assert self.mark is not None
         return f"(new.{self.marker} IS DISTINCT FROM {self.mark.new})"
-
-    @property
-    def watched(self) -> tuple[str, ...]:
-        """The columns that call the trigger when they are updated."""
-        assert self.mark is not None
-        return (*(c for c in self.mark.columns if c != self.marker), self.marker)
 
     @property
     def body(self) -> str:
@@ -124,15 +160,16 @@ class Side:
     def function_there(self) -> str:
         """The conditions of our function `f` on the table `c`: a stranger's is none."""
         return f"""f.proowner = c.relowner and f.pronamespace = c.relnamespace
-              and f.proname = {literal(self.trigger)} and f.pronargs = 0
+              and f.proname = {literal(self.marker)} and f.pronargs = 0
               and {same("f.prosrc", self.body)} and not f.prosecdef
               and f.proconfig = array['search_path={SAFE}']::text[]
               and l.lanname = 'plpgsql'"""
 
     @property
     def trigger_there(self) -> str:
-        """Whether the trigger is there, enabled always, with its function."""
-        # Bits of tgtype: each row, before, insert, update.
+        """Whether the trigger is there, enabled, with its function, and fires last."""
+        # Bits of tgtype: each row, before, insert, update. Of no columns: another trigger
+        # may change what the marker depends on, whatever columns the statement names.
         return f"""
             select exists (
                 select from pg_catalog.pg_trigger k
@@ -140,9 +177,9 @@ class Side:
                 join pg_catalog.pg_proc f on f.oid = k.tgfoid
                 join pg_catalog.pg_language l on l.oid = f.prolang
                 where k.tgrelid = {self.table.regclass}::pg_catalog.oid
+                  and k.tgname = {literal(self.trigger)}
                   and k.tgtype = 23 and k.tgenabled in ('O', 'A')
-                  and pg_catalog.string_to_array(k.tgattr::text, ' '::text)::int2[]
-                      = {numbers(self.table, self.watched)}
+                  and k.tgattr::text = ''::text
                   and pg_catalog.strpos(
                       pg_catalog.replace(
                           pg_catalog.pg_get_triggerdef(k.oid), '"'::text, ''::text
@@ -150,12 +187,29 @@ class Side:
                       {literal(f" WHEN ({self.when.replace(chr(34), '')}) ")}::text
                   ) > 0
                   and {self.function_there}
-            )
+            ) and not exists ({self.later})
+        """
+
+    @property
+    def later(self) -> str:
+        """The BEFORE triggers of others that fire after ours, on partitions too."""
+        return f"""
+            select pg_catalog.quote_ident(t.tgname::text) as trigger,
+                   c.oid::pg_catalog.regclass::text as on_table
+            from pg_catalog.pg_trigger t
+            join pg_catalog.pg_class c on c.oid = t.tgrelid
+            where t.tgrelid in ({tree(self.table)})
+              and not t.tgisinternal and t.tgparentid = 0 and t.tgenabled <> 'D'
+              and t.tgtype & 3::int2 = 3::int2 and t.tgtype & 20::int2 <> 0::int2
+              and t.tgname > {literal(self.trigger)}
+              and not pg_catalog.starts_with(t.tgname::text, '~sexton_live'::text)
+              and not pg_catalog.starts_with(t.tgname::text, '~sexton_target'::text)
+            order by t.tgname, c.relname limit 1
         """
 
     @property
     def strangers(self) -> str:
-        """Functions in the way that belong neither to the table's owner nor a superuser."""
+        """Functions of that name of neither the table's owner nor a superuser."""
         return f"""
             select pg_catalog.pg_get_userbyid(f.proowner)::text as owner,
                    pg_catalog.format('%I.%I()'::text, n.nspname::text, f.proname::text)
@@ -165,46 +219,9 @@ class Side:
             join pg_catalog.pg_namespace n on n.oid = f.pronamespace
             join pg_catalog.pg_roles r on r.oid = f.proowner
             where c.oid = {self.table.regclass}::pg_catalog.oid
-              and f.proname = {literal(self.trigger)} and f.pronargs = 0
+              and f.proname = {literal(self.marker)} and f.pronargs = 0
               and f.proowner <> c.relowner and not r.rolsuper
         """
-
-    @property
-    def leftovers(self) -> str:
-        """Whether anything of this side is there by its name."""
-        table = f"{self.table.regclass}::pg_catalog.oid"
-        return f"""exists (
-                select from pg_catalog.pg_attribute where attrelid = {table}
-                  and attname = {literal(self.marker)} and not attisdropped
-            ) or exists (
-                select from pg_catalog.pg_trigger where tgrelid = {table}
-                  and tgname = {literal(self.trigger)}
-            ) or exists (
-                select from pg_catalog.pg_constraint where conrelid = {table}
-                  and conname = {literal(self.check)}
-            ) or exists (
-                select from pg_catalog.pg_proc f
-                join pg_catalog.pg_class c on c.relnamespace = f.pronamespace
-                where c.oid = {table} and f.proname = {literal(self.trigger)}
-                  and f.pronargs = 0 and not exists (
-                      select from ({self.strangers}) as of_others
-                  )
-            )"""
-
-    @property
-    def differs(self) -> str:
-        """Whether a CHECK bears the name, and says another condition."""
-        return f"""exists (
-                select from pg_catalog.pg_constraint k
-                where k.contype = 'c' and k.conname = {literal(self.check)}
-                  and k.conrelid = {self.table.regclass}::pg_catalog.oid
-            ) and not exists (select {self.checks})"""
-
-    @property
-    def unlike(self) -> str:
-        """Whether something is there by name, and not what the first step makes."""
-        kept = self.trigger_there if self.mark else f"select exists (select {self.checks})"
-        return f"(({self.leftovers}) and not (({self.column_there}) and ({kept})))"
 
     @property
     def parts(self) -> dict[str, str]:
@@ -212,7 +229,7 @@ class Side:
         made = {f"column {self.marker} on {self.table.name}": self.column_there}
         if self.mark:
             made[f"trigger {self.trigger} on {self.table.name}"] = self.trigger_there
-        made[f"CHECK {self.check} on {self.table.name}"] = self.check_valid
+        made[f"CHECK {self.marker} on {self.table.name}"] = self.check_valid
         return made
 
     @property

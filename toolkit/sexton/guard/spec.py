@@ -4,27 +4,50 @@ Nothing here speaks to a database, so a project may declare its guards at no cos
 """
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sexton.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Names:
-    """What a guard's parts are called; `key` is the foreign key and the child's trigger."""
+    """What a guard's parts are called.
+
+    `live` is the child's marker and `target` the parent's: a column, and the CHECK and
+    function of the same name that keep it. `key` is the foreign key.
+    """
 
     key: str
-    live: str  # the child's column
-    live_check: str
-    target: str  # the parent's column
-    target_check: str
-    target_trigger: str
+    live: str
+    target: str
     target_index: str
 
-    @property
-    def beside(self) -> "Names":
-        """What the parts are called while they are made beside those of these names."""
-        return Names(**{part: f"{name[:59]}_new" for part, name in asdict(self).items()})
+
+DEFERRABLE = {
+    "no": "",
+    "immediate": "deferrable initially immediate",
+    "deferred": "deferrable initially deferred",
+}
+_SAID: dict[bool | str, str] = {
+    True: "deferred",
+    False: "no",
+    **{said: said for said in DEFERRABLE},
+}
+
+
+def deferrability(said: object) -> str | None:
+    """One of DEFERRABLE, of what is declared; None: as the key that the guard replaces.
+
+    Raises ValueError.
+    """
+    if said is None:
+        return None
+    if isinstance(said, str | bool) and said in _SAID:
+        return _SAID[said]
+    raise ValueError(
+        f"deferrable cannot be {said!r}: write true or 'deferred' (checked at commit), "
+        "'immediate' (until SET CONSTRAINTS), or false"
+    )
 
 
 @dataclass(frozen=True)
@@ -33,7 +56,8 @@ class GuardSpec:
 
     Tables are `[schema.]name`, columns pair off. Both conditions are SQL over the table's
     own bare columns, and immutable; an empty one counts every row. `check` is the check
-    that finds the rows in its way. Raises UsageError where it makes no sense.
+    that finds its orphans. `deferrable` is one of DEFERRABLE; None is that of the plain
+    key over the same columns. Raises UsageError if the columns do not pair off.
     """
 
     child: str
@@ -44,19 +68,14 @@ class GuardSpec:
     parent_live: str = ""
     check: str = ""
     names: Names | None = None
+    deferrable: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no guard can be made of."""
+        """Insist on columns that pair off."""
         if not self.columns or len(self.columns) != len(self.parent_columns):
             raise UsageError(
                 f"a guard pairs columns: {self.label} has {len(self.columns)} and "
                 f"{len(self.parent_columns)}"
-            )
-        if not self.live.strip() and not self.parent_live.strip():
-            raise UsageError(
-                f"{self.label}: where every row counts on both sides, a plain foreign key "
-                "does what a guard would",
-                hint="say which rows count: --live, --parent-live",
             )
 
     @property

@@ -7,9 +7,10 @@ from sexton.catalog.relations import Relation
 from sexton.check import Reference
 from sexton.database import Connection, scalar
 from sexton.errors import SextonError
-from sexton.guard.binding import bind, loosely, unread
+from sexton.guard.binding import bind, loosely
 from sexton.guard.definition import Guard
 from sexton.guard.predicate import in_pg_catalog
+from sexton.guard.selection import detached, left_behind
 from sexton.guard.spec import GuardSpec, columns_of
 from sexton.project import current
 
@@ -25,15 +26,23 @@ def status(connection: Connection, *guards: GuardSpec | Guard) -> dict[str, Any]
 
     One guard is `set` if every part exists by its definition and its key is enforced,
     `none` if no part exists, else `incomplete`; `constraint` is the name of its key if it
-    is enforced, by the audit's own proof. All of them are `set` or `none` if each is, else
-    `incomplete`. Raises WrongSchema if a table does not exist.
+    is enforced, by the audit's own proof; `detached` are the references of tables that
+    keep parts of it since they were detached. All of them are `set` or `none` if each is,
+    else `incomplete`. Raises WrongSchema if a table does not exist.
     """
-    found = [_status(connection, loosely(connection, one)) for one in guards]
-    states = {one["guard"] for one in found} or {NONE}
+    bound = [loosely(connection, one) for one in guards]
+    left = [detached(connection, guard) for guard in bound]
+    apart = {one.child.table.sql for each in left for one in each}
+    found = [
+        _status(connection, guard, each)
+        for guard, each in zip(bound, left, strict=True)
+        if not (left_behind(guard) and guard.child.table.sql in apart)
+    ]
+    states = {INCOMPLETE if one["detached"] else one["guard"] for one in found} or {NONE}
     return {"guard": states.pop() if len(states) == 1 else INCOMPLETE, "guards": found}
 
 
-def _status(connection: Connection, guard: Guard) -> dict[str, Any]:
+def _status(connection: Connection, guard: Guard, left: list[Guard]) -> dict[str, Any]:
     with in_pg_catalog(connection):
         there = {part: true(connection, query) for part, query in guard.parts.items()}
         anything = true(connection, guard.anything)
@@ -50,6 +59,7 @@ def _status(connection: Connection, guard: Guard) -> dict[str, Any]:
         "guard": SET if all(there.values()) else INCOMPLETE if anything else NONE,
         "constraint": key,
         "parts": [{"part": part, "there": found} for part, found in there.items()],
+        "detached": [columns_of(one.spec.child, one.spec.columns) for one in left],
     }
 
 
@@ -74,13 +84,9 @@ def enforced_by(
 
 def anything(connection: Connection, *given: GuardSpec | Guard) -> bool:
     """Whether anything is there that `remove` would take away."""
-    guards = [unread(connection, one) for one in given]
+    guards = [loosely(connection, one) for one in given]
     with in_pg_catalog(connection):
-        return any(
-            true(connection, one.anything)
-            for guard in guards
-            for one in (guard, guard.beside)
-        )
+        return any(true(connection, guard.anything) for guard in guards)
 
 
 def drift(connection: Connection, *guards: GuardSpec | Guard) -> list[str]:

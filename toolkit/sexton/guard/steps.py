@@ -11,7 +11,16 @@ the tables' own writes need it, so it must survive what happens to that schema.
 from sexton.catalog.relations import literal, quoted
 from sexton.ddl.steps import Step
 from sexton.guard.definition import Guard
-from sexton.guard.side_steps import drop_trigger, listed, side_steps, step, validate
+from sexton.guard.side_steps import (
+    escaped,
+    for_each,
+    listed,
+    side_steps,
+    step,
+    sweep,
+    validate,
+)
+from sexton.guard.spec import DEFERRABLE
 
 
 def add_steps(guard: Guard) -> list[Step]:
@@ -35,12 +44,13 @@ def _index(guard: Guard) -> Step:
         refuse=[
             (
                 guard.duplicates,
-                f"two rows of {parent.table.name} that count have the key {{example}}",
+                f"two rows of {escaped(parent.table.name)} that count have the key "
+                "{example}",
             )
         ],
         done=guard.index_there,
         sql=[
-            # What a failed build left behind is invalid, and in the way.
+            # What a failed build left behind is invalid, and has the name.
             "drop index concurrently if exists "
             + parent.table.in_same_schema(guard.names.target_index),
             f"create unique index concurrently {quoted(guard.names.target_index)} "
@@ -51,7 +61,8 @@ def _index(guard: Guard) -> Step:
 
 def _key(guard: Guard) -> list[Step]:
     child, parent = guard.child, guard.parent
-    hint = "end those rows, or give them a parent, then run the same command again"
+    clause = DEFERRABLE[guard.spec.deferrable or "no"]
+    hint = "soft-delete those rows, or give them a parent, then run the same command again"
     if guard.spec.check:
         hint = f"sexton repair {guard.spec.check}, then run the same command again"
     return [
@@ -72,7 +83,7 @@ def _key(guard: Guard) -> list[Step]:
             ],
         ),
         step(
-            title="add the key for live rows, not yet valid",
+            title=f"add the key for live rows, {clause or 'not deferrable'}, not yet valid",
             lock="share row exclusive",
             tables=both(guard),
             warn=[_no_index(guard)],
@@ -82,7 +93,20 @@ def _key(guard: Guard) -> list[Step]:
                 f"alter table {child.table.sql} "
                 f"add constraint {quoted(guard.names.key)} "
                 f"foreign key ({listed(child.key)}) "
-                f"references {parent.table.sql} ({listed(parent.key)}) not valid",
+                f"references {parent.table.sql} ({listed(parent.key)}) {clause} not valid",
+                f"comment on constraint {quoted(guard.names.key)} on {child.table.sql} "
+                f"is {literal(_comment(guard))}",
+            ],
+        ),
+        step(
+            title=f"make the key for live rows {clause or 'not deferrable'}",
+            lock="access exclusive",
+            tables=both(guard),
+            done=guard.deferral_there,
+            sql=[
+                for_each(
+                    child, guard.keys, f"alter constraint %I {clause or 'not deferrable'}"
+                )
             ],
         ),
         step(
@@ -95,7 +119,8 @@ def _key(guard: Guard) -> list[Step]:
             refuse=[
                 (
                     guard.orphans,
-                    f"{{n}} {{are_orphans}}: there is no {guard.wanted} {{examples}}",
+                    f"{{n}} {{are_orphans}}: there is no {escaped(guard.wanted)} "
+                    "{examples}",
                 )
             ],
             hint=hint,
@@ -105,12 +130,33 @@ def _key(guard: Guard) -> list[Step]:
     ]
 
 
+def _comment(guard: Guard) -> str:
+    """What a developer who meets its name in an error should know."""
+    child, parent = guard.child, guard.parent
+    mine = f"{child.table.name} with {child.condition}" if child.mark else child.table.name
+    theirs = (
+        f"{parent.table.name} with {parent.condition}" if parent.mark else parent.table.name
+    )
+    pairs = ", ".join(
+        f"{a} = {b}" for a, b in zip(child.columns, parent.columns, strict=True)
+    )
+    return (
+        f"Each row of {mine} needs a row of {theirs} ({pairs}). "
+        "Error 23503 with this name: either "
+        f"such a {child.table.name} row was written without one, or a "
+        f"{parent.table.name} row that such rows still refer to was deleted"
+        + (", no longer meets its condition" if parent.mark else "")
+        + " or changed its key. Rows that do not meet the condition are not checked. "
+        "Set by sexton guard add."
+    )
+
+
 def _no_index(guard: Guard) -> tuple[str, str]:
     return (
         guard.unindexed,
-        f"no index of {guard.child.table.name} finds its rows by "
-        f"{', '.join(guard.spec.columns)}: each deletion of a parent will read the whole "
-        "table",
+        f"no index of {escaped(guard.child.table.name)} finds its rows by "
+        f"{escaped(', '.join(guard.spec.columns))}: each deletion of a parent will read "
+        "the whole table",
     )
 
 
@@ -126,8 +172,10 @@ def remove_steps(guard: Guard) -> list[Step]:
             warn=[
                 (
                     f"select true as bare where not exists (select {guard.plain_keys})",
-                    f"the database will no longer promise that a live row of "
-                    f"{child.table.name} has a row of {parent.table.name}; {looks}",
+                    escaped(
+                        f"the database will no longer promise that a live row of "
+                        f"{child.table.name} has a row of {parent.table.name}; {looks}"
+                    ),
                 )
             ],
             done=f"select not ({guard.anything})",
@@ -137,19 +185,14 @@ def remove_steps(guard: Guard) -> list[Step]:
 
 
 def removal(guard: Guard) -> list[str]:
-    """What drops every part of a guard by its name."""
+    """What drops a guard's keys, and the markers that no other guard uses."""
     child, parent = guard.child, guard.parent
     return [
-        *drop_trigger(child),
-        *drop_trigger(parent),
-        # With their columns go the keys, CHECKs and indexes over them.
+        for_each(child, guard.ours, "drop constraint %I"),
         f"alter table {child.table.sql} "
-        f"drop constraint if exists {quoted(guard.names.key)}, "
-        f"drop constraint if exists {quoted(child.check)}, "
-        f"drop column if exists {child.marker}",
-        f"alter table {parent.table.sql} "
-        f"drop constraint if exists {quoted(parent.check)}, "
-        f"drop column if exists {parent.marker}",
+        f"drop constraint if exists {quoted(guard.names.key)}",
+        sweep(child.table),
+        *([sweep(parent.table)] if parent.table.sql != child.table.sql else []),
     ]
 
 

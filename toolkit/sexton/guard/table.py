@@ -8,6 +8,8 @@ from sexton.catalog.relations import literal, quoted
 from sexton.guard.spec import GuardSpec, Names
 
 LONGEST = 34  # bytes of the readable middle of a name: 63 are allowed in all
+# Columns that are markers; those of one guard alone were called `target` on its parent.
+MARKER = "^sexton_(live|target)(_[0-9a-f]{8})?(_new)?$"
 
 
 @dataclass(frozen=True)
@@ -53,25 +55,31 @@ def named(name: str) -> Table:
     return Table(schema if dot else None, bare or schema, name)
 
 
-def names(spec: GuardSpec, child: Table, parent: Table) -> Names:
+def names(spec: GuardSpec, child: Table, parent: Table, live: str, target: str) -> Names:
     """The names of a guard's parts: its own, else short and stable ones.
 
-    The child's schema counts only where it is not the parent's, so that a schema may be
-    renamed, and two schemas may refer to one parent.
+    `live` and `target` are the conditions of the two sides as the server spells them: all
+    guards of one table and condition have one marker. The child's schema counts only if
+    it is not the parent's, so that a schema may be renamed, and two schemas may refer to
+    one parent.
     """
     if spec.names:
         return spec.names
     apart = f"{child.schema}." if child.schema != parent.schema else ""
     whole = (apart, child.name, *spec.columns, "->", parent.name, *spec.parent_columns)
-    digest = hashlib.sha256("\0".join(whole).encode()).hexdigest()[:8]
     readable = re.sub(r"[^a-z0-9]+", "_", "_".join((child.name, *spec.columns)).lower())
-    stem = f"sexton_guard_{readable[:LONGEST].strip('_')}_{digest}"
+    marker = _marker(parent, target)
     return Names(
-        key=stem,
-        live=f"sexton_live_{digest}",
-        live_check=f"{stem}_live",
-        target=f"sexton_target_{digest}",
-        target_check=f"{stem}_parent",
-        target_trigger=f"{stem}_parent",
-        target_index=f"{stem}_target",
+        key=f"sexton_guard_{readable[:LONGEST].strip('_')}_{_digest(*whole)}",
+        live=_marker(child, live),
+        target=marker,
+        target_index=f"{marker}_{_digest(*spec.parent_columns)}",
     )
+
+
+def _marker(table: Table, condition: str) -> str:
+    return f"sexton_live_{_digest(table.name, condition.replace(chr(34), ''))}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]

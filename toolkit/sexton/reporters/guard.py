@@ -1,5 +1,6 @@
 """The guards' documents as text for people."""
 
+import shlex
 from typing import Any
 
 from sexton.text.printable import printable
@@ -28,6 +29,11 @@ def made(document: dict[str, Any]) -> str:
 def _lines(one: dict[str, Any], *, parts: bool = False) -> list[str]:
     said = SAID[one["guard"]].format_map({"constraint": printable(str(one["constraint"]))})
     lines = [f"guard of {printable(one['child'])} -> {printable(one['parent'])}: {said}"]
+    lines += [
+        f"  {printable(left)} was detached and keeps the key and the CHECK, without the "
+        f"trigger; next: sexton guard remove {shlex.quote(printable(left))}"
+        for left in one["detached"]
+    ]
     if parts and one["guard"] != "none":
         lines += [
             f"  {'there  ' if part['there'] else 'missing'}  {printable(part['part'])}"

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sexton.catalog.relations import Relation
 from sexton.condition import beyond
@@ -11,6 +12,7 @@ from sexton.errors import Refused, UsageError, WrongSchema
 from sexton.guard.binding import bind, immutable
 from sexton.guard.definition import Guard
 from sexton.guard.operations import AddGuard, DropGuard
+from sexton.guard.replacing import with_deferrability
 from sexton.guard.selection import undeclared
 from sexton.guard.spec import GuardSpec, columns_of, table_and_columns
 from sexton.guard.status import SET, status
@@ -78,9 +80,13 @@ class Guards:
             if was and status(self.connection, wanted)["guard"] == SET:
                 return []
             immutable(self.connection, wanted)
+            # Written down, for --sql and for the way down the key may be gone by then.
+            said = with_deferrability(self.connection, wanted).spec.deferrable
+            spec = replace(spec, deferrable=said if said != "no" else spec.deferrable)
         _require_said(ref)
         what = f"set the guard of {spec.label}"
-        if was is None or (wanted and _conditions(was) == _conditions(wanted)):
+        same = wanted and _conditions(was) == _conditions(wanted) if was else True
+        if was is None or (same and was.spec.deferrable == (spec.deferrable or "no")):
             return [change(what, AddGuard(spec))]
         before, after = self._as_was(was, ref), AddGuard(spec)
         up: list[Online] = [after]
@@ -89,7 +95,8 @@ class Guards:
             # In another order its parts have other names: the two stand beside each other.
             up.append(DropGuard(before))
             down.append(DropGuard(spec))
-        return [Change(f"{what} for other rows than before", tuple(up), tuple(down))]
+        why = "to be checked at another time" if same else "for other rows than before"
+        return [Change(f"{what} {why}", tuple(up), tuple(down))]
 
     def _as_was(self, was: Guard, ref: Reference) -> GuardSpec:
         """A guard that is there, to be set again; Refused where nobody can say it."""
@@ -106,7 +113,14 @@ class Guards:
         # Its name holds the columns in the order in which it was set.
         child = (ref.source.table, was.spec.columns)
         parent = (ref.target.table, was.spec.parent_columns)
-        return GuardSpec(*child, *parent, live=live, parent_live=parent_live)
+        said = was.spec.deferrable
+        return GuardSpec(
+            *child,
+            *parent,
+            live=live,
+            parent_live=parent_live,
+            deferrable=None if said == "no" else said,
+        )
 
 
 def _conditions(guard: Guard) -> tuple[str, str]:

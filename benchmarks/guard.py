@@ -1,9 +1,10 @@
 """What the guard costs: writes under it, and setting it on a large table under traffic.
 
-`python -m benchmarks.guard [ROWS]` prints two tables: seconds for 300,000 rows with no
-key, the plain key and the guard (medians of seven rounds, the rivals taking turns); then
-the guard beside its rival, a stored generated column with a key, on ROWS rows (default
-5,000,000): time, WAL, tables rewritten, and how long two clients waited at most.
+`python -m benchmarks.guard [ROWS]` prints three tables: seconds for 300,000 rows with no
+key, the plain key and the guard (medians of seven rounds, the rivals taking turns); what a
+write to a parent costs under zero, one, three and twelve guards; then the guard beside its
+rival, a stored generated column with a key, on ROWS rows (default 5,000,000): time, WAL,
+tables rewritten, and how long two clients waited at most. With 0 ROWS the last is left out.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from sexton.ddl import execution
 from sexton.embedded import Server
 from sexton.guard import change as guard
 from sexton.guard.change import planned
+from sexton.guard.spec import GuardSpec
 from sexton.upgrade.run import upgrade
 
 SETTINGS = {
@@ -59,7 +61,9 @@ def main(rows: int) -> None:
                 version = connection.info.parameter_status("server_version")
             print(f"PostgreSQL {version}\n")
             writes(server)
-            large(server, rows)
+            parents(server)
+            if rows:
+                large(server, rows)
 
 
 @contextlib.contextmanager
@@ -106,6 +110,69 @@ def writes(server: Server) -> None:
         found = [statistics.median(taken[operation, rival]) for rival in RIVALS]
         cells = " | ".join(f"{seconds:.2f}" for seconds in found)
         print(f"| {operation} | {cells} | {found[2] / found[1]:.2f} |", flush=True)
+
+
+CUSTOMERS = 20_000
+GUARDS = (0, 1, 3, 12)
+PARENT_WRITES = {
+    "update another column": "update customers set name = name || 'x'",
+    "insert": f"insert into customers select i + {CUSTOMERS} from generate_series(1, "
+    f"{CUSTOMERS}) i",
+    "soft-delete those": f"update customers set deleted = true where id > {CUSTOMERS}",
+    "revive those": f"update customers set deleted = false where id > {CUSTOMERS}",
+    "delete those": f"delete from customers where id > {CUSTOMERS}",
+}
+
+
+def parents(server: Server) -> None:
+    """Print the milliseconds of each write to a parent, by how many guards it has."""
+    taken: dict[tuple[str, int], list[float]] = {}
+    for _ in range(ROUNDS):
+        for count in GUARDS:
+            with fresh(server, "head") as (connection, _):
+                children(connection, count)
+                for write, statement in PARENT_WRITES.items():
+                    connection.execute("checkpoint")
+                    query: Any = statement
+                    seconds = timed(functools.partial(connection.execute, query))
+                    taken.setdefault((write, count), []).append(seconds * 1e3)
+                    connection.execute("vacuum customers")
+    print(f"\n| {CUSTOMERS:,} parents, ms | {' | '.join(map(str, GUARDS))} | 12 / 1 |")
+    print("|---|" + "---|" * (len(GUARDS) + 1))
+    for write in PARENT_WRITES:
+        found = [statistics.median(taken[write, count]) for count in GUARDS]
+        cells = " | ".join(f"{milliseconds:.0f}" for milliseconds in found)
+        print(f"| {write} | {cells} | {found[-1] / found[1]:.2f} |", flush=True)
+
+
+def children(connection: Connection, count: int) -> None:
+    """Make a parent and twelve children, of which some have a guard."""
+    connection.execute(
+        "create table customers (id bigint primary key, name text default '', "
+        "deleted boolean not null default false)"
+    )
+    connection.execute(f"insert into customers select generate_series(1, {CUSTOMERS})")
+    for n in range(max(GUARDS)):
+        statement: Any = (
+            f"create table child_{n} (customer_id bigint, deleted boolean not null "
+            f"default false); create index on child_{n} (customer_id); "
+            f"insert into child_{n} select generate_series(1, 1000); analyze child_{n}"
+        )
+        connection.execute(statement)
+    guard.add(
+        connection,
+        *(
+            GuardSpec(
+                f"child_{n}",
+                ("customer_id",),
+                "customers",
+                ("id",),
+                parent_live="not deleted",
+            )
+            for n in range(count)
+        ),
+    )
+    connection.execute("vacuum (analyze) customers")
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -1,8 +1,13 @@
 """The guard at the command line."""
 
+import contextlib
+
+from sexton import project
+from sexton.database import connect
 from tests.support import guards as guard
 from tests.support.project import above
-from tests.support.tools import add_model, add_provider, table
+from tests.support.tools import Cli, add_model, add_provider, table
+from tests.support.worlds_of_guards import CUSTOMERS
 
 
 def test_guard_add_status_remove(sexton):
@@ -85,3 +90,61 @@ def test_repair_and_life_cycle_commands_under_the_guard(sexton, connection):
     marks = {r["id"]: r["sexton_live"] for r in table(connection, "chat_model_configs")}
     assert marks[half] is None
     assert sorted(map(str, marks.values())) == ["None", "None", "True"]
+
+
+FILE = """
+project = "billing"
+[[soft_delete]]
+table = "invoices"
+deleted = "deleted"
+"""
+REFERENCE = """
+[[reference]]
+child = "invoices.{}"
+parent = "customers.id"
+guard = true
+id = ["no"]
+"""
+
+
+def test_three_guards_of_which_one_is_refused_are_none(
+    database, tmp_path, monkeypatch, capfd
+):
+    columns = ("customer_id", "payer_id", "agent_id")
+    text = FILE + "".join(REFERENCE.format(column) for column in columns)
+    (tmp_path / "sexton.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    url = database("empty")
+    with (
+        contextlib.closing(connect(url, name="tests")) as connection,
+        project.afresh(),
+    ):
+        connection.execute(
+            CUSTOMERS
+            + "alter table invoices add payer_id bigint, add agent_id bigint;"
+            + "insert into invoices (payer_id) values (77)"
+        )
+        run = Cli(url, capfd)
+        for said in (run("guard", "add", "--plan"), run("guard", "add")):
+            assert said.code == 5
+            assert "nothing was changed" in said.stdout + said.stderr
+        assert guard.everything_of_ours(connection) == []
+        connection.execute("delete from invoices")
+        connection.execute(
+            "alter table invoices add foreign key (agent_id) references customers "
+            "deferrable initially deferred"
+        )
+        made = run("guard", "add")
+        assert made.code == 0
+        assert "for live rows, deferrable initially deferred, not yet valid" in made.stdout
+        assert run("guard", "add").stdout.startswith("nothing to do")
+        said = run("guard", "add", "invoices.customer_id", "--not-deferrable")
+        assert said.code == 2
+        place = ("invoices.customer_id", "customers.id")
+        assert run("guard", "add", *place, "--deferrable").code == 0
+        assert (
+            "--deferrable --initially"
+            in run("guard", "add", *place, "--initially", "deferred").stderr
+        )
+        assert run("guard", "remove").code == 0
+        assert guard.everything_of_ours(connection) == []

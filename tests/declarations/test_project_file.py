@@ -71,7 +71,7 @@ REFERENCE = '[[reference]]\nchild = "a.b"\nparent = "c.d"\n'
             REFERENCE + 'on_orphan = "tombstone"',
             "reference[0].on_orphan: 'tombstone' needs a [[soft_delete]] of a",
         ),
-        (REFERENCE + "guard = true", "reference[0].guard: where every row counts"),
+        (REFERENCE + "guard = true", "reference[0].guard: a guard leaves out the rows"),
         (REFERENCE * 2, "reference[1]: there is a check a_b_dangling already"),
         (
             REFERENCE + 'name = "No Name"',

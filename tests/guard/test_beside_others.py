@@ -1,6 +1,7 @@
 """A guard beside triggers, keys, names and partitions that others made."""
 
 import contextlib
+import threading
 
 import pytest
 from psycopg import errors
@@ -8,6 +9,7 @@ from psycopg import errors
 from sexton.database import rows, scalar
 from sexton.errors import Refused, UsageError
 from sexton.guard import change
+from sexton.guard.binding import bind
 from sexton.guard.selection import detached
 from sexton.guard.spec import GuardSpec
 from sexton.guard.status import INCOMPLETE, NONE, SET, status
@@ -57,12 +59,13 @@ def test_a_trigger_that_derives_the_mark_comes_before_ours(empty, name):
 @pytest.mark.parametrize("name", ["~~derive", "~sexton_m", "übrig", "~{x}"])
 def test_a_trigger_that_would_fire_after_ours_is_refused_and_seen(empty, name):
     run(empty, DERIVED.replace("{name}", f'"{name}"'))
-    with pytest.raises(Refused, match=r"on \w+ would fire after the guard's") as refusal:
+    before = everything_of_ours(empty)
+    with pytest.raises(Refused, match=r"on [\w.]+ would fire after the guard's") as refusal:
         change.add(empty, PAID)
-    assert f'"{name}" on customers' in refusal.value.message
-    assert f'"{name}" on invoices' in refusal.value.message
+    for table in ("customers", "invoices"):
+        assert f'alter trigger "{name}" on public.{table} rename' in refusal.value.message
     assert refusal.value.message.endswith("nothing was changed")
-    assert everything_of_ours(empty) == []
+    assert everything_of_ours(empty) == before
     for table in ("customers", "invoices"):
         run(empty, f'alter trigger "{name}" on {table} rename to before_all')
     change.add(empty, PAID)
@@ -86,7 +89,8 @@ PARTS = """
     create index on events (user_id);
     insert into users values (1), (2);
     insert into events values
-        (1, '2024-05-01', 1, false), (2, '2025-05-01', 2, false), (3, '2024-06-01', 77, true);
+        (1, '2024-05-01', 1, false), (2, '2025-05-01', 2, false),
+        (3, '2024-06-01', 77, true);
 """
 EVENTS = GuardSpec(*("events", ("user_id",), "users", ("id",)), "not hidden", "not deleted")
 DETACH = "alter table events detach partition events_2024"
@@ -119,7 +123,7 @@ def test_a_trigger_of_one_partition_is_seen(events):
             for each row execute function hide();
         """,
     )
-    with pytest.raises(Refused, match='"~~" on events_2025 would fire after'):
+    with pytest.raises(Refused, match=r'"~~" on .*events_2025 would fire after'):
         change.add(events, EVENTS)
     run(events, 'alter trigger "~~" on events_2025 rename to zz')
     change.add(events, EVENTS)
@@ -154,8 +158,6 @@ def test_a_detached_partition_is_cleaned_up_alone(events):
         return
     change.add(events, EVENTS)
     run(events, DETACH)
-    from sexton.guard.binding import bind
-
     [left] = detached(events, bind(events, EVENTS))
     change.remove(events, left)
     assert status(events, EVENTS)["guard"] == SET
@@ -233,9 +235,8 @@ def test_when_it_is_checked_can_be_said_and_changed(empty):
             *("invoices", ("customer_id",), "customers", ("id",)), deferrable=said
         )
         before = time_of(empty)
-        assert state(empty, wanted) == (
-            NONE if not before else SET if before == [time] else INCOMPLETE
-        )
+        stands = SET if before == [time] else INCOMPLETE
+        assert state(empty, wanted) == (stands if before else NONE)
         change.add(empty, wanted)
         assert time_of(empty) == [time]
         assert state(empty, wanted) == SET
@@ -260,64 +261,49 @@ def test_what_forbids_one_guard_forbids_all_and_nothing_is_changed(empty):
 
 def test_a_view_is_called_a_view_whichever_rows_count(empty):
     run(empty, CUSTOMERS + "create view seen as select * from customers")
-    with pytest.raises(Refused, match="public.seen can have no guard: it is a view"):
+    with pytest.raises(Refused, match=r"public\.seen can have no guard: it is a view"):
         change.add(empty, GuardSpec("invoices", ("customer_id",), "seen", ("id",), ""))
     with pytest.raises(UsageError, match="a plain foreign key does what a guard would"):
         change.add(empty, spec(live=""))
 
 
-NAMES = [
-    "locked",
-    "seen",
-    "found",
-    "new",
-    "k",
-    "sexton_one",
-    'a"b',
-    "{x}",
-    "%(a)s",
-    "%s%I",
-    "$do$",
-    "{0!r}",
-    "{{}}",
-    "it's",
-    "a\\b",
-    "a b.c",
-]
+NAMES = (
+    *("locked", "seen", "found", "new", "k", "m", "sexton_one", "sexton_loop", "this"),
+    *('a"b', "{x}", "%(a)s", "%s%I", "$do$", "{0!r}", "{{}}", "it's", "a\\b", "c${x}%s{x}"),
+)
 
 
-def test_columns_and_tables_may_have_any_name(empty):
-    for name in NAMES:
-        q = '"' + name.replace('"', '""') + '"'
-        run(
-            empty,
-            f"create table {q} ({q} int primary key, deleted boolean default false)".replace(
-                "%", "%"
-            ),
-        )
-    for name in NAMES:
-        if "." in name:
-            continue  # a dot parts the schema from the table
-        q = '"' + name.replace('"', '""') + '"'
-        child = f'"kid {name[:9]}"'.replace('a"b', 'a""b')
-        run(empty, f"create table {child} ({q} int, locked bool not null default false)")
-        run(empty, f"insert into {q} values (1, true), (2, false)")
-        run(empty, f"insert into {child} values (1, true), (2, false)")
-        guard = GuardSpec(
-            *(f"kid {name[:9]}", (name,), name, (name,)), "not locked", "not deleted"
-        )
+@pytest.mark.parametrize("name", NAMES)
+def test_columns_and_tables_may_have_any_name(empty, name):
+    q = '"' + name.replace('"', '""') + '"'
+    run(
+        empty,
+        f"""
+        create table {q} ({q} int primary key, ended boolean not null default false);
+        create table "kid" ({q} int, {q[:-1]} is" boolean not null default false);
+        insert into {q} values (1, true), (2, false);
+        insert into "kid" values (1, true), (2, false)
+        """,
+    )
+    condition = f'not {q[:-1]} is"'
+    before = everything_of_ours(empty)
+    guard = GuardSpec("kid", (name,), name, (name,), condition, "not ended")
+    change.add(empty, guard)
+    assert state(empty, guard) == SET
+    refused(empty, 'insert into "kid" values (1, false)')
+    run(empty, 'insert into "kid" values (1, true)')
+    change.remove(empty, guard)
+    assert everything_of_ours(empty) == before
+    run(empty, 'insert into "kid" values (1, false)')
+    with pytest.raises(Refused) as refusal:
         change.add(empty, guard)
-        assert state(empty, guard) == SET, name
-        refused(empty, f"insert into {child} values (1, false)")
-        with pytest.raises(Refused) as refusal:
-            run(empty, f"alter table {child} disable trigger all")
-            run(empty, f"update {child} set locked = locked")
-            change.remove(empty, guard)
-            run(empty, f"alter table {child} enable trigger all")
-            run(empty, f"insert into {child} values (1, false)")
-            change.add(empty, guard)
-        assert name in refusal.value.message
-        assert everything_of_ours(empty) == []
+    assert f"there is no live {name}.{name} '1'" in refusal.value.message
+    run(empty, f'delete from "kid"; create table again as select * from {q}')
+    run(empty, f'alter table {q} drop constraint {q[:-1]}_pkey"')
+    run(empty, f"insert into {q} values (2, false)")
+    with pytest.raises(Refused) as refusal:
+        change.add(empty, guard)
+    assert f"two rows of {name} that count have the key 2" in refusal.value.message
 
 
 def test_generated_and_identity_columns_can_be_keys(empty):
@@ -335,7 +321,8 @@ def test_generated_and_identity_columns_can_be_keys(empty):
             code int generated always as (text_code::int) stored
         );
         insert into parents (twice, deleted) values (2, false), (4, true);
-        insert into kids (parent_id, text_code, deleted) values (1, '1', false), (9, '9', true)
+        insert into kids (parent_id, text_code, deleted)
+        values (1, '1', false), (9, '9', true)
         """,
     )
     two = [
@@ -352,7 +339,7 @@ def test_generated_and_identity_columns_can_be_keys(empty):
     assert everything_of_ours(empty) == []
     if empty.info.server_version >= 180000:
         run(empty, "alter table kids add seen int generated always as (id) virtual")
-        with pytest.raises(Refused, match="kids.seen is a virtual generated column"):
+        with pytest.raises(Refused, match=r"kids\.seen is a virtual generated column"):
             change.add(empty, GuardSpec("kids", ("seen",), "parents", ("id",)))
 
 
@@ -372,8 +359,6 @@ def test_the_comment_says_what_an_error_means(empty):
 
 def test_a_guard_that_goes_while_another_comes_leaves_the_other_whole(empty, empty_url):
     """The lock of upgrades keeps the last one to go from what the next one shares."""
-    import threading
-
     run(empty, CUSTOMERS + "alter table invoices add payer_id bigint")
     both = [
         GuardSpec("invoices", (c,), "customers", ("id",), parent_live="not deleted")

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from dataclasses import replace
 
 import pytest
 from alembic.migration import MigrationContext
@@ -11,6 +12,7 @@ import sexton.alembic  # noqa: F401 - registers them
 from sexton.database import connect
 from sexton.errors import Refused, UsageError
 from sexton.guard.operations import AddGuard, DropGuard
+from sexton.guard.spec import deferrability
 from sexton.guard.status import status
 from tests.support.guards import everything_of_ours
 from tests.support.online import operations
@@ -58,13 +60,27 @@ def test_each_is_the_others_way_back():
     assert isinstance(dropped.reverse(), AddGuard)
 
 
-def test_what_is_printed_offline_sets_it_and_drops_it(database):
+LOCKED = "alter table invoices add locked int default 0; alter table customers add seen int"
+
+
+@pytest.mark.parametrize("deferrable", [None, True, "immediate", False])
+def test_what_is_printed_offline_sets_it_and_drops_it(database, deferrable):
     with contextlib.closing(connect(database("empty"), name="tests")) as connection:
-        connection.execute(PLAIN.tables)
-        run_offline(connection, lambda op: op.add_guard(*places(PLAIN)))
-        assert status(connection, PLAIN.spec)["guard"] == "set"
+        connection.execute(f"{PLAIN.tables}; {LOCKED}")
+        connection.execute(PLAIN.insert_dead)
+        said = {"parent_live": "not deleted", "deferrable": deferrable}
+        run_offline(connection, lambda op: op.add_guard(*places(PLAIN), **said))
+        set_so = replace(
+            PLAIN.spec, parent_live="not deleted", deferrable=deferrability(deferrable)
+        )
+        assert status(connection, set_so)["guard"] == "set"
         run_offline(connection, lambda op: op.drop_guard(*places(PLAIN)))
         assert everything_of_ours(connection) == []
+
+
+def test_another_time_for_the_check_is_wrong_usage(database):
+    with operations(database("empty")) as op, pytest.raises(UsageError, match="'often'"):
+        op.add_guard("invoices.customer_id", "customers.id", deferrable="often")
 
 
 def run_offline(connection, act):

@@ -151,7 +151,8 @@ end
     alter table invoices add constraint sexton_guard_{k}_{d}_live
         check (sexton_live_{d} is not distinct from nullif(not deleted, false));
     alter table invoices add constraint sexton_guard_{k}_{d}
-        foreign key ({column}, sexton_live_{d}) references customers (id, sexton_target_{d});
+        foreign key ({column}, sexton_live_{d})
+        references customers (id, sexton_target_{d});
 """
 
 

@@ -1,5 +1,6 @@
 """The guards of declared references, beside those that are there."""
 
+import msgspec
 import pytest
 
 from sexton.catalog.relations import resolve
@@ -57,6 +58,40 @@ def test_set_dropped_and_each_taken_back(empty, empty_url):
         assert state(empty) == after, case
         down(empty_url, made)
         assert state(empty) == before, case
+
+
+DEFERRED = "deferrable initially deferred"
+
+
+def test_a_guard_in_the_place_of_a_deferred_key_is_deferred_on_both_ways(empty, empty_url):
+    empty.execute(f"""
+        {TABLES};
+        alter table kids add foreign key ("Up") references kids {DEFERRED}
+    """)
+    before = state(empty)
+    ref = guard("kids.Up", "kids.id", True, "not deleted", "not deleted")
+    made, _ = looked(empty, ref)
+    assert [one.up[0].options["deferrable"] for one in made] == [True]
+    up(empty_url, made)
+    after = state(empty)
+    plain = "kids_Up_fkey", "kids_Up_fkey1"
+    keys = rows(empty, "select condeferred, conname from pg_constraint where contype = 'f'")
+    assert [row["condeferred"] for row in keys if row["conname"] not in plain] == [True]
+    assert looked(empty, ref) == ([], [])
+    gone, _ = looked(empty, guard("kids.Up", "kids.id", False, "not deleted"))
+    up(empty_url, gone)
+    assert state(empty) == before
+    down(empty_url, gone)
+    assert state(empty) == after
+    at_once = msgspec.structs.replace(ref, deferrable=False)
+    [change], _ = looked(empty, at_once)
+    assert "to be checked at another time" in change.what
+    up(empty_url, [change])
+    assert looked(empty, at_once) == ([], [])
+    down(empty_url, [change])
+    assert state(empty) == after
+    down(empty_url, made)
+    assert state(empty) == before
 
 
 def test_several_guards_of_one_table_are_told_apart(empty, empty_url):

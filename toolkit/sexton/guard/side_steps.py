@@ -98,8 +98,8 @@ def _refusals(side: Side) -> list[tuple[str, str]]:
         (
             side.later,
             "the trigger {trigger} on {on_table} would fire after the guard's and may "
-            "change the columns that decide which rows count: rename it so that it sorts "
-            "before ~: alter trigger {trigger} on {on_table} rename to ...",
+            "change which rows count: give it a name that sorts before ~: "
+            "alter trigger {trigger} on {on_table} rename to ...",
         ),
         (
             side.strangers,

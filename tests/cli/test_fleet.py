@@ -34,6 +34,7 @@ def test_one_report_over_many_databases(fleet, database, tmp_path):
     assert "pa55word" not in result.stdout + result.stderr
     first, second, *rest = document["targets"]
     assert (first["target"], first["status"]) == ("gone", "unreachable")
+    assert first["hint"] == "check the target's address, and that the server is up"
     assert (second["target"], second["status"]) == ("db1", "findings")
     assert {"orphaned_default", "model_without_provider"} <= {
         check["check"] for check in second["checks"]

@@ -1,13 +1,14 @@
 """Notices: on change only, bounded, tried again, and never fatal."""
 
 import json
+import time
 
 import pytest
 
 from sexton.errors import UsageError
 from sexton.reporters import notify
-from sexton.reporters.notify import encode, notice, require_endpoint, send
-from tests.support.endpoints import endpoint
+from sexton.reporters.notify import as_json, as_slack, notice, require_endpoint, send
+from tests.support.endpoints import endpoint, raw_endpoint
 from tests.support.tools import add_model, add_provider
 
 
@@ -70,10 +71,75 @@ def test_a_dead_endpoint_ends_after_a_few_tries_and_shows_no_credentials():
     assert "pa55" not in said
 
 
-@pytest.mark.parametrize("url", ["ftp://h/x", "hooks.example/x", "http://", "file:///etc"])
+BAD = (
+    *("ftp://h/x", "hooks.example/x", "http://", "file:///etc", "http:///x", "http://:80/"),
+    *("http://h:abc/", "http://h:99999/", "http://h:0/", "http://[::1/", "http://ho st/"),
+    *("http://h/a b?token=SECRET", "http://h/\u00e9?SECRET", "http://u:SECRET@h:x/"),
+    *(
+        "http://h/x\r\nHost: SECRET",
+        "http://h/\x00SECRET",
+        "http://[SECRET]/",
+        "http://-h/",
+    ),
+    *("http://u:SECRET@/", "http://h\\SECRET/", "http://h..x,SECRET/", ""),
+)
+
+
+@pytest.mark.parametrize("url", BAD)
 def test_an_endpoint_is_an_absolute_http_url(url):
-    with pytest.raises(UsageError, match="absolute http or https URL"):
+    with pytest.raises(UsageError, match="absolute http or https URL") as raised:
         require_endpoint(url)
+    assert "SECRET" not in f"{raised.value} {raised.value.hint}"
+
+
+@pytest.mark.parametrize("option", ["--notify", "-o"])
+def test_no_audit_begins_with_an_endpoint_that_is_none(sexton, option):
+    for url in BAD:
+        if "\0" in url or (not url and option == "--notify"):
+            continue  # no argument has the one, and the other is none
+        where = f"pushgateway:{url}" if option == "-o" else url
+        result = sexton("audit", option, where)
+        assert (result.code, result.stdout) == (2, "")
+        assert "SECRET" not in result.stderr
+
+
+ANSWERS = {
+    "garbage": (b"garbage\r\n\r\n",),
+    "nothing": (),
+    "a long line": (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 100_000, b"\r\n\r\n"),
+    "500 headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 500, b"\r\n"),
+    "a status that is none": (b"HTTP/1.1 abc OK\r\n\r\n",),
+    "no ASCII": (b"HTTP/1.1 200 \xff\xfe\r\n\xff: \x00\r\n\r\n",),
+    "a redirect to nowhere": (b"HTTP/1.1 302 F\r\nLocation: http://[/SECRET\r\n\r\n",),
+    "a challenge": (b"HTTP/1.1 401 No\r\nWWW-Authenticate: \x00\r\n\r\n",),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("option", ["--notify", "-o"])
+def test_whatever_an_endpoint_answers_the_exit_code_stands(
+    sexton, connection, monkeypatch, answer, option
+):
+    monkeypatch.setattr(notify, "PAUSE", 0.01)
+    add_provider(connection, "azure")
+    add_model(connection, "nobody", is_default=True)
+    with raw_endpoint(*ANSWERS[answer]) as url:
+        where = url.replace("//", "//u:SECRET@") + "/a?token=SECRET"
+        where = f"pushgateway:{where}" if option == "-o" else where
+        result = sexton("audit", "--confirm-after", "0", option, where)
+    assert result.code == 1
+    assert "SECRET" not in result.stdout + result.stderr
+    if answer != "no ASCII":  # a strange answer that is yet a success
+        assert "127.0.0.1 was not notified: " in result.stderr
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX: "])
+def test_an_endpoint_that_drips_is_left_at_the_deadline(monkeypatch, start):
+    monkeypatch.setattr(notify, "DEADLINE", 1.0)
+    with raw_endpoint(start, endless=True) as url:
+        began = time.monotonic()
+        assert send(url, b"{}") == "127.0.0.1 was not notified: no answer within 1 s"
+        assert time.monotonic() - began < 5
 
 
 def test_only_a_change_is_news():
@@ -97,10 +163,10 @@ def test_only_a_change_is_news():
 
 def test_a_notice_has_keys_and_no_values_and_is_never_large():
     large = audited("findings", *((f"check_{n}", "x" * 50) for n in range(300)))
-    body = encode(notice(large, None))
+    body = as_json(notice(large, None))
     assert len(body) <= 64 * 1024
     assert json.loads(body)["checks"][0]["count"] == 50
-    small = encode(notice(audited("findings", ("c", "a")), None))
+    small = as_json(notice(audited("findings", ("c", "a")), None))
     assert b"secret" not in small
     assert json.loads(small)["checks"][0]["findings"][0]["key"] == {"id": "a"}
 
@@ -144,3 +210,24 @@ def test_credentials_of_a_url_go_into_a_header_and_nowhere_else():
         assert send(where, b"{}") is None
         assert received.headers["Authorization"] == "Basic dXNlcjpwQHNz"
     assert received == [("/hook", b"{}")]
+
+
+def test_a_channel_gets_a_message_in_which_names_are_no_markup(sexton, connection):
+    add_provider(connection, "azure")
+    add_model(connection, "nobody", is_default=True)
+    with endpoint(200) as (url, received):
+        options = ("--notify", url, "--notify-format", "slack", "--label", "`<!here>` @all")
+        assert sexton("audit", "--confirm-after", "0", *options).code == 1
+    [(_, body)] = received
+    document = json.loads(body)
+    assert set(document) == {"text"}
+    first, *rest = document["text"].splitlines()
+    assert first == "sexton audit of `'&lt;!here&gt;' @all`: *findings*"
+    assert "• FAIL `orphaned_default`: 1 finding" in rest
+
+
+def test_a_message_for_a_channel_is_short():
+    many = audited("findings", *((f"check_{n}", "x") for n in range(100)))
+    text = json.loads(as_slack(notice(many, audited())))["text"]
+    assert text.splitlines()[0].endswith("*findings* (before: clean)")
+    assert text.endswith("… and 70 more checks")

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import socket
 import threading
 from typing import Any
 
@@ -10,6 +11,37 @@ class Received(list[tuple[str, bytes]]):
     """The paths and bodies, in order, and the last headers."""
 
     headers: Any = None
+
+
+@contextlib.contextmanager
+def raw_endpoint(*parts, endless=False):
+    """A server that answers each connection with these bytes, or drips them for ever."""
+    ended = threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve(connection):
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            for part in parts:
+                connection.sendall(part)
+            while endless and not ended.wait(0.1):
+                connection.sendall(b"x")
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        ended.set()
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Metrics go to a gateway, and one that is dead hides nothing."""
 
+import pytest
+
 from tests.support.endpoints import endpoint
 from tests.support.tools import add_model, add_provider
 
@@ -32,3 +34,20 @@ def test_what_is_no_url_is_wrong_usage(sexton):
     result = sexton("audit", "-o", "pushgateway:gateway")
     assert result.code == 2
     assert "absolute http or https URL" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("label", "segment"),
+    [
+        ("..", "database@base64/Li4="),
+        (".", "database@base64/Lg=="),
+        ("../x", "database/..%2Fx"),
+        ("a?b#c", "database/a%3Fb%23c"),
+        ("\x1b", "database/%5Cx1b"),
+    ],
+)
+def test_a_label_never_leaves_its_group(sexton, label, segment):
+    with endpoint(200) as (url, received):
+        sexton("audit", "--label", label, "-o", f"pushgateway:{url}?token=x")
+    [(path, _)] = received
+    assert path == f"/hook/metrics/job/sexton/{segment}?token=x"

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -80,7 +81,7 @@ def audit(url: str | None, names: tuple[str, ...], style: str, **how: Any) -> in
     report = _shortened(report, before, how["sample"])
     for form, destination in wanted:
         _write(report, form, destination)
-    _notify(report, before, how["notify"])
+    _notify(report, before, how)
     if said := _rendered(report, style, how):
         click.echo(said)
     return report.code
@@ -92,29 +93,25 @@ def _before(file: Path | None) -> "Before | None":
 
     if file is None:
         return None
-    try:
-        file.stat()
-    except FileNotFoundError:
+    if file.parent.is_dir() and not os.path.lexists(file):
         said = f"sexton: {shown(file)} does not exist: there is no earlier run, so that "
         click.echo(f"{said}every finding is new", err=True)
         return None
-    except OSError:
-        pass  # reading it says why
     return since.load(file)
 
 
-def _notify(report: "Report", before: "Before | None", url: str | None) -> None:
+def _notify(report: "Report", before: "Before | None", how: dict[str, Any]) -> None:
     """Tell the endpoint what changed, if it did; it cannot change the exit code."""
-    if not url:
+    if not how["notify"]:
         return
-    import json
-
     from sexton.reporters import json as documents
     from sexton.reporters import notify
+    from sexton.text import exact
 
-    document = json.loads(documents.render(report.document()))
+    document = exact.loads(documents.render(report.document()))
     if message := notify.notice(document, before.document if before else None):
-        notify.tell(notify.send(url, notify.encode(message)))
+        body = notify.FORMATS[how["notify_format"]](message)
+        notify.tell(notify.send(how["notify"], body))
 
 
 def _consistent(how: dict[str, Any]) -> None:
@@ -227,9 +224,11 @@ def _write_unreached(
     if not (url or "").startswith(EMBEDDED):
         with contextlib.suppress(SextonError), address_of(url) as found:
             address = found
-    run, outcomes = unreached(selected, error, address, how["label"])
+    run, outcomes = unreached(
+        selected, error, address, printable(how["label"] or "") or None
+    )
     report = Report(run, outcomes, how["fail_on"], exit_code=error.code)
-    _notify(report, before, how["notify"])
+    _notify(report, before, how)
     for form, destination in wanted:
         _write(report, form, destination)
     if style not in ("text", "json"):  # which say the error themselves

@@ -44,8 +44,16 @@ OPTIONS = (
     click.option(
         "--notify",
         metavar="URL",
-        help="Tell this endpoint, as JSON, when something changed since --since; without "
-        "it, when something is wrong.",
+        help="Notify this endpoint when something changed since --since; without it, when "
+        "the audit is not clean.",
+    ),
+    click.option(
+        "--notify-format",
+        type=click.Choice(["json", "slack"]),
+        default="json",
+        show_default=True,
+        help="What the endpoint gets: Sexton's own document, or a message for the incoming "
+        "webhooks of Slack, Mattermost and their like.",
     ),
     click.option(
         "--skip", metavar="CHECK", multiple=True, help="Leave it out; repeatable."

@@ -47,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: str | None = None
     label: str | None = None
     notify: str | None = None
+    notify_format: Literal["json", "slack"] | None = None
     only_own: bool | None = None
     verbose: bool | None = None
     quiet: bool | None = None
@@ -168,6 +169,7 @@ def _choices(path: str) -> Sequence[str]:
         "on_delete": ("keep", "refuse"),
         "on_orphan": ("soft_delete", "null", "delete", "report", "tombstone"),
         "fail_on": ("info", "warning", "error", "new", "never"),
+        "notify_format": ("json", "slack"),
     }.get(path.rpartition(".")[2], tuple(Severity))
 
 

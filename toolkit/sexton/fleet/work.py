@@ -4,6 +4,7 @@ These functions run in threads, in spawned processes and on other machines' work
 they take and return plain values.
 """
 
+import re
 import time
 from collections.abc import Callable
 
@@ -51,10 +52,15 @@ def perform(kind: str, wanted: Wanted, target: Target) -> Record:
             "status": STATUSES.get(found.code, "incomplete"),
             "code": found.code,
             "reason": redact(found.message),
-            "hint": redact(found.hint or "") or None,
+            "hint": redact(_for_target(found.hint or "")) or None,
         }
     took = round(time.monotonic() - begun, 3)
     return {**record, "at": documents.now().isoformat(), "elapsed_s": took}
+
+
+def _for_target(hint: str) -> str:
+    """A hint as it applies to a target, whose address stands in the inventory."""
+    return re.sub(r"--url( \(or DATABASE_URL\))?", "the target's address", hint)
 
 
 def where(target: Target) -> str:

@@ -3,10 +3,12 @@
 sexton audit -o pushgateway:https://gateway.example:9091
 """
 
+from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from sexton.reporters.formats import Format, prometheus
+from sexton.text.printable import printable
 
 if TYPE_CHECKING:
     from sexton.audit.report import Report
@@ -16,8 +18,15 @@ JOB = "/metrics/job/sexton"
 
 def render(report: "Report", before: str = "") -> str:
     """The metrics as text, after a line that says under which group they belong."""
-    group = report.run.label or report.run.database or "unknown"
-    return f"# group {quote(group, safe='')}\n{prometheus.render(report, before)}"
+    group = _segment(report.run.label or report.run.database or "unknown")
+    return f"# group {group}\n{prometheus.render(report, before)}"
+
+
+def _segment(name: str) -> str:
+    """The grouping label and its value in a path, whatever the name is."""
+    if name in (".", ".."):  # which a server takes out of the path
+        return f"database@base64/{urlsafe_b64encode(name.encode()).decode()}"
+    return f"database/{quote(printable(name), safe='')}"
 
 
 def check(url: str) -> None:
@@ -32,7 +41,9 @@ def deliver(text: str, url: str) -> None:
     from sexton.reporters.notify import send, tell
 
     group = text.partition("\n")[0].removeprefix("# group ")
-    target = f"{url.rstrip('/')}{JOB}/database/{group}"
+    parts = urlsplit(url)
+    path = f"{parts.path.rstrip('/')}{JOB}/{group}"
+    target = urlunsplit(parts._replace(path=path))
     kind = "text/plain; version=0.0.4"
     tell(send(target, text.encode(), kind=kind, method="PUT"))
 

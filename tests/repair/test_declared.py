@@ -255,3 +255,122 @@ def test_a_plan_whose_rows_are_named_by_another_column_is_refused(declared):
     assert result.code == 5
     assert "by customer_id, and they are named by id" in result.stderr
     assert not rows(connection, "select from n where customer_id is null")
+
+
+FEES = """
+    create table customers (id int primary key);
+    create table fees (id int primary key, customer_id int, note text);
+    create table lines (
+        id int primary key, fee_id int references fees on delete cascade, note json
+    );
+    create table parts (id int primary key, line_id int references lines on delete cascade);
+    create table notes (id int primary key, fee_id int references fees on delete set null);
+    insert into customers values (1);
+    insert into fees values (1, 99, 'x'), (2, 1, 'y');
+    insert into lines values (1, 1, '{"a":  1}'), (2, 1, null), (3, 2, null);
+    insert into parts values (1, 1), (2, 3);
+    insert into notes values (1, 1), (2, 2);
+"""
+F = (
+    '[[reference]]\nchild = "fees.customer_id"\nparent = "customers.id"\n'
+    'on_orphan = "delete"\n'
+)
+UNSAFE = ("--unsafe", "fees_customer_id_dangling", "--max-fraction", "1")
+
+
+def all_of(connection):
+    return {
+        table: rows(connection, f"select to_jsonb(t)::text as t from {table} t order by 1")
+        for table in ("fees", "lines", "parts", "notes")
+    }
+
+
+def test_a_deletion_plans_what_cascades_would_take_and_refuses_it(declared):
+    sexton, connection = declared(FEES, F)
+    before = all_of(connection)
+    result = sexton("repair", "--apply", *UNSAFE)
+    assert result.code == 5
+    for seen in ("2 rows of lines through", "1 row of parts through", "1 row of notes"):
+        assert seen in result.stderr
+    assert "--allow-cascades" in result.stderr
+    plan = sexton("repair", *UNSAFE, "--format", "json").json
+    changed = [(a["table"].rpartition(".")[2], a["key"]["id"]) for a in plan["actions"]]
+    assert sorted(changed) == [
+        ("fees", 1),
+        ("lines", 1),
+        ("lines", 2),
+        ("notes", 1),
+        ("parts", 1),
+    ]
+    assert all_of(connection) == before
+    result = sexton("repair", *UNSAFE, "--allow-cascades", "--out", "plan.json")
+    assert result.code == 1, result.stderr
+    result = sexton("apply", "plan.json")
+    assert result.code == 0, result.stderr
+    assert scalar(connection, "select count(*) from sexton.changes") == 5
+    assert [len(found) for found in all_of(connection).values()] == [1, 1, 1, 2]
+    result = sexton("undo", "1")
+    assert result.code == 0, result.stderr
+    assert all_of(connection) == before
+
+
+def test_a_child_that_a_cascade_would_take_and_no_plan_holds_makes_it_stale(declared):
+    sexton, connection = declared(FEES, F)
+    assert sexton("repair", *UNSAFE, "--allow-cascades", "--out", "plan.json").code == 1
+    connection.execute("insert into lines values (4, 1, null)")
+    result = sexton("apply", "plan.json")
+    assert result.code == 5
+    assert "1 row refers to it: of lines through" in result.stderr
+    assert len(all_of(connection)["lines"]) == 4
+    assert scalar(connection, "select to_regclass('sexton.changes')") is None
+
+
+@pytest.mark.parametrize("action", ["no action", "restrict"])
+def test_a_key_that_forbids_a_deletion_is_seen_by_the_plan(declared, action):
+    sexton, connection = declared(
+        FEES
+        + f"delete from lines; delete from notes; create table adjusted (id int primary "
+        f"key, fee_id int references fees on delete {action}); "
+        "insert into adjusted values (1, 1), (2, 2)",
+        F,
+    )
+    result = sexton("repair", "--out", "plan.json", *UNSAFE)
+    assert result.code == 5
+    assert "1 row of adjusted through the foreign key adjusted_fee_id" in result.stderr
+    assert not Path("plan.json").exists()
+    connection.execute("delete from adjusted where id = 1")
+    assert sexton("repair", "--out", "plan.json", *UNSAFE).code == 1
+    connection.execute("insert into adjusted values (1, 1)")
+    result = sexton("apply", "plan.json")
+    assert result.code == 5
+    assert "1 row of adjusted through the foreign key" in result.stderr
+
+
+def test_a_tree_of_cascades_in_one_table_is_planned(declared):
+    sexton, connection = declared(
+        FEES + "delete from lines; delete from notes;"
+        "alter table fees add parent int references fees on delete cascade;"
+        "insert into fees values (3, 1, 'a', 1), (4, 1, 'b', 3)",
+        F,
+    )
+    assert sexton("repair", "--apply", *UNSAFE, "--allow-cascades").code == 0
+    assert [r["id"] for r in rows(connection, "select id from fees")] == [2]
+    assert scalar(connection, "select count(*) from sexton.changes") == 3
+    assert sexton("undo", "1").code == 0
+    assert len(rows(connection, "select from fees")) == 4
+
+
+def test_a_plan_of_other_tables_that_no_cascade_reaches_is_refused(declared):
+    sexton, _ = declared(FEES, F)
+    sexton("repair", *UNSAFE, "--allow-cascades", "--out", "plan.json")
+    plan = read_plan(Path("plan.json"))
+    forged = [
+        replace(action, table="customers", key={"id": 1}, change={"id": [1, None]})
+        if action.table.endswith("lines")
+        else action
+        for action in plan.actions
+    ]
+    write_plan(replace(plan, actions=forged), Path("forged.json"))
+    result = sexton("apply", "forged.json")
+    assert result.code == 5
+    assert "does no such thing" in result.stderr

@@ -8,7 +8,7 @@ from sexton.errors import Incomplete, NotFound, Refused
 from sexton.repair.apply import apply_plan
 from sexton.repair.undo import undo_run
 from tests.support.repairs import ALLOW, incident, orphans, planned, whole
-from tests.support.tools import add_model, add_provider
+from tests.support.tools import add_model, add_provider, table
 
 ODD = """
     alter table chat_model_configs
@@ -107,7 +107,7 @@ def test_an_undo_of_an_undo_with_gaps_counts_right(connection):
     assert (again.rows, again.left) == (2, [])
 
 
-def test_a_cascade_that_was_allowed_is_said(connection):
+def test_what_a_cascade_took_is_in_the_journal(connection):
     stub = add_provider(connection, "openai", enabled=False)
     connection.execute(
         "insert into user_chat_provider_keys (user_id, chat_provider_id, api_key) "
@@ -118,8 +118,14 @@ def test_a_cascade_that_was_allowed_is_said(connection):
         connection, "provider_stub", unsafe=("provider_stub",), allow=("cascades",)
     )
     apply_plan(connection, plan)
+    assert not table(connection, "user_chat_provider_keys")
     undone = undo_run(connection, 1)
-    assert "would reach 1 row of user_chat_provider_keys" in undone.lost[0]
+    assert undone.lost == [
+        "api_key of 1 row of user_chat_provider_keys is a secret, and not in the journal"
+    ]
+    [left] = undone.left  # the secret may not be null
+    assert left["table"] == "user_chat_provider_keys"
+    assert "api_key" in left["reason"]
 
 
 def test_nothing_is_left_behind_in_the_callers_transaction(connection):

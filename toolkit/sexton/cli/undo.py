@@ -30,6 +30,14 @@ ALLOW_WRITER = click.option(
     help="Believe a run of a role that is gone, or may not write its tables.",
 )
 
+ALLOW_TABLE = click.option(
+    "--allow-table",
+    "allow",
+    flag_value="table",
+    multiple=True,
+    help="Restore rows of a table that is not the one the run changed, but has its name.",
+)
+
 RUN = click.IntRange(1, 2**63 - 1)
 RUN.name = "run's number"  # as a message calls what it refuses
 
@@ -39,6 +47,7 @@ RUN.name = "run's number"  # as a message calls what it refuses
 @ALLOW_TRIGGERS
 @ALLOW_CASCADES
 @ALLOW_WRITER
+@ALLOW_TABLE
 @CHECKS
 @YES
 @ACTOR

@@ -100,7 +100,7 @@ def _do(
             compare(driver, at)
             found = resolve(driver, step.tables)
             path = path_of(list(found.values()), driver)
-            send = sender(step.title, found, options, at.revisions if at else ())
+            send = sender(step, found, options, at.revisions if at else ())
             try:
                 background.run(
                     driver, step.statements(options.choices), path, options, send
@@ -162,7 +162,7 @@ def _change(
             return False
         refuse(driver, step, options)
     _set_path(driver, path_of(relations, driver))
-    send = sender(step.title, found, options, at.revisions if at else ())
+    send = sender(step, found, options, at.revisions if at else ())
     for statement in step.statements(options.choices):
         send(driver, statement)
     _set_path(driver, SAFE_PATH)

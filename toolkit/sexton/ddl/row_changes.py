@@ -148,7 +148,8 @@ class StepJournal:
 
     `kind` is that of the run, `upgrade` or `downgrade`, `start` where the database is,
     `relations` are the step's tables. Where the journal cannot be written, the rows are
-    changed all the same, as the schema is, and `say` is told, once.
+    changed all the same, as the schema is, and `say` is told, once. `undo` says that no
+    downgrade restores the rows, so that an undo of the run may.
     """
 
     title: str
@@ -156,6 +157,7 @@ class StepJournal:
     start: Sequence[str]
     relations: dict[str, Relation]
     say: Callable[[str], None]
+    undo: bool = False
     run: int | None = None
     told: set[str] = field(default_factory=set)
     tables: dict[str, Table] = field(default_factory=dict)
@@ -249,7 +251,11 @@ class StepJournal:
                     self.run = journal.begin_run(
                         driver,
                         self.kind,
-                        options={"from": _one(self.start), "step": self.title},
+                        options={
+                            "from": _one(self.start),
+                            "step": self.title,
+                            **({"undo": True} if self.undo else {}),
+                        },
                         batched=change.batched,
                         owners=[table.relation.owner],
                     )

@@ -13,7 +13,7 @@ from sexton.ddl.options import Options
 from sexton.ddl.row_batches import batches
 from sexton.ddl.row_changes import RowChange, StepJournal
 from sexton.ddl.session import Driver
-from sexton.ddl.steps import Statement
+from sexton.ddl.steps import Statement, Step
 from sexton.ddl.waiting import BACKOFF_FACTOR
 from sexton.text.printable import printable
 
@@ -77,8 +77,10 @@ class Sender:
 
 
 def sender(
-    title: str, relations: Mapping[str, Relation], options: Options, start: tuple[str, ...]
+    step: Step, relations: Mapping[str, Relation], options: Options, start: tuple[str, ...]
 ) -> Sender:
-    """The sender of a step of this title, on its tables, of a database at `start`."""
-    record = StepJournal(title, options.kind, start, dict(relations), options.say)
+    """The sender of a step, on its tables, of a database at `start`."""
+    undo = step.irreversible is not None
+    known = dict(relations)
+    record = StepJournal(step.title, options.kind, start, known, options.say, undo)
     return Sender(record, options)

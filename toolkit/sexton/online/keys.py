@@ -184,7 +184,8 @@ def _clear(key: Key, child: Table, parent: Table, orphans: str, valid: str) -> S
         """,  # noqa: S608
         refuse=tuple(refuse),
         sql=(change,),
-        irreversible=f"no downgrade brings back what the orphans of {key.name} held",
+        irreversible=f"no downgrade restores what the orphans of {key.name} held; "
+        "sexton undo of its run does, once the key is dropped",
         hint="orphans='refuse', after repairing them",
     )
 

@@ -3,19 +3,26 @@
 import datetime
 from collections.abc import Mapping
 
+from sexton.catalog.relations import resolve
 from sexton.catalog.schema import visible_revision
 from sexton.catalog.tables import Table
 from sexton.check import Check, Insert
 from sexton.database import Connection
 from sexton.errors import Refused
 from sexton.repair import proposals
+from sexton.repair.cascades import CASCADES, reachable
 from sexton.repair.plan import ActionGroup, Plan
 from sexton.repair.planner import identity
 from sexton.text.printable import printable
 
 
-def require_possible(plan: Plan, known: Mapping[str, Check]) -> None:
-    """Insist that a plan changes nothing that the repairs of its checks would not."""
+def require_possible(
+    connection: Connection, plan: Plan, known: Mapping[str, Check]
+) -> None:
+    """Insist that a plan changes nothing that the repairs of its checks would not.
+
+    Beside that, what foreign keys would do to other rows because of them.
+    """
     for group in plan.groups:
         name = printable(group.check)
         if group.check not in known:
@@ -28,13 +35,29 @@ def require_possible(plan: Plan, known: Mapping[str, Check]) -> None:
         if not any(
             target.allows(group.table, group.kind, columns)
             for target in proposals.targets(check)
-        ):
+        ) and not _reached(connection, plan, group, check):
             listed = printable(", ".join(sorted(columns)))
             raise Refused(
                 f"the plan would {group.kind} {printable(group.table)} ({listed}), and the "
                 f"repair of {name} does no such thing; nothing was changed",
                 hint="make a plan of your own: sexton repair --out FILE",
             )
+
+
+def _reached(connection: Connection, plan: Plan, group: ActionGroup, check: Check) -> bool:
+    """Whether foreign keys would do this because of rows that the check deletes."""
+    if group.kind == "insert" or CASCADES not in plan.options.get("allow", ()):
+        return False
+    names = [t.table for t in proposals.targets(check) if t.kind == "delete"]
+    found = resolve(connection, [*names, group.table])
+    deleted = [found[name].oid for name in names if name in found]
+    if group.table not in found:
+        return False
+    known = reachable(connection, deleted)
+    _, columns = known.get(found[group.table].oid, ("", frozenset()))
+    if group.kind == "delete" or columns is None:
+        return columns is None and group.kind == "delete"
+    return {*group.columns} - {""} <= columns
 
 
 def require_same_database(connection: Connection, plan: Plan) -> None:

@@ -16,7 +16,7 @@ from sexton.project import all_checks, current
 from sexton.repair import admission, batches, changes, safety
 from sexton.repair.aftermath import Difference, refuse_differences
 from sexton.repair.batches import WRITING, Progress, Size, repair_lock, run_job
-from sexton.repair.cascades import CASCADES
+from sexton.repair.cascades import CASCADES, UNKEPT
 from sexton.repair.changes import SEVERAL, Block, Shape, Writer
 from sexton.repair.following import with_followers
 from sexton.repair.plan import ActionGroup, Plan
@@ -80,16 +80,18 @@ def apply_plan(
     """
     known = all_checks() if known is None else known
     safety.refuse_standby(connection)
-    admission.require_possible(plan, known)
+    safety.refuse_unlifted(plan.limits)
+    admission.require_possible(connection, plan, known)
     chosen = with_followers(
         (known[name] for name in sorted({g.check for g in plan.groups})), known
     )
     if any(check.name in all_checks() for check in chosen):
         current().require(connection)
     admission.require_same_database(connection, plan)
-    tables = read_tables(connection, named_tables(chosen))
+    tables = read_tables(
+        connection, named_tables(chosen) | {group.table for group in plan.groups}
+    )
     admission.require_same_tables(plan, tables, known)
-    safety.refuse_unlifted(plan.limits)
     if not plan.actions:
         return ApplyResult(plan.id, None, 0)
     with repair_lock(connection):
@@ -177,7 +179,7 @@ class _Job:
 
     def begin(self, *, finished: bool) -> int:
         """Open the run."""
-        saw = [limit.saw for limit in self.plan.limits if limit.limit == CASCADES]
+        saw = [limit.saw for limit in self.plan.limits if limit.saw.endswith(UNKEPT)]
         return journal.begin_run(
             self.connection,
             "repair",
@@ -233,6 +235,10 @@ class _Job:
         for block in batch:
             if several := writer.several(block):
                 raise _stale(block, several, self._kept(writer.run, done), SEVERAL)
+            lifted = CASCADES in self.plan.options.get("allow", ())
+            if reached := writer.reached(block, lifted=lifted):
+                why = f"{min(reached.values())} since the plan was made"
+                raise _stale(block, list(reached), self._kept(writer.run, done), why)
             if stale := writer.make(block):
                 why = writer.why(block, stale, MOVED)
                 raise _stale(block, stale, self._kept(writer.run, done), why)

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 
-from sexton.catalog.tables import Table
+from sexton.catalog.cascades import DOES, Key, referring
+from sexton.catalog.relations import resolve
+from sexton.catalog.tables import Table, describe
 from sexton.database import Connection, rows, settings
 from sexton.journal.images import column, image, key_object, pick, read, withheld
 from sexton.journal.recorder import entries
+from sexton.repair.cascades import may_follow
 from sexton.repair.keys import may_share_keys
 from sexton.repair.plan import Kind
 
@@ -74,6 +77,56 @@ class Writer:
     run: int
     aftermath: "Aftermath | None" = None
     _shared: dict[int, bool] = field(default_factory=dict)
+    _keys: dict[int, list[Key]] = field(default_factory=dict)
+
+    def reached(self, block: Block, *, lifted: bool) -> dict[int, str]:
+        """What foreign keys would do elsewhere because of a block's deletions, by step.
+
+        Its rows are locked before, so that no more rows come to refer to them. With
+        `lifted`, only what could have been a change of its own. Writes nothing.
+        """
+        shape = block.shape
+        if shape.kind != "delete":
+            return {}
+        oid = shape.table.relation.oid
+        if oid not in self._keys:
+            self._keys[oid] = [
+                key
+                for key in referring(self.connection, oid)
+                if key.action in DOES and not (lifted and not self._may_follow(key))
+            ]
+        if not (keys := self._keys[oid]):
+            return {}
+        typed, given = _typed(block), dict(block.parameters)
+        found: dict[int, str] = {}
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            lock: Any = f"""
+                with d as not materialized ({typed})
+                select from {shape.table.sql} t join d on {_keyed(shape)} for update of t
+            """
+            cursor.execute(lock, given)
+            for key in keys:
+                others = ""
+                if key.child_oid == oid:  # which the same statement deletes
+                    same = _keyed(shape, "c", "o")
+                    others = f"where not exists (select from d o where {same})"
+                query: Any = f"""
+                    with d as not materialized ({typed})
+                    select d.step, pg_catalog.count(*) as rows
+                    from d join {shape.table.sql} t on {_keyed(shape)}
+                    join {key.child} c on {key.same("t", "c")} {others}
+                    group by d.step
+                """
+                for row in cursor.execute(query, given).fetchall():
+                    refer = "rows refer" if row["rows"] > 1 else "row refers"
+                    said = f"{row['rows']:,} {refer} to it: of {key.shown}"
+                    found.setdefault(row["step"], said)
+        return found
+
+    def _may_follow(self, key: Key) -> bool:
+        name = f"{key.child_schema}.{key.child_name}"
+        [child] = describe(self.connection, resolve(self.connection, [name])).values()
+        return may_follow(key, child)
 
     def several(self, block: Block) -> list[int]:
         """The steps of rows whose key more than one row has. Reads only."""
@@ -173,9 +226,9 @@ def _typed(block: Block) -> str:
     return f"select {', '.join(listed)} from {block.source} d"
 
 
-def _keyed(shape: Shape) -> str:
+def _keyed(shape: Shape, row: str = "t", given: str = "d") -> str:
     return " and ".join(
-        f"t.{column(name)} operator(pg_catalog.=) d.k{index}"
+        f"{row}.{column(name)} operator(pg_catalog.=) {given}.k{index}"
         for index, name in enumerate(shape.key)
     )
 

@@ -18,7 +18,7 @@ from sexton.cure import Repair
 from sexton.database import Connection, rows, scalar, settings
 from sexton.errors import Incomplete, UsageError
 from sexton.project import all_checks, current
-from sexton.repair import proposals, safety
+from sexton.repair import cascades, proposals, safety
 from sexton.repair.following import asked_for, orphaned_by, with_followers
 from sexton.repair.keys import several_rows
 from sexton.repair.plan import VALIDITY, Action, Kind, Options, Plan, Skip
@@ -73,8 +73,12 @@ def plan_repair(
         )
         planning = _Planning(simulation, options, chosen, known, asked_for(selected, known))
         planning.plan()
+        reached = cascades.reach(connection, tables, planning.actions, options.allow)
+        tables |= reached.tables
+        planning.follow(reached.followed)
         actions, skipped = planning.actions, planning.skips()
         limits = safety.of_plan(connection, tables, actions, chosen, options)
+        limits += [limit for limit in reached.limits if limit not in limits]
         made_at = datetime.datetime.now(datetime.UTC)
         return Plan(
             id=str(uuid.uuid4()),
@@ -219,6 +223,18 @@ class _Planning:
             due = {n for name, made in late if made for n in leads.get(name, ())}
             if not due:
                 return
+
+    def follow(self, reached: list[Action]) -> None:
+        """Take in what foreign keys would do to rows of other tables: it comes first."""
+        gone = {
+            (action.table, exact.identity(action.key))
+            for action in reached
+            if action.kind == "delete"
+        }
+        left = [a for a in self.actions if (a.table, exact.identity(a.key)) not in gone]
+        self.actions = [*reached, *left]
+        for action in reached:
+            self.simulation.add(action)
 
     def _before(self, spreading: Collection[str]) -> set[str]:
         """The checks that come before those that spread, as the declarations say."""

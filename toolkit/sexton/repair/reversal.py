@@ -113,7 +113,9 @@ class Reversal:
     """A run as a job of the runner, backwards: whatever moved since is left alone.
 
     Of a table, columns that are not `allowed` (none for all) are left as they are. With
-    `triggers`, what they make of a row is said; else it is refused.
+    `triggers`, what they make of a row is said; else it is refused. Without `cascades`, a
+    row stays that others refer to by keys which would delete or empty them. `back` is the
+    command that reverts the change of the schema that the run belongs to.
     """
 
     connection: Connection
@@ -124,6 +126,8 @@ class Reversal:
     lost: list[str]
     writes: Mapping[int, int]
     triggers: bool
+    cascades: bool = False
+    back: str | None = None
     reasons: dict[int, str] = field(default_factory=dict)
     again: str = "the same command goes on"
 
@@ -204,8 +208,10 @@ class Reversal:
                 steps = range(block.first, block.first + block.count)
                 self.reasons |= dict.fromkeys(steps, OTHERS)
                 continue
-            several = writer.several(block)
-            self.reasons |= dict.fromkeys(several, SEVERAL)
+            several = dict.fromkeys(writer.several(block), SEVERAL)
+            if not self.cascades:
+                several |= writer.reached(block, lifted=False)
+            self.reasons |= several
             try:
                 with writer.connection.transaction():
                     stale = [] if several else writer.make(block)
@@ -267,7 +273,9 @@ class Reversal:
             raise Refused(
                 f"none of the {count:,} rows of run {self.number} can be restored: {why}; "
                 "nothing was changed",
-                hint=f"sexton history {self.number}",
+                hint=f"first drop what forbids them: {self.back}"
+                if self.back
+                else f"sexton history {self.number}",
             )
         lost = [*self.lost, *self._differing(run, last)]
         return UndoResult(self.number, run, count - len(left), listed, lost)

@@ -16,7 +16,7 @@ from sexton.check import Check
 from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
 from sexton.project import current
-from sexton.repair.cascades import CASCADES, cascades
+from sexton.repair.cascades import CASCADES, of_updates, reach
 from sexton.repair.plan import Action, ActionGroup, Limit, Options, group
 from sexton.text.exact import identity
 from sexton.text.printable import printable
@@ -95,10 +95,10 @@ def of_tables(
     for (name, kind), changed in columns.items():
         table = tables[name]
         limits += _triggers(connection, table, kind, allow)
-        gone: list[Action] = []
-        if kind == "delete":  # else a plan file need not be read again
-            gone = [a for a in actions if (a.table, a.kind) == (name, kind)]
-        limits += cascades(connection, table, name, kind, changed, gone, allow)
+        if kind == "update":
+            limits += of_updates(connection, table, name, changed, allow)
+    if any(kind == "delete" for _, kind in columns):  # else a plan file is not read again
+        limits += reach(connection, tables, actions, allow).limits
     return limits
 
 
@@ -107,10 +107,10 @@ def refuse_unlifted(limits: Iterable[Limit]) -> None:
     standing = [limit for limit in limits if not limit.lifted]
     if standing:
         options = " ".join(dict.fromkeys(limit.option for limit in standing))
-        raise Refused(
-            "; ".join(limit.saw for limit in standing),
-            hint=f"if that is as it should be, type the command again with {options}",
-        )
+        hint = f"if that is as it should be, run the command again with {options}"
+        if not all(limit.option for limit in standing):
+            hint = "see to the rows that refer to them first, or leave that check out"
+        raise Refused("; ".join(limit.saw for limit in standing), hint=hint)
 
 
 def _rows(actions: Collection[Action], options: Options) -> Iterable[Limit]:

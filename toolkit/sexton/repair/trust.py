@@ -22,12 +22,15 @@ from sexton.repair.plan import Limit
 from sexton.text.printable import printable
 
 WRITER = "writer"
+TABLE = "table"
 HISTORY = "sexton history {run}"
 
 TOUCHED = """
     select
         c.table_schema as schema, c.table_name as name,
         c.before is null as inserted, c.after is null as deleted,
+        pg_catalog.max(c.relation::pg_catalog.int8) as relation,
+        pg_catalog.count(distinct c.relation) as relations,
         pg_catalog.count(*) as rows,
         pg_catalog.array_agg(distinct k.name) filter (where k.name is not null) as columns,
         pg_catalog.array_agg(distinct k.name) filter (where k.changed) as changed
@@ -70,6 +73,12 @@ def read_touched(
     tables: dict[tuple[str | None, str], Table] = {}
     for row in found:
         name, table = _meant(number, row, touchable, by_name)
+        if row["inserted"] and row["deleted"]:
+            raise Refused(
+                f"run {number} says of a row of {printable(name)} neither what it was nor "
+                "what it became: Sexton writes no such entry",
+                hint="no option lifts this; " + HISTORY.format(run=number),
+            )
         tables[row["schema"], row["name"]] = table
         row["columns"] = [c for c in row["columns"] or () if c != JSON_NULLS]
         row["allowed"], row["oid"] = touchable[name], table.relation.oid
@@ -189,6 +198,53 @@ def writer_limit(
         )
         for verb, grant in lacking(connection, str(run["role"]), touched, back=False)
     ]
+
+
+def table_limits(
+    run: Mapping[str, Any], touched: Iterable[Mapping[str, Any]], allow: Collection[str]
+) -> list[Limit]:
+    """The limit that a run changed other tables than those that now have their names."""
+    return [
+        Limit(
+            TABLE,
+            f"run {run['run']} changed a table {printable(row['name'])} with the oid "
+            f"{row['relation']}, and the table of that name has the oid {row['oid']}: it "
+            "was put in its place, or the database was restored from a dump",
+            f"--allow-{TABLE}",
+            lifted=TABLE in allow,
+        )
+        for row in touched
+        if row["relation"] is not None
+        and (row["relations"] > 1 or row["relation"] != row["oid"])
+    ]
+
+
+def recorded_tables(
+    connection: Connection, run: Mapping[str, Any]
+) -> Mapping[str, set[str]]:
+    """The tables of a run that its role owns, or a superuser wrote: it may change them all.
+
+    For the rows that a revision changed, which no project file has to declare.
+    """
+    found = rows(
+        connection,
+        """
+        select distinct c.table_schema as schema, c.table_name as name
+        from sexton.changes c
+        join pg_catalog.pg_namespace n on n.nspname::pg_catalog.text = c.table_schema
+        join pg_catalog.pg_class t
+          on t.relnamespace = n.oid and t.relname::pg_catalog.text = c.table_name
+        join pg_catalog.pg_roles r on r.rolname::pg_catalog.text = %s::pg_catalog.text
+        where c.run = %s::pg_catalog.int8
+          and (
+              r.rolsuper
+              or pg_catalog.pg_has_role(r.oid, t.relowner, 'usage'::pg_catalog.text)
+          )
+        """,
+        str(run["role"]),
+        run["run"],
+    )
+    return {f"{row['schema']}.{row['name']}": set() for row in found}
 
 
 def require_rights(connection: Connection, touched: Iterable[Mapping[str, Any]]) -> None:

@@ -1,10 +1,10 @@
 """Undo: taking a run back, as far as its rows still are as it left them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sexton import journal
-from sexton.catalog.tables import read_tables
+from sexton.catalog.tables import Table, read_tables
 from sexton.check import Check
 from sexton.database import Connection, rows, settings
 from sexton.errors import Refused
@@ -12,7 +12,8 @@ from sexton.journal import schema_changes as schema_journal
 from sexton.project import all_checks
 from sexton.repair import safety, trust
 from sexton.repair.batches import WRITING, Progress, repair_lock, run_job
-from sexton.repair.plan import ActionGroup, Kind
+from sexton.repair.cascades import CASCADES, reachable
+from sexton.repair.plan import Action, ActionGroup, Kind
 from sexton.repair.reversal import Reversal, UndoResult
 
 __all__ = ["UndoResult", "lost_by", "undo_run"]
@@ -43,7 +44,9 @@ def undo_run(
         earlier = _begun(connection, run)
         if earlier is None:
             _require_whole(connection, undone)
-        if back := schema_journal.way_back(undone):
+        of_rows = undone["rows"] and undone["options"].get("undo") is True
+        back = schema_journal.way_back(undone)
+        if back and not of_rows:
             what = "rows with the schema" if undone["rows"] else "the schema and no row"
             history = f"sexton history {run}"
             if undone["rows"] and back != history:
@@ -52,17 +55,20 @@ def undo_run(
         if not undone["rows"]:
             raise Refused(f"run {run} changed no row", hint="sexton history")
         touchable = trust.touchable_tables(known)
-        there = read_tables(connection, touchable)
+        there = _read(connection, undone, touchable, of_rows=bool(of_rows))
         with connection.transaction(), settings(connection, WRITING):
             tables, touched = trust.read_touched(connection, undone, touchable, there)
             groups = [_group(row) for row in touched]
             by_name = {row["name"]: tables[row["schema"], row["name"]] for row in touched}
-            limits = safety.of_tables(connection, by_name, groups, (), allow)
+            gone = _gone(connection, undone, touched)
+            limits = safety.of_tables(connection, by_name, groups, gone, allow)
+            limits += trust.table_limits(undone, touched, allow)
             limits += trust.writer_limit(connection, undone, touched, allow)
             trust.require_rights(connection, touched)
         safety.refuse_unlifted(limits)
         allowed = {(row["schema"], row["name"]): row["allowed"] for row in touched}
         lost = lost_by(connection, undone)
+        lost += [limit.saw for limit in limits if limit.limit == CASCADES]
         job = Reversal(
             connection,
             undone,
@@ -72,8 +78,72 @@ def undo_run(
             lost,
             writes=safety.events(by_name, groups),
             triggers=safety.TRIGGERS in allow,
+            cascades=CASCADES in allow,
+            back=back,
         )
         return run_job(connection, job, earlier, progress)
+
+
+def _read(
+    connection: Connection,
+    undone: Mapping[str, Any],
+    touchable: dict[str, set[str]],
+    *,
+    of_rows: bool,
+) -> dict[str, Table]:
+    """The tables that may be written, by name; adds those that are not declared.
+
+    They are reached by foreign keys, or, if the run is `of_rows` that a revision changed,
+    belong to the role that wrote it.
+    """
+    there = read_tables(connection, touchable)
+    more: dict[str, set[str]] = {}
+    with connection.transaction(), settings(connection, WRITING):
+        oids = [table.relation.oid for table in there.values()]
+        for name, columns in reachable(connection, oids).values():
+            more[name] = set(columns or ())
+        if of_rows:
+            more |= trust.recorded_tables(connection, undone)
+    known = {table.relation.oid: name for name, table in there.items()}
+    for name, table in read_tables(connection, more).items():
+        declared = known.get(table.relation.oid)
+        if declared is None:
+            touchable[name], there[name] = more[name], table
+        elif not more[name]:
+            touchable[declared] = set()
+        elif touchable[declared]:
+            touchable[declared] |= more[name]
+    return there
+
+
+def _gone(
+    connection: Connection,
+    undone: Mapping[str, Any],
+    touched: Sequence[Mapping[str, Any]],
+) -> list[Action]:
+    """The rows that the undo deletes, for they were inserted."""
+    if not any(row["inserted"] for row in touched):
+        return []
+    found = rows(
+        connection,
+        """
+        select c.table_name as name, c.key, c.after
+        from sexton.changes c
+        where c.run = %s::pg_catalog.int8 and c.before is null
+        """,
+        undone["run"],
+    )
+    return [
+        Action(
+            "",
+            row["name"],
+            row["key"],
+            {column: [value, None] for column, value in row["after"].items()},
+            "",
+            "delete",
+        )
+        for row in found
+    ]
 
 
 def lost_by(connection: Connection, run: Mapping[str, Any]) -> list[str]:

@@ -65,5 +65,5 @@ check = Check(
         "model{others}",
     ),
     after=("default_ambiguous", "orphaned_default"),
-    manual_action="no config is usable: enable one, or its provider, and run repair again",
+    manual_action="if no config is usable, enable one, or its provider, and run it again",
 )

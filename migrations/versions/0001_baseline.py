@@ -323,6 +323,8 @@ TABLES = (
     "chat_providers",
 )
 
+COUNT = "concat(count(*), case count(*) when 1 then ' row' else ' rows' end)"
+
 DOWNGRADE = [
     {
         "title": "drop the tables",
@@ -331,8 +333,8 @@ DOWNGRADE = [
         "irreversible": "the tables go; they must be empty",
         "refuse": [
             (
-                f"select count(*) as n from {table} having count(*) > 0",  # noqa: S608
-                f"{table} has {{n}} rows, which would be lost with the table",
+                f"select {COUNT} as n from {table} having count(*) > 0",  # noqa: S608
+                f"{table} has {{n}}, which would be lost with the table",
             )
             for table in TABLES
         ],

@@ -227,6 +227,11 @@ SECRETS = [
     "https://usr:p@S3CRET@gw/v1",
     "https://S3CRET@gw",
     "https://gw/v1?api-key=S3CRET&v=S3CRET",
+    "https://gw/v1#S3CRET",
+    "https://gw/v1;key=S3CRET",
+    "https://gw/v1&key=S3CRET",
+    "https://gw/v1%23S3CRET",
+    "https://gw/v1|S3CRET",
 ]
 
 

@@ -27,7 +27,11 @@ def test_its_folders_are_found_and_hold_what_they_should():
 def test_only_a_value_with_credentials_in_it_is_sensitive(connection):
     pattern = PROJECT.sensitive["base_url"]
     asked = "select t.url, t.url ~ %s as hidden from unnest(%s::text[]) as t (url)"
-    urls = ["https://me:secret@host", "https://host/?key=x", "https://host/a@b", ""]
-    assert [row["hidden"] for row in rows(connection, asked, pattern, urls)] == [
-        *(True, True, False, False),
+    plain = ["https://host/a@b", "http://host_1:80/v1", "https://[::1]/", ""]
+    secret = [
+        *("https://me:secret@host", "https://host/?key=x", "https://host/v1#x", "sk-x"),
+        *("https://host/v1;key=x", "https://host/v1&key=x", "https://host/%3Fx"),
     ]
+    for urls, hidden in ((plain, False), (secret, True)):
+        found = rows(connection, asked, pattern, urls)
+        assert {row["hidden"] for row in found} == {hidden}, found

@@ -8,7 +8,7 @@ from sexton.chat.models import DeleteModel
 from sexton.chat.operation import preview, run
 from sexton.chat.providers import SwitchProvider
 from sexton.chat.reassign import Reassign
-from tests.support.tools import add_chat
+from tests.support.tools import add_chat, add_model, add_provider
 
 
 @pytest.fixture
@@ -77,3 +77,17 @@ def test_a_reassignment_says_from_where_to_where(connection, used):
         f"  to c of anthropic ({used['heir']})",
         "  1 open chat (0 in flight), 0 settings, 0 queued messages",
     ]
+
+
+def test_a_default_that_stays_and_cannot_be_used_is_named_so(connection, sexton):
+    add_provider(connection, "openai")
+    add_model(connection, "gone", "a", is_default=True)
+    said = sexton("provider", "delete", "openai", "--dry-run").stdout
+    assert "the default stays: a of gone, NOT USABLE" in said
+
+
+def test_a_provider_that_is_misspelt_is_guessed(connection, sexton):
+    add_provider(connection, "anthropic")
+    said = sexton("provider", "delete", "antropic")
+    assert said.code == 2
+    assert "did you mean anthropic?" in said.stderr

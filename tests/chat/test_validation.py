@@ -19,6 +19,7 @@ def test_a_base_url_is_absolute(connection, address):
         do(connection, providers.add_provider, "openai", api_key="k", base_url=address)
     assert refusal.value.upstream == "Invalid provider base URL."
     assert refusal.value.status == 400
+    assert address not in str(refusal.value)
 
 
 def test_blanks_around_are_taken_off_and_names_are_lower_case(connection):
@@ -106,6 +107,15 @@ def test_an_editors_mark_does_not_enter_a_key(connection, sexton, tmp_path):
         ("https://gw/v1?key=S&v=T", "https://gw/v1?key=***&v=***"),
         ("//usr:p@S@gw/v1", "***@gw/v1"),
         ("https://gw/a@b", "https://gw/a@b"),
+        ("https://gw:8080/v1/azure:deploy", "https://gw:8080/v1/azure:deploy"),
+        ("http://[::1]:80/v1", "http://[::1]:80/v1"),
+        ("https://gw/v1#S", "https://gw/v1***"),
+        ("https://gw/v1;key=S", "https://gw/v1***"),
+        ("https://gw/v1&key=S", "https://gw/v1***"),
+        ("https://gw/v1/key=S/x", "https://gw/v1/key***"),
+        ("https://gw/v1%3Bkey%3DS", "https://gw/v1***"),
+        ("https://gw/v1\\S", "https://gw/v1***"),
+        ("sk-S", "***"),
         ("", ""),
     ],
 )

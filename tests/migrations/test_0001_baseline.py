@@ -13,7 +13,7 @@ from tests.support.tools import add_provider
 
 def test_base_is_refused_while_rows_would_be_lost(connection, url):
     add_provider(connection, "openai")
-    with pytest.raises(Refused, match="chat_providers has 1 rows"):
+    with pytest.raises(Refused, match="chat_providers has 1 row, which"):
         downgrade(connection, "base")
 
 

@@ -98,7 +98,7 @@ def test_colour_marks_the_word_alone(report):
         ("tombstone_unreferenced", "to decide: its repair loses "),
         (
             "override_dangling",
-            "to repair what can be: sexton repair override_dangling; else: ",
+            "to repair: sexton repair override_dangling; for what it leaves: ",
         ),
         ("default_disabled", "to decide: "),
     ],

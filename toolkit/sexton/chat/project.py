@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sexton.errors import WrongSchema
 from sexton.guard.spec import GuardSpec, Names
 from sexton.project import Project
+from sexton.text.redaction import PLAIN_URL
 
 if TYPE_CHECKING:
     from sexton.database import Connection
@@ -108,8 +109,7 @@ PROJECT = Project(
     migrations=folder("migrations"),
     secrets=frozenset({"api_key"}),
     guards=(LIVE_MODELS,),
-    # Credentials before the host, or in the query.
-    sensitive={"base_url": r"^[^/?#]*//[^/?#]*@|[?]"},
+    sensitive={"base_url": rf"^(?!{PLAIN_URL}$)"},
     writable=WRITABLE,
     require=_require,
     before_write=_before_write,

@@ -1,5 +1,6 @@
 """Providers: listing, adding, changing and switching them."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from sexton.chat.validation import (
 )
 from sexton.database import Connection
 from sexton.errors import UsageError
+from sexton.text.printable import printable
 
 CHANGEABLE = (
     *("display_name", "api_key", "base_url", "central_api_key_enabled"),
@@ -69,7 +71,12 @@ def find_provider(tx: Transaction, name: str, strength: str) -> Row:
         id=name.strip().lower(),
     )
     if found is None:
-        raise Missing(f"no provider is called {name!r}", hint="sexton provider list")
+        names = [row["provider"] for row in queries.list_providers(tx)]
+        near = difflib.get_close_matches(name.strip().lower(), names, n=1)
+        raise Missing(
+            f"no provider is called {name!r}",
+            hint=f"did you mean {printable(near[0])}?" if near else "sexton provider list",
+        )
     return found
 
 

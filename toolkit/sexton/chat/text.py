@@ -144,14 +144,19 @@ def _settings(counts: References) -> Iterable[str]:
 
 def _succession(what: Effect, tense: _Tense, *, goes: bool = True) -> Iterable[str]:
     heir, before = what.heir, what.stands.default
+    enabling = what.own["provider"] if what.own.get("enabled") else None
+
+    def usable(model: Row) -> bool:
+        works = model["provider_enabled"] or model["provider"] == enabling
+        return bool(model["enabled"] and works)
+
     if heir:
         yield f"  {_name(heir)} {tense('became')} the default"
-        enabling = what.own["provider"] if what.own.get("enabled") else None
-        works = heir["provider_enabled"] or heir["provider"] == enabling
-        if not (heir["enabled"] and works):
+        if not usable(heir):
             yield "  warning: it is not usable: it, or its provider, is disabled"
     elif before and not (goes and what.stands.default_goes):
         model, provider = printable(before["model"]), printable(before["provider"])
-        yield f"  the default stays: {model} of {provider}"
+        unusable = "" if usable(before) else ", NOT USABLE"
+        yield f"  the default stays: {model} of {provider}{unusable}"
     else:
         yield "  warning: no default is left; sexton model promote ID"

@@ -5,6 +5,7 @@ and HTTP status go with it, for documents (domain facts 2.9, 2.10 and 2.17).
 """
 
 import contextlib
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from sexton.chat.transaction import Row, Transaction
 from sexton.errors import Refused
-from sexton.text.redaction import redact
+from sexton.text.redaction import PLAIN_URL, SHOWN_URL, redact
 from sexton.text.storable import UNSTORABLE, unstorable
 
 PROVIDERS = (
@@ -111,7 +112,8 @@ def provider_values(values: Mapping[str, Any]) -> Row:
         found[name] = _text(found[name], name)
     if found.get("base_url") and not _absolute(found["base_url"]):
         raise refuse(
-            f"the base URL {without_secrets(found['base_url'])!r} is no absolute address",
+            # It is not shown: what is no URL may be the API key.
+            "the base URL is no absolute address",
             "it looks like https://host/path",
             "Invalid provider base URL.",
         )
@@ -143,10 +145,19 @@ def _absolute(url: str) -> bool:
 
 
 def without_secrets(url: str) -> str:
-    """A base URL without what may be a secret, also where it is no URL."""
-    if "://" not in url and "@" in url:
-        return "***@" + url.rpartition("@")[2]
-    return redact(url)
+    """A base URL as far as it cannot hold a secret; `***` stands for the rest."""
+    if re.fullmatch(PLAIN_URL, url):
+        return url
+    if "://" in url:
+        said = redact(url)
+    elif "@" in url:
+        said = "***@" + url.rpartition("@")[2]
+    else:
+        return "***"
+    if re.fullmatch(rf"{SHOWN_URL}([?&]([\w.-]+=)?\*\*\*)*", said):
+        return said
+    found = re.match(SHOWN_URL, said)
+    return f"{found[0] if found else ''}***"
 
 
 def check_policy(row: Mapping[str, Any], *, has_key: bool) -> None:

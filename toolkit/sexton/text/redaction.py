@@ -11,6 +11,11 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>]*")
 _PAIR = re.compile(rf"(?i)(?<![\w?&;#])({_KEY}\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s]+)")
 _QUERY = re.compile(r"([?&;#])([^=&;#\s]*)(=?)([^&;#\s]*)")
 
+# A URL of HTTP that holds no secret: scheme, host, port, and a path of plain characters.
+_HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~/:@+-]*)?"
+PLAIN_URL = rf"(https?://{_HOST})?"
+SHOWN_URL = rf"([A-Za-z][A-Za-z0-9+.-]*://)?(\*\*\*@)?{_HOST}"
+
 
 def redact(text: str, address: str = "") -> str:
     """Take secrets out of a text: those of a connection string, and any of a URL.

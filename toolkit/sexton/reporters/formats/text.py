@@ -105,8 +105,8 @@ def advice(check: "Check") -> str | None:
         return f"to decide: its repair loses {check.data_loss}; {explain}"
     if check.repairs and check.manual_action:
         return (
-            f"to repair what can be: sexton repair {check.name}; "
-            f"else: {check.manual_action}"
+            f"to repair: sexton repair {check.name}; "
+            f"for what it leaves: {check.manual_action}"
         )
     if check.repairs:
         return f"to repair: sexton repair {check.name}"

@@ -140,3 +140,39 @@ def test_no_batch_ends_without_a_default(connection, other):
     apply_plan(connection, plan, progress=look)
     assert len(seen) > 2
     assert set(seen) == {1}
+
+
+DECLARED = """
+project = "shop"
+[[reference]]
+child = "invoices.customer_id"
+parent = "customers.id"
+parent_live = "{live}"
+on_orphan = "{cure}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("live", "cure"), [("not closed", "null"), ("not deleted", "delete")]
+)
+def test_a_plan_of_a_check_that_was_declared_otherwise_is_refused(
+    sexton, connection, tmp_path, live, cure
+):
+    connection.execute(
+        "create table customers (id int primary key, deleted boolean, closed boolean);"
+        "create table invoices (id int primary key, customer_id int);"
+        "insert into customers values (1, true, false), (2, false, false);"
+        "insert into invoices values (7, 1), (8, 2), (9, 2)"
+    )
+    project, plan = tmp_path / "sexton.toml", str(tmp_path / "plan.json")
+    project.write_text(DECLARED.format(live="not deleted", cure="null"))
+    options = ("--config", str(project))
+    assert sexton("repair", "--out", plan, *options).code == 1
+    project.write_text(DECLARED.format(live=live, cure=cure))
+    result = sexton("apply", plan, "--yes", *options)
+    assert result.code == 5
+    assert "invoices_customer_id_dangling as it was declared then" in result.stderr
+    rows = connection.execute("select customer_id from invoices order by id").fetchall()
+    assert [row["customer_id"] for row in rows] == [1, 2, 2]
+    project.write_text(DECLARED.format(live="not deleted", cure="null"))
+    assert sexton("apply", plan, "--yes", *options).code == 0

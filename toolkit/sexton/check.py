@@ -275,6 +275,12 @@ class Check:
         return hashlib.sha256(repr(asked).encode()).hexdigest()[:32]
 
     @property
+    def cure(self) -> str:
+        """A digest of what a plan of this check is made from: findings and repair."""
+        asked = (self.definition, *self.repair_texts)
+        return hashlib.sha256(repr(asked).encode()).hexdigest()[:32]
+
+    @property
     def name(self) -> str:
         """The name of the check, which is the name of its file."""
         return self.module.rpartition(".")[2]

@@ -31,6 +31,12 @@ def require_possible(
                 hint="say where your own checks are: --checks DIR",
             )
         check = known[group.check]
+        if plan.checks.get(group.check, check.cure) != check.cure:
+            raise Refused(
+                f"the plan is for {name} as it was declared then, and its findings or its "
+                "repair have changed",
+                hint="make a new plan: sexton repair",
+            )
         columns = set(group.columns) - {""}
         if not any(
             target.allows(group.table, group.kind, columns)

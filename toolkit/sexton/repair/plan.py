@@ -116,7 +116,8 @@ class Options:
 class Plan:
     """The repairs, in the order in which they will be made.
 
-    `tables` says which table each name means: its schema and oid.
+    `tables` says which table each name means: its schema and oid. `checks` has a digest of
+    each check's findings and repair, as they were declared when the plan was made.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Plan:
     made_at: datetime.datetime
     expires_at: datetime.datetime
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    checks: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     limits: list[Limit] = field(default_factory=list)
     actions: Collection[Action] = field(default_factory=list)
@@ -146,6 +148,7 @@ class Plan:
             "id": self.id,
             "database": self.database,
             "tables": self.tables,
+            "checks": self.checks,
             "revision": self.revision,
             "made_at": _time(self.made_at),
             "expires_at": _time(self.expires_at),

@@ -132,6 +132,7 @@ def _plan(document: Mapping[str, Any]) -> Plan:
             _typed(name, str): {"schema": _typed(t["schema"], str), "oid": int(t["oid"])}
             for name, t in _typed(head["tables"], dict).items()
         },
+        checks=msgspec.convert(head["checks"], dict[str, str]),
         revision=_typed(head["revision"], str, type(None)),
         made_at=_moment(head["made_at"]),
         expires_at=_moment(head["expires_at"]),

@@ -88,6 +88,11 @@ def plan_repair(
                 for name, table in sorted(tables.items())
                 if name in {action.table for action in actions}
             },
+            checks={
+                check.name: check.cure
+                for check in chosen
+                if check.name in {action.check for action in actions}
+            },
             revision=revision,
             made_at=made_at,
             expires_at=made_at + VALIDITY,

@@ -5,35 +5,12 @@ does not run with their rights.
 """
 
 import contextlib
-import os
 
 import pytest
 
 from sexton.database import connect
-from tests.support.commands import CLAUDE, FILES, GPT, KEY, OLD, fill, team
-from tests.support.commands import play as type_line
+from tests.support.commands import CLAUDE, GPT, OLD, fill, team
 
-# Says so where it runs as a superuser: the row survives only with the command's commit,
-# the sequence's value whatever becomes of the transaction.
-TRAP = """
-    create schema trap;
-    create table trap.sprung (at text);
-    create sequence trap.count;
-    grant usage on schema trap to INTRUDER;
-    create function trap.spring() returns boolean language plpgsql security invoker as $$
-    begin
-        if (select rolsuper from pg_catalog.pg_roles where rolname = current_user) then
-            perform pg_catalog.nextval('trap.count');
-        end if;
-        return true;
-    end $$;
-    create function trap.row() returns trigger language plpgsql as $$
-    begin
-        perform trap.spring();
-        if tg_op = 'DELETE' then return old; end if;
-        return new;
-    end $$;
-"""
 TABLES = ("chat_providers", "chat_model_configs", "chats", "chat_messages")
 SHOP = ("customers", "invoices", "addresses", "staff")
 COMMANDS = f"""
@@ -71,63 +48,6 @@ TEAMS = """
 """
 
 
-@pytest.fixture(scope="module")
-def intruder(administrator):
-    name = f"squatter_{os.getpid()}"
-    administrator.execute(f"create role {name}")
-    yield name
-    administrator.execute(f"drop role {name}")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A team's folder: its project file, and its environment of Alembic."""
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return tmp_path
-
-
-@pytest.fixture
-def scene(database, capfd, intruder, monkeypatch):
-    """Prepare a database and let the intruder type SQL: a function that runs commands."""
-    monkeypatch.setenv("SEXTON_TEST_KEY", KEY)
-
-    def make(revision, typed, prepare=None):
-        url = database(revision)
-        with contextlib.closing(connect(url, name="tests")) as connection:
-            connection.execute(TRAP.replace("INTRUDER", intruder))
-            if prepare:
-                prepare(connection)
-            [row] = connection.execute(
-                "select current_user as me, current_database() as db"
-            )
-            connection.execute(f"grant create on database {row['db']} to {intruder}")
-            connection.execute(f"grant create, usage on schema public to {intruder}")
-            connection.execute(f"set role {intruder}")
-            connection.execute(typed.replace("SUPERUSER", f'"{row["me"]}"'))
-            connection.execute("reset role")
-
-        monkeypatch.setenv("DATABASE_URL", url)
-
-        def play(commands=COMMANDS):
-            codes = {}
-            for line in commands.strip().splitlines():
-                command = line.strip()
-                codes[command] = type_line(command.split(), url)
-                said = capfd.readouterr().err
-                assert codes[command] in (0, 1, 2, 3, 4, 5, 6), (command, said)
-                with contextlib.closing(connect(url, name="tests")) as connection:
-                    [row] = connection.execute("select is_called as is from trap.count")
-                    assert not row["is"], f"{command} ran the intruder's code"
-            return codes
-
-        play.url = url
-        return play
-
-    return make
-
-
 def shadows(schema, tables=TABLES):
     """The tables once more, with triggers, in a schema of the intruder's."""
     lines = [f"create schema {schema};"]
@@ -163,7 +83,7 @@ def readable(connection):
 @pytest.mark.parametrize("kind", [shadows, views])
 def test_tables_in_the_schema_of_the_superusers_name(scene, kind):
     play = scene("head", kind("SUPERUSER"), readable)
-    assert 5 in play().values()
+    assert 5 in play(COMMANDS).values()
 
 
 @pytest.mark.parametrize("kind", [shadows, views])

@@ -74,11 +74,12 @@ class Project:
     `checks_folders` and `migrations` are directories that are loaded by path. `declared`
     are the references, soft deletes and defaults of a project file, `severities` what it
     ranks otherwise, `options` what it says of `audit`; `alembic` is the team's own
-    alembic.ini; `unasked` says that the user did not name the file. `secrets` are columns
-    that never enter a plan, the journal or a report; `sensitive` are those
-    that do unless their value matches a regular expression of the server's. `writable`
-    says which columns of which tables the project's own commands write, by the tables'
-    names (an empty set means all): beside what repairs write, the journal is believed of
+    alembic.ini; `unasked` says that the user did not name the file. `trust_owner` are roles
+    whose code may run (`sexton.postgres.trust`). `secrets` are columns that never enter a
+    plan, the journal or a report; `sensitive` are those that do unless their value matches
+    a regular expression of the server's. `writable` says which columns of which tables the
+    project's own commands write, by the tables' names (an empty set means all): beside what
+    repairs write, the journal is believed of
     no others. A repair sets the column `updated_at` of tables that have it. `guards` are
     the foreign keys for live rows that may be set. `require` raises WrongSchema where the
     tables are not there; `before_write` takes the project's own locks, first in every
@@ -98,6 +99,7 @@ class Project:
     declared: "Declarations | None" = None
     severities: Mapping[str, Severity] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    trust_owner: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
     sensitive: Mapping[str, str] = field(default_factory=dict)
     writable: Mapping[str, frozenset[str]] = field(default_factory=dict)

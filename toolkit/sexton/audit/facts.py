@@ -131,7 +131,10 @@ class Facts:
         return None
 
     def barred(self, check: Check) -> str | None:
-        """What this role may not read of the check's tables, and what to type about it."""
+        """Why the check's tables are not read, and what to type about it."""
+        for name in check.reads:
+            if name in self.relations and (refused := self.relations[name].refusal()):
+                return f"not looked at: {refused.message}; {refused.hint}"
         barred = {
             name: self.tables[name]
             for name, needed in check.reads.items()
@@ -165,7 +168,7 @@ def read_tables(connection: Connection, selected: Sequence[Check]) -> Facts:
     # Catalog queries name tables without reading from them.
     meant = {name for check in selected for name in named(check.find)}
     names = sorted(read | meant)
-    found = resolve(connection, names)
+    found = resolve(connection, names, judged=False)
     oids = [relation.oid for relation in found.values()]
     lost = [name for name in names if name not in found]
     answer = rows(connection, TABLES, oids, lost)

@@ -13,6 +13,8 @@ from typing import LiteralString
 
 from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
+from sexton.postgres.trust import JUDGEMENT, TRUST, Code, refusal
+from sexton.project import current
 
 # What our own statements see: pg_temp last, or a temporary table would come first.
 SAFE_PATH = "pg_catalog, pg_temp"
@@ -20,18 +22,31 @@ SAFE_PATH = "pg_catalog, pg_temp"
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One table: its oid, its whole name, its owner, and pg_class.relkind."""
+    """One table: its oid, its whole name, its owner, and pg_class.relkind.
+
+    `readable` tells whether this role may read it, `foreign` whether it or a part of it is
+    a foreign table. `trusted` and `code` say whose code runs when it is read or written.
+    """
 
     oid: int
     schema: str
     name: str
     owner: str
     kind: str
+    readable: bool = True
+    foreign: bool = False
+    trusted: bool = True
+    code: tuple[Code, ...] = ()
 
     @property
     def sql(self) -> str:
         """The whole name, quoted, as it stands in SQL."""
         return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+    def refusal(self, *, writes: bool = False) -> Refused | None:
+        """Why it is not read, or with `writes` not written; None if nothing is wrong."""
+        name = f"{self.schema}.{self.name}"
+        return refusal(name, self.kind, self.owner, self.code, writes=writes)
 
 
 def quoted(name: str) -> str:
@@ -69,22 +84,30 @@ def _noted(connection: Connection) -> list[str] | None:
     return getattr(connection, "sexton_path", None)
 
 
-def resolve(connection: Connection, names: Iterable[str]) -> dict[str, Relation]:
+def resolve(
+    connection: Connection, names: Iterable[str], *, judged: bool = True
+) -> dict[str, Relation]:
     """The relations that names mean, `[schema.]name`; what is not there is left out.
 
-    Raises Refused where a name means somebody else's table before the one that another
-    owner has further down the path: one of them was put in the way.
+    Raises Refused if a name means one owner's table and, further down the path, another's;
+    and if reading a relation may run code of an owner who is not trusted. Callers that do
+    not read the relation, or ask for its `refusal` themselves, say `judged=False`.
     """
     wanted = sorted(set(names))
     found: dict[str, list[Relation]] = {}
     for row in rows(
         connection,
         f"""
+        with recursive {TRUST}
         select
             w.name as wanted, c.oid::pg_catalog.int8 as oid,
             n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as name,
             pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text as owner,
-            c.relkind::pg_catalog.text as kind
+            c.relkind::pg_catalog.text as kind,
+            pg_catalog.has_schema_privilege(n.oid, 'usage'::pg_catalog.text)
+            and pg_catalog.has_table_privilege(c.oid, 'select'::pg_catalog.text)
+                as readable,
+            {JUDGEMENT}
         from pg_catalog.unnest(%s::pg_catalog.text[]) as w (name)
         join pg_catalog.pg_class c
           on c.relname::pg_catalog.text
@@ -102,10 +125,12 @@ def resolve(connection: Connection, names: Iterable[str]) -> dict[str, Relation]
           end
         order by w.name, p.ordinal
         """,  # noqa: S608 - no value
+        sorted(current().trust_owner),
         wanted,
         _noted(connection),
     ):
-        found.setdefault(row.pop("wanted"), []).append(Relation(**row))
+        code = tuple(Code(**one) for one in row.pop("code") or ())
+        found.setdefault(row.pop("wanted"), []).append(Relation(**row, code=code))
     for name, candidates in found.items():
         first, *others = candidates
         for other in others:
@@ -117,7 +142,18 @@ def resolve(connection: Connection, names: Iterable[str]) -> dict[str, Relation]
                     hint="drop the one that does not belong there, or say which schema "
                     "is meant: PGOPTIONS='-c search_path=SCHEMA'",
                 )
-    return {name: candidates[0] for name, candidates in found.items()}
+    relations = {name: candidates[0] for name, candidates in found.items()}
+    for relation in relations.values() if judged else ():
+        if refused := relation.refusal():
+            raise refused
+    return relations
+
+
+def require_writable(relations: Iterable[Relation]) -> None:
+    """Raise Refused if writing a relation may run code of an owner who is not trusted."""
+    for relation in relations:
+        if refused := relation.refusal(writes=True):
+            raise refused
 
 
 def expose(sql: str, relations: Mapping[str, Relation | str]) -> str:

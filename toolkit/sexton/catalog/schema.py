@@ -19,7 +19,7 @@ def columns(connection: Connection, table: str) -> set[str]:
 
     The catalogs show them also to a role that may not read the table.
     """
-    found = resolve(connection, [table]).get(table)
+    found = resolve(connection, [table], judged=False).get(table)
     if found is None:
         return set()
     listed = rows(
@@ -39,31 +39,20 @@ def columns(connection: Connection, table: str) -> set[str]:
 def sight(connection: Connection) -> Sight:
     """Whether the database says its revision, and whether this role may read it.
 
-    Raises WrongSchema where what is called so is no table: a view would run its owner's
-    functions with the rights of whoever reads it.
+    Raises WrongSchema if what is called so is no table, and Refused if reading it may run
+    code of an owner who is not trusted.
     """
-    found = rows(
-        connection,
-        """
-        select
-            c.relkind::pg_catalog.text as kind,
-            pg_catalog.has_schema_privilege(n.oid, 'usage'::pg_catalog.text)
-            and pg_catalog.has_table_privilege(c.oid, 'select'::pg_catalog.text)
-                as readable
-        from pg_catalog.pg_class c
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = 'sexton'::pg_catalog.name
-          and c.relname = 'alembic_version'::pg_catalog.name
-        """,
-    )
-    if not found:
+    found = resolve(connection, [VERSIONS], judged=False).get(VERSIONS)
+    if found is None:
         return "absent"
-    if found[0]["kind"] != "r":
+    if found.kind != "r":
         raise WrongSchema(
             "sexton.alembic_version is no table, and not Sexton's",
             hint="find out who made it, and drop it",
         )
-    return "visible" if found[0]["readable"] else "hidden"
+    if refused := found.refusal():
+        raise refused
+    return "visible" if found.readable else "hidden"
 
 
 def revision(connection: Connection) -> str | None:

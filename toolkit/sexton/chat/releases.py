@@ -48,7 +48,7 @@ def unfit(
     All commands ask here. With `schema_change`, the command would change the schema or
     the product's providers and models, which from v2.34 on only the product does.
     """
-    there = resolve(connection, [MODELS, PROVIDERS, AI_PROVIDERS])
+    there = resolve(connection, [MODELS, PROVIDERS, AI_PROVIDERS], judged=False)
     found = columns(connection, MODELS)
     later = BY_ID in found or (PROVIDERS not in there and AI_PROVIDERS in there)
     if not later and (project == EARLIER or PROVIDERS not in there or not found):
@@ -103,7 +103,7 @@ def _unknown(connection: Connection, models: set[str]) -> str:
             return f"there is no table {table}"
         if missing := sorted(needed - found):
             return f"{table} has no column {', '.join(missing)}"
-    oid = resolve(connection, [MODELS])[MODELS].oid
+    oid = resolve(connection, [MODELS], judged=False)[MODELS].oid
     known = [ORGANIZATION] if ORGANIZATION in models else []
     with connection.transaction(), settings(connection, {"search_path": SAFE_PATH}):
         for index in rows(connection, GROUPS, oid):
@@ -128,7 +128,10 @@ def objections(
     """What speaks against the change while the product has migrations of its own."""
     if way != "up" or start is None or goal is None or not goal >= KEY_GOES:
         return ()
-    if not (resolve(connection, ["schema_migrations"]) and provider_keys(connection)):
+    if not (
+        resolve(connection, ["schema_migrations"], judged=False)
+        and provider_keys(connection)
+    ):
         return ()  # nothing to drop: the revision is recorded, and no more
     return (
         "the product's own migrations are recorded here (schema_migrations): its release "

@@ -9,6 +9,7 @@ from typing import Any
 from psycopg.pq import TransactionStatus
 
 from sexton import journal
+from sexton.catalog.relations import require_writable
 from sexton.chat import confirmation
 from sexton.chat.locks import lock_election
 from sexton.chat.schema import MODELS, PROVIDERS, Product, fetch, read_product
@@ -22,6 +23,7 @@ from sexton.journal.recorder import (
     inserting,
     updating,
 )
+from sexton.project import current
 
 Row = dict[str, Any]
 
@@ -224,6 +226,8 @@ def writing(
     lock_election(connection)
     product = read_product(connection)
     _refuse(product)
+    written = current().writable.keys() & product.tables.keys()
+    require_writable(product.tables[name].relation for name in sorted(written))
     user = _user(Transaction(connection, product), actor)
     owners = {product.tables[name].relation.owner for name in (PROVIDERS, MODELS)}
     run = None

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,20 @@ def _configure(
         }
 
 
+def _trust(
+    context: click.Context, parameter: click.Parameter, owners: tuple[str, ...]
+) -> None:
+    """Trust roles beside those of the project file."""
+    del context, parameter
+    from sexton import project
+
+    if owners:
+        used = project.current()
+        project.use(replace(used, trust_owner=used.trust_owner | set(owners)))
+
+
 def configured(command: click.Command, *, hidden: bool = False) -> click.Command:
-    """Give a command, and those below it, `--config`."""
+    """Give a command, and those below it, `--config` and `--trust-owner`."""
     config = click.Option(
         ["--config"],
         type=click.Path(path_type=Path, dir_okay=False),
@@ -92,8 +105,19 @@ def configured(command: click.Command, *, hidden: bool = False) -> click.Command
         is_eager=True,
         hidden=hidden,
     )
+    trust = click.Option(
+        ["--trust-owner", "trusted"],
+        metavar="ROLE",
+        multiple=True,
+        help="Let views, types, triggers and other code that belong to ROLE run with your "
+        "rights; repeatable. [default: trust_owner in the project file; superusers, the "
+        "connected role and the database's owner are always trusted]",
+        callback=_trust,
+        expose_value=False,
+        hidden=hidden,
+    )
     if not any(known.name == "config" for known in command.params):
-        command.params.append(config)
+        command.params += [config, trust]
     if isinstance(command, click.Group):
         for below in command.commands.values():
             configured(below, hidden=True)

@@ -69,6 +69,12 @@ def objections(
     found = []
     lifted = kind == "refuse" and step.unless is not None and step.unless in options.choices
     pairs = step.refuse if kind == "refuse" else step.warn
+    if kind == "refuse":
+        statements = step.statements(options.choices)
+        written = {one.table for one in statements if not isinstance(one, str)}
+        for relation in resolve(driver, written, judged=False).values():
+            if objection := relation.refusal(writes=True):
+                found.append(f"{objection.message}; {objection.hint}")
     for query, sentence in () if lifted else pairs:
         if (row := ask(driver, step, query, overlay)) is not None:
             found.append(printable(sentence.format_map(row)))

@@ -81,6 +81,7 @@ class File(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
     extends: str | None = None
     alembic: str | None = None
     checks: tuple[str, ...] = ()
+    trust_owner: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     severity: dict[str, Severity] = {}
     soft_delete: tuple[SoftDelete, ...] = ()
@@ -218,6 +219,7 @@ def _project(file: Path, found: File, *, unasked: bool = False) -> Project:
         unasked=unasked,
         checks_folders=(*base.checks_folders, *(folder / name for name in found.checks)),
         alembic=folder / found.alembic if found.alembic else base.alembic,
+        trust_owner=base.trust_owner | set(found.trust_owner),
         secrets=base.secrets | set(found.secrets),
         declared=declared,
         guards=(*base.guards, *derived.guards(declared)),

@@ -62,7 +62,8 @@ def require(
     wanted = declared.tables()
     if not wanted:
         return
-    relations = resolve(connection, wanted)
+    # Whoever reads the tables refuses them, each check its own.
+    relations = resolve(connection, wanted, judged=False)
     for table, columns in wanted.items():
         if table not in relations:
             path = next(iter(columns.values()), "")
@@ -99,6 +100,9 @@ def require(
     for table, new in coming.items():
         more = "".join(f", null::{type} as {quoted(c)}" for c, type in new.items())
         exposed[table] = f"select *{more} from {relations[table].sql}"  # noqa: S608
+    for table, relation in relations.items():
+        if relation.refusal():
+            del exposed[table]
     _require_conditions(connection, declared, file, exposed)
 
 
@@ -185,6 +189,7 @@ def _require_conditions(
         if flag.among:
             path = declared.path("default", n)
             asked.setdefault((table, flag.among), f"{path}.among")
+    asked = {entry: path for entry, path in asked.items() if entry[0] in relations}
     for (table, text), path in asked.items():
         if beyond := condition.beyond(connection, text):
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sexton.catalog.relations import resolve
 from sexton.database import Connection, rows, scalar
 from sexton.errors import NotFound
 
@@ -16,8 +17,11 @@ RUNS = """
 
 
 def has_journal(connection: Connection) -> bool:
-    """Whether anything was ever written through Sexton here."""
-    return scalar(connection, "select to_regclass('sexton.changes')") is not None
+    """Whether anything was ever written through Sexton here.
+
+    Raises Refused if reading the journal may run code of an owner who is not trusted.
+    """
+    return "sexton.changes" in resolve(connection, ["sexton.changes", "sexton.runs"])
 
 
 def list_runs(connection: Connection) -> list[dict[str, Any]]:

@@ -99,7 +99,8 @@ def _write(
 
 
 def _owners(connection: Connection, tables: Iterable[str]) -> set[str]:
-    return {table.owner for table in resolve(connection, tables).values()}
+    found = resolve(connection, tables, judged=False)
+    return {table.owner for table in found.values()}
 
 
 def way_back(run: Mapping[str, Any]) -> str | None:

@@ -29,6 +29,7 @@ from sexton.online.beside import (
     see_path,
 )
 from sexton.online.team_code import plainly
+from sexton.postgres.trust import stranger
 from sexton.text.printable import printable
 
 HERE = "here"  # where the version table says that the database is
@@ -170,15 +171,20 @@ def here(driver: Driver, table: str, schema: str | None) -> At:
 
     Without a schema, as Alembic does it: where the search_path shows the table, else where
     it would be made. The caller's path counts, also while pg_catalog alone is in sight.
-    Raises Refused for what is no table.
+    Raises Refused for what is no table, or not a trusted owner's: whoever writes into it
+    runs its triggers.
     """
     name = f"{schema}.{table}" if schema else table
-    found = resolve(driver, [name]).get(name)
+    found = resolve(driver, [name], judged=False).get(name)
     if found is None:
         seen = [s for s in search_path(driver) if not s.startswith("pg_")]
         return At((), schema or next(iter(seen), "public"), table)
     if found.kind != "r":  # a view would run its owner's functions
         raise Refused(f"{printable(name)} is no table, so it does not say the revision")
+    if refused := found.refusal(writes=True):
+        raise refused
+    if not found.trusted:
+        raise stranger(f"{found.schema}.{found.name}", found.kind, found.owner)
     query: Any = f"select version_num from {found.sql}"  # noqa: S608
     heads = tuple(row["version_num"] for row in rows(driver, query))
     return At(heads, found.schema, table)

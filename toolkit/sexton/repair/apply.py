@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sexton import journal
+from sexton.catalog.relations import require_writable
 from sexton.catalog.tables import Table, read_tables
 from sexton.catalog.triggers import named
 from sexton.check import Check
@@ -92,6 +93,8 @@ def apply_plan(
         connection, named_tables(chosen) | {group.table for group in plan.groups}
     )
     admission.require_same_tables(plan, tables, known)
+    written = sorted({group.table for group in plan.groups})
+    require_writable(tables[name].relation for name in written)
     if not plan.actions:
         return ApplyResult(plan.id, None, 0)
     with repair_lock(connection):

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sexton import journal
+from sexton.catalog.relations import require_writable
 from sexton.catalog.tables import Table, read_tables
 from sexton.check import Check
 from sexton.database import Connection, rows, settings
@@ -60,6 +61,7 @@ def undo_run(
             tables, touched = trust.read_touched(connection, undone, touchable, there)
             groups = [_group(row) for row in touched]
             by_name = {row["name"]: tables[row["schema"], row["name"]] for row in touched}
+            require_writable(table.relation for table in by_name.values())
             gone = _gone(connection, undone, touched)
             limits = safety.of_tables(connection, by_name, groups, gone, allow)
             limits += trust.table_limits(undone, touched, allow)

@@ -20,6 +20,7 @@ import functools
 import logging.config
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,7 +56,10 @@ from sexton.online.rewriter import online
 from sexton.online.run_steps import Record, RunSteps, here
 from sexton.online.surroundings import autocommit, impatient, journalled
 from sexton.online.team_code import POLL, Boundary, LockWatch, of_server, plainly
+from sexton.project import current, use
 from sexton.text.durations import parse
+
+TRUST_OWNER = "trust_owner"
 
 __all__ = [
     "Record",
@@ -254,15 +258,16 @@ def _walk(
     schema = configured["version_table_schema"]
     script: ScriptDirectory = context.script
     require_direct(driver)
+    _trust(context)
     if not _changes(context):
+        with autocommit(driver):
+            at = here(driver, configured["version_table"], schema)
         # `current`, `check` and `revision` only look, yet Alembic makes its table.
         with autocommit(driver), own_session(driver):
             _prepare(driver, schema, script)
         context.configure(connection=connection, **configured)
         # Autogenerate compares what the team's path shows, by SQLAlchemy's queries.
         if "revision_context" not in context.get_context().opts:
-            with autocommit(driver):
-                at = here(driver, configured["version_table"], schema)
             configured["version_table_schema"] = at.schema
             stack.enter_context(_secured(driver, other))
         _configure_and_run(context, connection, configured, names, (Options(), Record()))
@@ -403,6 +408,13 @@ def _configure_and_run(
         context.run_migrations(**names)
 
 
+def _trust(context: Any) -> None:
+    """Trust what the project file trusts, and `-x trust_owner=ROLE` of plain alembic."""
+    used = current()
+    if role := context.get_x_argument(as_dictionary=True).get(TRUST_OWNER):
+        use(replace(used, trust_owner=used.trust_owner | {role}))
+
+
 def _options(context: Any) -> Options:
     """What `sexton upgrade` gives, else plain alembic's `-x max_stall=500ms` and such."""
     if given := context.config.attributes.get("options"):
@@ -415,7 +427,8 @@ def _options(context: Any) -> Options:
                 times[name] = parse(named[name])
             except ValueError as error:
                 raise UsageError(f"-x {name}: {error}") from None
-    choices = {f"{name}={value}" for name, value in named.items() if name not in times}
+    others = named.keys() - times.keys() - {TRUST_OWNER}
+    choices = {f"{name}={named[name]}" for name in others}
     return Options(**times, choices=frozenset(choices), say=_say)
 
 

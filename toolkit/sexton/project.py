@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sexton.check import Check, Severity, in_order
 from sexton.errors import UsageError
 from sexton.ownership import require_own
+from sexton.postgres import trust
 from sexton.text.printable import shown
 
 if TYPE_CHECKING:
@@ -74,20 +75,20 @@ class Project:
     `checks_folders` and `migrations` are directories that are loaded by path. `declared`
     are the references, soft deletes and defaults of a project file, `severities` what it
     ranks otherwise, `options` what it says of `audit`; `alembic` is the team's own
-    alembic.ini; `unasked` says that the user did not name the file. `trust_owner` are roles
-    whose code may run (`sexton.postgres.trust`). `secrets` are columns that never enter a
-    plan, the journal or a report; `sensitive` are those that do unless their value matches
-    a regular expression of the server's. `writable` says which columns of which tables the
-    project's own commands write, by the tables' names (an empty set means all): beside what
-    repairs write, the journal is believed of
-    no others. A repair sets the column `updated_at` of tables that have it. `guards` are
-    the foreign keys for live rows that may be set. `require` raises WrongSchema where the
-    tables are not there; `before_write` takes the project's own locks, first in every
-    transaction that changes rows. `commands` makes the command groups that the project
-    adds. `status` is the project's part of `sexton status`. `unfit` says why the project
-    is not for a database, of another release for example, or not for a change of its
-    schema. `objections` says what speaks against a change of the schema (`up` or `down`,
-    from, to) but can be forced. `more_checks` makes checks that no folder has.
+    alembic.ini; `unasked` says that the user did not name the file. `trust_owner` are
+    roles whose code may run (`sexton.postgres.trust`). `secrets` are columns that never
+    enter a plan, the journal or a report; `sensitive` are those that do unless their value
+    matches a regular expression of the server's. `writable` says which columns of which
+    tables the project's own commands write, by the tables' names (an empty set means all):
+    beside what repairs write, the journal is believed of no others. A repair sets the
+    column `updated_at` of tables that have it. `guards` are the foreign keys for live rows
+    that may be set. `require` raises WrongSchema where the tables are not there;
+    `before_write` takes the project's own locks, first in every transaction that changes
+    rows. `commands` makes the command groups that the project adds. `status` is the
+    project's part of `sexton status`. `unfit` says why the project is not for a database,
+    of another release for example, or not for a change of its schema. `objections` says
+    what speaks against a change of the schema (`up` or `down`, from, to) but can be
+    forced. `more_checks` makes checks that no folder has.
     """
 
     name: str
@@ -150,27 +151,32 @@ _in_use: Project | None = None
 
 def current() -> Project:
     """The project in use: that of the project file, else the chat product."""
-    global _in_use
     if _in_use is None:
-        _in_use = find()
+        _set(find())
+    assert _in_use is not None
     return _in_use
 
 
 def use(project: Project) -> None:
     """Make a project the one in use."""
+    _set(project)
+
+
+def _set(project: Project | None) -> None:
     global _in_use
     _in_use = project
+    trust.named = project.trust_owner if project else frozenset()
 
 
 @contextlib.contextmanager
 def afresh() -> Iterator[None]:
     """Look for the project anew; afterwards the one in use is what it was."""
-    global _in_use
-    before, _in_use = _in_use, None
+    before = _in_use
+    _set(None)
     try:
         yield
     finally:
-        _in_use = before
+        _set(before)
 
 
 def find() -> Project:

@@ -13,8 +13,8 @@ from typing import LiteralString
 
 from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
+from sexton.postgres import trust
 from sexton.postgres.trust import JUDGEMENT, TRUST, Code, refusal
-from sexton.project import current
 
 # What our own statements see: pg_temp last, or a temporary table would come first.
 SAFE_PATH = "pg_catalog, pg_temp"
@@ -125,7 +125,7 @@ def resolve(
           end
         order by w.name, p.ordinal
         """,  # noqa: S608 - no value
-        sorted(current().trust_owner),
+        sorted(trust.named),
         wanted,
         _noted(connection),
     ):

@@ -176,6 +176,7 @@ def _run(
     from sexton.fleet.addresses import digest
     from sexton.fleet.report import FleetReport
     from sexton.fleet.work import Wanted, perform
+    from sexton.project import current
     from sexton.text import durations
 
     # A name that is no check's is refused before any target is asked.
@@ -205,7 +206,8 @@ def _run(
     waves = inventories.waves(found, targets)
     if kind != "upgrade":  # only a change can do harm to the next ones
         waves = [(inventories.tolerant(wave), mine) for wave, mine in waves]
-    how = Wanted(**wanted, deadline=limit)
+    trusted = tuple(sorted(current().trust_owner))
+    how = Wanted(**wanted, deadline=limit, trust_owner=trusted)
     addresses = {t.name: digest(t, t.schema) for t in targets} if state else {}
     where = executor or ("processes" if kind == "upgrade" else "threads")
     at_once = parallel or max(wave.parallel for wave, _ in waves) if waves else 1

@@ -130,7 +130,9 @@ def _with_connection(command: Command, *, read_only: bool) -> Command:
     @functools.wraps(command)
     def wrapped(url: str | None, **arguments: Any) -> Any:
         from sexton.database import database
+        from sexton.project import current
 
+        current()  # says whose code may run
         name = f"sexton {click.get_current_context().info_name}"
         with database(url, name=name, read_only=read_only) as connection:
             say_location(connection, arguments["style"])

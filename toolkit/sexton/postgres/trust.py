@@ -23,6 +23,9 @@ from typing import LiteralString
 from sexton.errors import Refused
 from sexton.text.printable import printable
 
+# The roles that are trusted besides: those that the project in use names.
+named: frozenset[str] = frozenset()
+
 KINDS = {
     "r": "table",
     "p": "partitioned table",

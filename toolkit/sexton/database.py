@@ -170,13 +170,15 @@ def set_local(connection: Connection, parameter: LiteralString, value: str) -> N
 def settings(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None]:
     """Set parameters inside a transaction, and restore them at the block's end.
 
-    A caller's own transaction thus leaves as it came. On an error they stay as they are:
-    the rollback, of the transaction or to a savepoint, restores them.
+    A caller's own transaction thus leaves as it came. Parameters that the server does not
+    have are left out. On an error they stay as they are: the rollback, of the transaction
+    or to a savepoint, restores them.
     """
     before = rows(
         connection,
-        "select name, pg_catalog.current_setting(name) as value "
-        "from pg_catalog.unnest(%s::pg_catalog.text[]) as name",
+        "select name, pg_catalog.current_setting(name, true) as value "
+        "from pg_catalog.unnest(%s::pg_catalog.text[]) as name "
+        "where pg_catalog.current_setting(name, true) is not null",
         list(wanted),
     )
     change = (
@@ -184,9 +186,9 @@ def settings(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None
         "pg_catalog.unnest(%s::pg_catalog.text[]), "
         "pg_catalog.unnest(%s::pg_catalog.text[])) as s (name, value)"
     )
-    connection.execute(change, (list(wanted), list(wanted.values())))
-    yield
     names = [row["name"] for row in before]
+    connection.execute(change, (names, [wanted[name] for name in names]))
+    yield
     connection.execute(change, (names, [row["value"] for row in before]))
 
 

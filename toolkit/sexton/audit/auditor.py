@@ -128,7 +128,7 @@ class Auditor:
                     revision=visible_revision(connection),
                     **_identified(connection),
                 )
-                hide(connection)
+                hide(connection, facts.relations.values())
                 self.examiner.facts = read_references(connection, facts, self.selected)
                 started = True
                 self._examine(connection, exported, run)
@@ -178,7 +178,7 @@ class Auditor:
 
         def prepare(member: Connection) -> None:
             self._set_limits(member, run)
-            hide(member)
+            hide(member, self.examiner.facts.relations.values())
 
         joinable = () if exported else current().checks.keys()
         units = plan(
@@ -209,7 +209,7 @@ class Auditor:
         time.sleep(max(0, min(wait, self.limits.left)))
         with snapshot(connection):
             self._set_limits(connection, run)
-            hide(connection)
+            hide(connection, self.examiner.facts.relations.values())
             self.examiner.confirm(connection)
 
 

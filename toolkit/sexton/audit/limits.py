@@ -2,13 +2,14 @@
 
 import math
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import errors
 
 from sexton.audit.outcome import STATEMENT_TIMEOUT, Options
-from sexton.catalog.relations import SAFE_PATH
+from sexton.catalog.relations import SAFE_PATH, Relation, restriction
 from sexton.database import Connection, rows, set_local
 from sexton.errors import Unexpected
 from sexton.server_errors import to_sexton_error
@@ -37,20 +38,27 @@ SETTINGS = {
 
 def set_limits(connection: Connection, **more: str) -> None:
     """Set the limits of a transaction that looks at others' data."""
-    wanted = SETTINGS | more
+    _set(connection, SETTINGS | more)
+
+
+def hide(connection: Connection, relations: Iterable[Relation]) -> None:
+    """From now on, names mean what stands in `pg_catalog`, in this transaction.
+
+    Of views and foreign tables, only those are read that `relations` have.
+    """
+    _set(connection, {"search_path": SAFE_PATH, **restriction(relations)})
+
+
+def _set(connection: Connection, wanted: Mapping[str, str]) -> None:
     rows(
         connection,
         "select pg_catalog.set_config(name, value, true) from rows from ("
         "pg_catalog.unnest(%s::pg_catalog.text[]), "
-        "pg_catalog.unnest(%s::pg_catalog.text[])) as s (name, value)",
+        "pg_catalog.unnest(%s::pg_catalog.text[])) as s (name, value) "
+        "where pg_catalog.current_setting(name, true) is not null",
         list(wanted),
         list(wanted.values()),
     )
-
-
-def hide(connection: Connection) -> None:
-    """From now on, names mean what stands in `pg_catalog`, in this transaction."""
-    set_local(connection, "search_path", SAFE_PATH)
 
 
 @dataclass

@@ -149,6 +149,21 @@ def resolve(
     return relations
 
 
+def restriction(relations: Iterable[Relation]) -> dict[str, str]:
+    """The setting that refuses views and foreign tables, but for those among `relations`.
+
+    What was exchanged for a table after it was judged is not read; servers that do not
+    have the setting are left without it.
+    """
+    found = list(relations)
+    kinds = ["view", "foreign-table"]
+    if any(relation.kind == "v" for relation in found):
+        kinds = []  # it may be made of others, and of foreign tables
+    elif any(relation.foreign for relation in found):
+        kinds = ["view"]
+    return {"restrict_nonsystem_relation_kind": ", ".join(kinds)}
+
+
 def require_writable(relations: Iterable[Relation]) -> None:
     """Raise Refused if writing a relation may run code of an owner who is not trusted."""
     for relation in relations:

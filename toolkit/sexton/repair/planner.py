@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from sexton.catalog.relations import SAFE_PATH
+from sexton.catalog.relations import SAFE_PATH, restriction
 from sexton.catalog.schema import visible_revision
 from sexton.catalog.tables import VALUE_SETTINGS, Table, read_tables
 from sexton.check import Check, Rewrite, Severity
@@ -64,7 +64,8 @@ def plan_repair(
     _require_unsafe(chosen, options)
     tables = read_tables(connection, named_tables(chosen))
     revision = visible_revision(connection)
-    with settings(connection, READING):
+    relations = [table.relation for table in tables.values()]
+    with settings(connection, READING | restriction(relations)):
         simulation = Simulation(connection, tables)
         chosen = [check for check in chosen if not simulation.absent(check)]
         read = {name for check in chosen for name in named_tables([check])}

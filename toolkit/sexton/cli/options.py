@@ -109,9 +109,8 @@ def configured(command: click.Command, *, hidden: bool = False) -> click.Command
         ["--trust-owner", "trusted"],
         metavar="ROLE",
         multiple=True,
-        help="Let views, types, triggers and other code that belong to ROLE run with your "
-        "rights; repeatable. [default: trust_owner in the project file; superusers, the "
-        "connected role and the database's owner are always trusted]",
+        help="Let views, triggers and other code of ROLE run with your rights; repeatable. "
+        "[default: trust_owner in the project file]",
         callback=_trust,
         expose_value=False,
         hidden=hidden,

@@ -63,7 +63,7 @@ class Working(threading.Thread):
     def run(self) -> None:
         with contextlib.closing(connect(self.url, name="tests")) as connection:
             try:
-                self.made = self.move(connection, self.url, self.target, self.options)
+                self.made = self.move(connection, self.target, self.options)
             except Exception as error:
                 self.error = error
             self.ended = time.monotonic()

@@ -88,7 +88,7 @@ def test_half_of_an_upgrade_is_reversed_unless_it_goes_on(database, go, target, 
             "where is_default = true and deleted = false"
         )
         connection.execute(f"drop index {NAME}")
-        assert go(connection, url, target) == made
+        assert go(connection, target) == made
         assert drift(connection) == []
         [index] = rows(
             connection,

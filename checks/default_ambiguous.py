@@ -14,6 +14,7 @@ from sexton.check import Check, Severity, Update
 check = Check(
     __name__,
     severity=Severity.ERROR,
+    elects=True,
     table="chat_model_configs",
     key=("id",),
     message="model {model} of {provider} is one of {defaults} defaults",

@@ -14,6 +14,7 @@ from sexton.check import Check, Severity, Update
 check = Check(
     __name__,
     severity=Severity.ERROR,
+    elects=True,
     table="chat_model_configs",
     key=(),
     message="none of {live} live models is the default; {usable} of them are usable",

@@ -125,7 +125,9 @@ class Check:
 
     A repair comes after those of the checks in `after`. `followed_by` names checks whose
     repair must follow this one's, and commit together with the last of its rows.
-    `text` is the explanation of a check that has no module.
+    A repair that `elects` says which rows carry a flag, of which there is one: it is made
+    under a lock that keeps other writers from the table, and only as far as the check
+    still wants it. `text` is the explanation of a check that has no module.
     """
 
     module: str
@@ -149,6 +151,7 @@ class Check:
     manual_action: str | None = None
     after: tuple[str, ...] = ()
     followed_by: tuple[str, ...] = ()
+    elects: bool = False
     text: str = ""
     absent: str = ""
 

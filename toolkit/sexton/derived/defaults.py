@@ -98,6 +98,7 @@ class _Flag:
         """  # noqa: S608 - names, quoted
         return Check(
             module,
+            elects=True,
             severity=self.flag.severity,
             table=self.table,
             key=self.flag.per,
@@ -143,6 +144,7 @@ class _Flag:
         """  # noqa: S608 - names, quoted
         return Check(
             module,
+            elects=True,
             severity=self.flag.severity,
             table=self.table,
             key=self.id,

@@ -11,7 +11,7 @@ from sexton.catalog.relations import require_writable
 from sexton.catalog.tables import Table, read_tables
 from sexton.catalog.triggers import named
 from sexton.check import Check
-from sexton.database import Connection, settings
+from sexton.database import Connection, scalar, settings
 from sexton.errors import Refused
 from sexton.project import all_checks, current
 from sexton.repair import admission, batches, changes, safety
@@ -21,11 +21,18 @@ from sexton.repair.cascades import CASCADES, UNKEPT
 from sexton.repair.changes import SEVERAL, Block, Shape, Writer
 from sexton.repair.following import with_followers
 from sexton.repair.plan import ActionGroup, Plan
-from sexton.repair.planner import named_tables
+from sexton.repair.planner import named_tables, proposed_keys
 from sexton.repair.verify import Orphans, find_orphans, verify
+from sexton.text import exact
 from sexton.text.printable import printable
 
 MOVED = "moved since the plan was made"
+# LOCK TABLE wants a right to the whole table.
+MAY_LOCK = """
+    select pg_catalog.has_table_privilege(
+        %s::pg_catalog.oid, 'update, delete, truncate'::pg_catalog.text
+    )
+"""
 COMPARED = 10_000  # rows compared at once before the first change
 
 
@@ -180,6 +187,40 @@ class _Job:
         """The tables that are changed, and how."""
         return safety.events(self.tables, self.plan.groups)
 
+    def lock(self, batch: list[Block] | None) -> None:
+        """Keep other writers from tables in which a row is elected, as deletions do.
+
+        It waits for those that have written there, and sees what they commit. A role that
+        may change some columns alone cannot lock a table: a unique index must do for it.
+        """
+        named = (
+            ((group.check, self.tables[group.table]) for group in self.plan.groups)
+            if batch is None
+            else ((str(block.shape.check), block.shape.table) for block in batch)
+        )
+        electing = {
+            table.relation.oid: table.relation.sql
+            for check, table in named
+            if self.known[check].elects
+        }
+        for oid, name in sorted(electing.items()):
+            if scalar(self.connection, MAY_LOCK, oid):
+                query: Any = f"lock table {name} in share row exclusive mode"
+                self.connection.execute(query)
+
+    def _elected(self, block: Block) -> list[int]:
+        """The steps of a block's elections that the check does not want any more."""
+        check = self.known[str(block.shape.check)]
+        if not check.elects:
+            return []
+        wanted = proposed_keys(self.connection, check, self.tables)
+        actions = exact.loads(block.parameters["actions"])
+        return [
+            block.first + index
+            for index, action in enumerate(actions)
+            if (action["table"], exact.identity(action["key"])) not in wanted
+        ]
+
     def begin(self, *, finished: bool) -> int:
         """Open the run."""
         saw = [limit.saw for limit in self.plan.limits if limit.saw.endswith(UNKEPT)]
@@ -238,6 +279,8 @@ class _Job:
         for block in batch:
             if several := writer.several(block):
                 raise _stale(block, several, self._kept(writer.run, done), SEVERAL)
+            if moved := self._elected(block):
+                raise _stale(block, moved, self._kept(writer.run, done))
             lifted = CASCADES in self.plan.options.get("allow", ())
             if reached := writer.reached(block, lifted=lifted):
                 why = f"{min(reached.values())} since the plan was made"

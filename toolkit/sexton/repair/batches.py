@@ -59,6 +59,9 @@ class Job(Protocol[Result]):
     def again(self) -> str:
         """What to type where the job was interrupted."""
 
+    def lock(self, batch: list[Block] | None) -> None:
+        """Take the locks of tables that a batch needs, or all of the job without one."""
+
     def begin(self, *, finished: bool) -> int:
         """Open the run in the journal."""
 
@@ -87,20 +90,20 @@ def run_job(
     committed before, the message says so.
     """
     if run is None and (job.total <= SMALL or _inside(connection)):
-        return _transact(connection, job, partial(_whole, connection, job), None, 0)
+        return _transact(connection, job, partial(_whole, connection, job), None, 0, None)
     done = journal.last_step(connection, run) if run else 0
     pace = Pace()
     for batch in job.batches(pace.size, done):
         with pace.of(sum(block.count for block in batch)):
             one = partial(_batch, connection, job, batch, run, done)
-            run = _transact(connection, job, one, run, done)
+            run = _transact(connection, job, one, run, done, batch)
         done += sum(block.count for block in batch)
         if progress:
             progress(done, job.total)
     if run is None:
         raise Refused("there is nothing to change")
     end = partial(_end, connection, job, run)
-    return _transact(connection, job, end, run, done)
+    return _transact(connection, job, end, run, done, [])
 
 
 def _whole(connection: Connection, job: Job[Result], after: Aftermath | None) -> Result:
@@ -153,13 +156,18 @@ def _transact(
     work: Callable[[Aftermath | None], Returned],
     run: int | None,
     done: int,
+    batch: list[Block] | None,
 ) -> Returned:
-    """One transaction of a job; an error says what was committed before it."""
+    """One transaction of a job, for a batch or for all of it without one.
+
+    An error says what was committed before it.
+    """
 
     def prepared() -> Returned:
         current().before_write(connection)
         with settings(connection, WRITING):
             _require_ordinary(connection)
+            job.lock(batch)
             triggers = firing(connection, job.writes)
             return work(
                 Aftermath(connection, triggers, own=not inside) if triggers else None
@@ -175,6 +183,14 @@ def _transact(
         elif isinstance(error, psycopg.DataError):
             said = printable(str(error.diag.message_primary))
             found = Refused(f"a value does not fit its column: {said}")
+        elif isinstance(error, psycopg.errors.UniqueViolation):
+            said = printable(str(error.diag.message_primary))
+            found = Refused(
+                f"another row has taken what the plan gives to this one: {said}",
+                hint="make a new plan and look at it again: sexton repair",
+            )
+            if not done:
+                found.message += "; nothing was changed"
         elif isinstance(error, psycopg.NotSupportedError):
             said = printable(str(error.diag.message_primary))
             found = Refused(

@@ -379,6 +379,19 @@ def _row(check: Check, row: Mapping[str, Any]) -> str:
     return exact.canonical({name: str(row[name]) for name in check.key})
 
 
+def proposed_keys(
+    connection: Connection, check: Check, tables: Mapping[str, Table]
+) -> set[tuple[str, Hashable]]:
+    """The rows, by table and key, that the repairs of a check would change now."""
+    simulation = Simulation(connection, tables)
+    return {
+        (action.table, exact.identity(action.key))
+        for repair in check.repairs
+        if (table := tables.get(proposals.table_of(check, repair)))
+        for action in _proposed(simulation, check, repair, table)
+    }
+
+
 def _proposed(
     simulation: Simulation, check: Check, repair: Repair, table: Table
 ) -> Iterator[Action]:

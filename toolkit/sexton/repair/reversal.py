@@ -141,6 +141,9 @@ class Reversal:
         """The number of its last step."""
         return journal.last_step(self.connection, self.number)
 
+    def lock(self, batch: list[Block] | None) -> None:
+        """Lock nothing: what another row has taken since is left to it."""
+
     def begin(self, *, finished: bool) -> int:
         """Open the run, and mark the other one as undone."""
         number = journal.begin_run(

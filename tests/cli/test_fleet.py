@@ -212,6 +212,18 @@ def test_what_a_forged_report_says_reaches_no_terminal(fleet, database, tmp_path
     assert fleet("merge", str(part)).code == 2
 
 
+def test_the_names_of_an_inventory_reach_no_terminal_raw(fleet, tmp_path):
+    file = tmp_path / "fleet.toml"
+    name = json.dumps(SPITE)
+    file.write_text(
+        f'[[target]]\nname = {name}\nurl = "host=127.0.0.1 port=1 dbname=x"\n'
+        f"labels = {{ a = {name} }}\n[[wave]]\nname = {name}\n"
+    )
+    for arguments in (("audit",), ("status", "--match", f"name={SPITE}x")):
+        result = fleet(*arguments, "--inventory", str(file))
+        assert not {"\x1b", "\x07", "\u202e"} & set(result.stdout + result.stderr)
+
+
 def test_a_match_without_a_target_names_what_there_is(fleet, tmp_path):
     file = tmp_path / "fleet.toml"
     file.write_text(

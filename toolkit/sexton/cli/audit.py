@@ -291,7 +291,7 @@ def _accept(report: "Report", before: "Baseline | None", **how: Any) -> "Report"
         expires=expires.date() if expires else None,
     )
     click.echo(
-        f"{target}: {written.added:,} added, {written.removed:,} removed, "
+        f"{shown(target)}: {written.added:,} added, {written.removed:,} removed, "
         f"{written.kept:,} kept",
         err=True,
     )

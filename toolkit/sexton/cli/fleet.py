@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sexton.cli.options import FORMAT, show
+from sexton.text.printable import printable
 
 if TYPE_CHECKING:
     from sexton.fleet.report import FleetReport
@@ -234,7 +235,7 @@ def _run(
             limit=limit,
             finished=begun.finished,
             soaked=functools.partial(perform, "status", how),
-            watch=lambda line: click.echo(f"sexton: {line}", err=True),
+            watch=lambda line: click.echo(f"sexton: {printable(line)}", err=True),
         )
         for record in records:
             if record["target"] not in begun.finished:

@@ -154,3 +154,7 @@ def test_an_address_is_told_from_another_without_its_secrets(monkeypatch, tmp_pa
     assert len(found) == 2
     services.write_text("[eu]\nhost=b\npassword=other\n")
     assert digest(service="eu") in found
+    relative = digest(url="dbname=d")
+    monkeypatch.setenv("PGHOST", "elsewhere")
+    assert relative != digest(url="dbname=d")
+    assert digest(service="unknown") != digest(service="another")

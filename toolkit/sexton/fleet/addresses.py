@@ -1,19 +1,16 @@
 """Where a target is, as libpq understands it; resolved where the work is done."""
 
-import configparser
-import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Protocol
 
 from psycopg import ProgrammingError, conninfo
 
-from sexton.errors import ConnectionFailed
+from sexton.errors import ConnectionFailed, SextonError
+from sexton.postgres.connect import completed
 
-SECRETS = ("password", "sslpassword", "sslkeylogfile")
+PLACE = ("host", "hostaddr", "port", "dbname", "user", "options")
 CONNECTION_STRING = "postgresql://HOST/DATABASE, or host=… dbname=…"
 
 
@@ -68,30 +65,13 @@ def server(of: DatabaseAddress) -> str:
 def digest(of: DatabaseAddress, schema: str = "") -> str:
     """What tells one address from another: no secret enters it.
 
-    A service is read as libpq would read it here, and a variable's value likewise.
+    It is what libpq makes of the address here, with service file and environment; of one
+    that is known only where the work is done, the name of the service or variable.
     """
     try:
-        known = conninfo.conninfo_to_dict(address(of))
-    except ConnectionFailed:  # known only where the work is done
-        known = {"url_env": of.url_env}
-    known |= {f"service.{name}": value for name, value in _service(of.service)}
-    for secret in SECRETS:
-        known.pop(secret, None)
-        known.pop(f"service.{secret}", None)
-    text = repr([schema, sorted((name, str(value)) for name, value in known.items())])
+        known = completed(address(of))
+        place = [known.get(name, "") for name in PLACE]
+    except SextonError:
+        place = [of.service, of.url_env]
+    text = repr([schema, *place])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _service(name: str) -> Iterator[tuple[str, str]]:
-    """The parameters of a service, from the first file that has it."""
-    if not name:
-        return
-    folder = os.environ.get("PGSYSCONFDIR", "/etc/postgresql-common")
-    own = os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf"
-    for file in (Path(own), Path(folder) / "pg_service.conf"):
-        parser = configparser.RawConfigParser(strict=False, delimiters="=")
-        with contextlib.suppress(OSError, ValueError, configparser.Error, RuntimeError):
-            parser.read(file)
-        if parser.has_section(name):
-            yield from parser.items(name)
-            return

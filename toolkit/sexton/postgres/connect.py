@@ -172,6 +172,18 @@ def _values(connection: Any) -> dict[str, str]:
     }
 
 
+def completed(address: str) -> dict[str, str]:
+    """All parameters of an address, with those that `connect` would add to it here.
+
+    Raises ConnectionFailed for what libpq cannot read, such as an unknown service.
+    """
+    try:
+        return _completed(parsed(address))
+    except (psycopg.Error, UnicodeError) as error:
+        said = redact(str(error), address)
+        raise to_connection_error(said, _where(address)) from None
+
+
 def _completed(asked: dict[str, str]) -> dict[str, str]:
     """The parameters, with what libpq takes from environment, service file and defaults.
 

@@ -101,7 +101,8 @@ def test_another_question_is_refused(tmp_path, asked, says):
 def test_a_target_at_another_address_is_refused(tmp_path):
     file = tmp_path / "state.jsonl"
     write(file, A, B)
-    finished(file, at={**ADDRESSES, "b": "moved", "d": "new"})
+    asked = head(options={"targets": "more"})
+    assert list(finished(file, asked, {**ADDRESSES, "b": "moved", "d": "new"})) == ["a"]
     with pytest.raises(Refused, match="about the target a at another address"):
         finished(file, at={**ADDRESSES, "a": "moved"})
 

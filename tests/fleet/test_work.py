@@ -44,3 +44,15 @@ def test_tenants_are_schemas_of_one_database(fleet, database, tmp_path):
         "tenant 1": "findings",
         "tenant_2": "clean",
     }
+
+
+def test_each_reason_is_said_once_and_a_few_of_them():
+    from sexton.fleet.work import _reasons
+
+    checks = [
+        {"check": f"c{n}", "status": "incomplete", "reason": f"why {n // 2}"}
+        for n in range(10)
+    ]
+    said = _reasons([*checks, {"check": "d", "status": "fail", "reason": "no"}])
+    assert said == "c0, c1: why 0; c2, c3: why 1; c4, c5: why 2; and 2 more reasons"
+    assert _reasons([]) is None

@@ -7,7 +7,7 @@ answer to another question is refused, never taken for an answer to this one.
 
 import datetime
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,13 +98,15 @@ def not_one(file: Path, noun: str, hint: str, error: Exception) -> UsageError:
     )
 
 
-def require_same(file: Path, was: Head, asked: Head, *, hint: str) -> None:
-    """Refuse a file that answers another question than the one asked."""
-    if said := other_question(was, asked):
+def require_same(
+    file: Path, was: Head, asked: Head, *, hint: str, free: Collection[str] = ()
+) -> None:
+    """Refuse a file that answers another question; options in `free` may differ."""
+    if said := other_question(was, asked, free):
         raise Refused(f"{shown(file)} is about {printable(said)}", hint=hint)
 
 
-def other_question(was: Head, asked: Head) -> str | None:
+def other_question(was: Head, asked: Head, free: Collection[str] = ()) -> str | None:
     """How a head differs from what is asked, in words; None if it does not.
 
     What one of them does not know cannot be compared.
@@ -119,7 +121,7 @@ def other_question(was: Head, asked: Head) -> str | None:
         if None not in (mine, yours) and mine != yours:
             return f"{name} {mine}, and this is {yours}"
     options = exact.loads(exact.dumps(asked.options))  # as a file has them
-    for name in sorted({*was.options, *options}):
+    for name in sorted({*was.options, *options} - {*free}):
         before, after = was.options.get(name), options.get(name)
         if before != after:
             return f"{name} {_value(before)}, and this is {_value(after)}"

@@ -186,6 +186,7 @@ def _run(
     targets = inventories.select_targets(found.target, match, shard)
     matched = inventories.select_targets(found.target, match)
     shards = f"{shard[0]}/{shard[1]}"
+    trusted = tuple(sorted(current().trust_owner))
     goal = None
     if kind == "upgrade":
         from sexton.upgrade.route import resolved
@@ -196,6 +197,8 @@ def _run(
         at=documents.now(),
         options={
             **{name: value for name, value in wanted.items() if name != "revision"},
+            "project": current().name,
+            "trust_owner": trusted,
             "match": match,
             "shard": shards,
             "targets": inventories.digest(matched),
@@ -207,7 +210,6 @@ def _run(
     waves = inventories.waves(found, targets)
     if kind != "upgrade":  # only a change can do harm to the next ones
         waves = [(inventories.tolerant(wave), mine) for wave, mine in waves]
-    trusted = tuple(sorted(current().trust_owner))
     how = Wanted(**wanted, deadline=limit, trust_owner=trusted)
     addresses = {t.name: digest(t, t.schema) for t in targets} if state else {}
     where = executor or ("processes" if kind == "upgrade" else "threads")

@@ -236,10 +236,8 @@ def _one_head(files: Sequence[Path], parts: Sequence[SavedFleet]) -> Head | None
                 hint="merge the shards of one run",
             )
         if first and part.head:
-            own = {name: first.options.get(name) for name in OF_A_SHARD}
-            options = {**part.head.options, **own}
-            was = msgspec.structs.replace(part.head, options=options)
-            require_same(file, was, first, hint="merge the shards of one run")
+            hint = "merge the shards of one run"
+            require_same(file, part.head, first, hint=hint, free=OF_A_SHARD)
     return first
 
 

@@ -107,7 +107,7 @@ def _unfinished(
     if documents.now() - was.at > RESUMABLE:
         return None, []
     hint = "run it as it was begun, or name a new file: --resume FILE"
-    require_same(file, was, head, hint=hint)
+    require_same(file, was, head, hint=hint, free=("targets",))
     last = {r["target"]: r for r in records if "target" in r}
     kept = [record for record in last.values() if record["status"] in FINAL]
     for record in kept:

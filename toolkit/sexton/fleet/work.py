@@ -6,8 +6,9 @@ they take and return plain values.
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 from psycopg import conninfo
@@ -20,6 +21,7 @@ from sexton.fleet.inventory import Target
 from sexton.fleet.state import Record
 from sexton.project import current, use
 
+REASONS = 3  # of a target's incomplete checks; the checks in the document have all
 STATUSES = {REFUSED: "refused", BUSY: "busy", NO_CONNECTION: "unreachable"}
 
 
@@ -107,15 +109,23 @@ def _audit(where: str, wanted: Wanted) -> Record:
     return {
         "status": document["summary"]["status"],
         "code": report.code,
-        "reason": "; ".join(
-            f"{c['check']}: {c['reason']}" for c in shown if c["status"] == "incomplete"
-        )
-        or None,
+        "reason": _reasons(shown),
         "database": document["run"]["database"],
         "revision": document["run"]["revision"],
         "findings": document["summary"]["findings"],
         "checks": shown,
     }
+
+
+def _reasons(checks: Sequence[dict[str, Any]]) -> str | None:
+    """Why checks are incomplete, each reason once; None if none is."""
+    found: dict[str, list[str]] = {}
+    for check in checks:
+        if check["status"] == "incomplete":
+            found.setdefault(check["reason"] or "", []).append(check["check"])
+    said = [f"{', '.join(names)}: {reason}" for reason, names in found.items()]
+    more = f"; and {len(said) - REASONS:,} more reasons" if len(said) > REASONS else ""
+    return "; ".join(said[:REASONS]) + more or None
 
 
 def _status(where: str, _: Wanted) -> Record:

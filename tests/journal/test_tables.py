@@ -1,10 +1,11 @@
-"""The journal's tables are ours, or their owners'."""
+"""The journal's tables are a trusted owner's."""
 
 import pytest
 
 from sexton import journal
 from sexton.database import rows
 from sexton.errors import Incomplete, Refused
+from sexton.postgres import trust
 
 
 def test_who_and_when_are_the_servers_word(connection):
@@ -20,14 +21,15 @@ def test_who_and_when_are_the_servers_word(connection):
     assert run == 1
 
 
-def test_a_stranger_s_schema_is_refused(connection):
+def test_a_stranger_s_schema_is_refused(connection, monkeypatch):
     connection.execute("drop schema sexton cascade; create role sexton_intruder")
     try:
         connection.execute("create schema sexton authorization sexton_intruder")
         with pytest.raises(Refused, match="sexton_intruder"), connection.transaction():
             journal.begin_run(connection, "test")
+        monkeypatch.setattr(trust, "named", frozenset({"sexton_intruder"}))
         with connection.transaction():
-            journal.begin_run(connection, "test", owners=["sexton_intruder"])
+            journal.begin_run(connection, "test")
     finally:
         connection.execute("drop owned by sexton_intruder cascade")
         connection.execute("drop role sexton_intruder")
@@ -52,21 +54,23 @@ def test_a_stranger_s_function_in_a_schema_of_ours_is_refused(connection):
         connection.execute("drop role sexton_intruder")
 
 
-def test_a_member_of_the_tables_owner_may_have_made_the_journal(connection):
+def test_the_owner_of_a_table_that_changes_may_not_have_made_the_journal(connection):
     connection.execute(
         """
         create role sexton_owner;
-        create role sexton_deployer in role sexton_owner;
+        grant create on schema public to sexton_owner;
+        alter table chats owner to sexton_owner;
         drop schema sexton cascade;
-        create schema sexton authorization sexton_deployer;
+        create schema sexton authorization sexton_owner;
         """
     )
     try:
-        with connection.transaction():
-            journal.begin_run(connection, "test", owners=["sexton_owner"])
+        with pytest.raises(Refused) as caught, connection.transaction():
+            journal.begin_run(connection, "test")
+        assert "--trust-owner sexton_owner" in str(caught.value.hint)
     finally:
-        connection.execute("drop owned by sexton_deployer, sexton_owner cascade")
-        connection.execute("drop role sexton_deployer, sexton_owner")
+        connection.execute("reassign owned by sexton_owner to current_user")
+        connection.execute("drop owned by sexton_owner cascade; drop role sexton_owner")
 
 
 def test_a_role_that_may_make_nothing_else_writes_a_journal_made_for_it(connection):

@@ -371,8 +371,7 @@ def _prepare(driver: Driver, schema: str | None, script: ScriptDirectory) -> Non
     folder = Path(script.dir)
     known = revisions.load(folder) if steps_only(script) else ()
     there = resolve(driver, revisions.tables(known))
-    owners = {table.owner for table in there.values()}
-    if schema and not require_own_schema(driver, schema, owners):
+    if schema and not require_own_schema(driver, schema):
         make_schema(driver, schema)
     if there and known and schema == VERSION_SCHEMA and recorded(driver) is None:
         raise WrongSchema(

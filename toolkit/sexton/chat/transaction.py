@@ -12,7 +12,7 @@ from sexton import journal
 from sexton.catalog.relations import require_writable
 from sexton.chat import confirmation
 from sexton.chat.locks import lock_election
-from sexton.chat.schema import MODELS, PROVIDERS, Product, fetch, read_product
+from sexton.chat.schema import MODELS, Product, fetch, read_product
 from sexton.database import Connection, require_transaction, snapshot
 from sexton.errors import Incomplete, Refused
 from sexton.journal.recorder import (
@@ -229,11 +229,10 @@ def writing(
     written = current().writable.keys() & product.tables.keys()
     require_writable(product.tables[name].relation for name in sorted(written))
     user = _user(Transaction(connection, product), actor)
-    owners = {product.tables[name].relation.owner for name in (PROVIDERS, MODELS)}
     run = None
     if recorded:
         try:
-            run = journal.begin_run(connection, kind, actor=actor, owners=owners)
+            run = journal.begin_run(connection, kind, actor=actor)
         except Incomplete as error:
             error.hint = f"{error.hint}; or do without a record: --no-journal"
             raise

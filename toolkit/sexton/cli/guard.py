@@ -154,7 +154,6 @@ def _change(
     from sexton.database import database
     from sexton.errors import UsageError
     from sexton.guard import change
-    from sexton.guard.definition import Guard
     from sexton.guard.selection import select
     from sexton.guard.status import NONE, SET, status
     from sexton.journal.schema_changes import recorded
@@ -179,10 +178,8 @@ def _change(
                 return {}
             return {"references": list(references), **conditions, "steps": made}
 
-        of = [one.spec if isinstance(one, Guard) else one for one in specs]
-        tables = [table for spec in of for table in (spec.child, spec.parent)]
         idle = before["guard"] == (SET if verb == "add" else NONE)
-        with recorded(connection, f"guard {verb}", tables, changed, options.say, idle=idle):
+        with recorded(connection, f"guard {verb}", changed, options.say, idle=idle):
             made += work(connection, *specs, options=options)
         document = {**status(connection, *specs), "made": made}
     show(style, document, lambda: reporter.made(document))

@@ -1,12 +1,11 @@
 """The schema that the version table lies in: looked at before it is made or believed."""
 
-from collections.abc import Iterable
-
 from psycopg.rows import dict_row
 
 from sexton.catalog.relations import quoted
 from sexton.ddl.session import Driver
 from sexton.errors import Refused, WrongServer
+from sexton.postgres import trust
 from sexton.text.printable import printable
 
 STATE = """
@@ -31,11 +30,7 @@ STATE = """
                   join pg_catalog.pg_roles me on me.oid = m.member
                   where m.roleid = r.oid and me.rolname = current_user
               )
-              and not exists (
-                  select from pg_catalog.pg_roles t
-                  where t.rolname::pg_catalog.text = any (%s::pg_catalog.text[])
-                    and pg_catalog.pg_has_role(r.oid, t.oid, 'member'::text)
-              )
+              and r.rolname::pg_catalog.text <> all (%s::pg_catalog.text[])
         ) as stranger
     from pg_catalog.pg_database d
     left join pg_catalog.pg_namespace n on n.nspname::pg_catalog.text = %s
@@ -43,21 +38,19 @@ STATE = """
 """
 
 
-def require_own_schema(driver: Driver, schema: str, owners: Iterable[str] = ()) -> bool:
+def require_own_schema(driver: Driver, schema: str) -> bool:
     """Whether the schema is there; raises Refused where a stranger made it.
 
-    Trusted are this role and those it belongs to, superusers, the database's owner, and
-    `owners`, who own the tables in question, with their members. A stranger's trigger
-    would run with our rights.
+    Trusted are, beside trusted owners (`sexton.postgres.trust`), the roles that this one is
+    a member of. A stranger's trigger would run with our rights.
     """
     cursor = driver.cursor(row_factory=dict_row)
-    [state] = cursor.execute(STATE, (sorted(owners), schema)).fetchall()
+    [state] = cursor.execute(STATE, (sorted(trust.named), schema)).fetchall()
     if state["stranger"]:
         raise Refused(
             f"the schema {printable(schema)}, or something in it, belongs to the role "
-            f"{printable(state['stranger'])}, who owns neither this database nor the "
-            "tables to be changed",
-            hint="find out who made it, and drop it: it is made anew",
+            f"{printable(state['stranger'])}, whose triggers would run with your rights",
+            hint=trust.trust_hint([state["stranger"]]),
         )
     return bool(state["there"])
 

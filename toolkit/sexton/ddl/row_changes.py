@@ -257,7 +257,6 @@ class StepJournal:
                             **({"undo": True} if self.undo else {}),
                         },
                         batched=change.batched,
-                        owners=[table.relation.owner],
                     )
             except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
                 raise  # of a transaction that is made again, or not at all
@@ -337,7 +336,7 @@ def unrecorded(driver: Connection, changes: Sequence[str | RowChange]) -> list[s
     there = resolve(driver, names)
     if not there:
         return []
-    objection = journal.find_objection(driver, {table.owner for table in there.values()})
+    objection = journal.find_objection(driver)
     why = [unwritten(objection)] if objection else []
     tables = describe(driver, there)
     why += [f"{name} has no primary key" for name in sorted(there) if not tables[name].key]

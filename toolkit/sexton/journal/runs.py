@@ -3,7 +3,7 @@
 import getpass
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sexton.database import Connection, require_transaction, scalar
@@ -19,7 +19,6 @@ def begin_run(
     options: Mapping[str, Any] | None = None,
     finished: bool = True,
     batched: bool = False,
-    owners: Iterable[str] = (),
     lost: Sequence[str] = (),
 ) -> int:
     """Open a run in the journal, in the caller's transaction; return its number.
@@ -28,11 +27,10 @@ def begin_run(
     by default the operating system's user. A run in several transactions is `batched`;
     one that can be gone on with opens with `finished=False`, and `finish_run` closes it.
     `lost` says, a sentence for each kind,
-    what the run takes away that no undo brings back. `owners` are those of the tables
-    that the run changes; raises what `require_journal` raises.
+    what the run takes away that no undo brings back. Raises what `require_journal` raises.
     """
     require_transaction(connection)
-    require_journal(connection, owners)
+    require_journal(connection)
     os_user = _os_user()
     return int(
         scalar(

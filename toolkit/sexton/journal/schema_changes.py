@@ -9,13 +9,13 @@ transaction.
 import contextlib
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
 
 from sexton import journal
-from sexton.catalog.relations import SAFE_PATH, resolve
+from sexton.catalog.relations import SAFE_PATH
 from sexton.database import Connection, settings
 from sexton.errors import SextonError
 from sexton.journal.tables import unwritten
@@ -34,7 +34,6 @@ BACK = {
 def recorded(
     connection: Connection,
     kind: str | Callable[[], str],
-    tables: Iterable[str],
     changed: Callable[[], Options],
     say: Callable[[str], None] = lambda _: None,
     *,
@@ -42,14 +41,14 @@ def recorded(
 ) -> Iterator[None]:
     """Write a run of `kind` after the block, also where it was interrupted.
 
-    `tables` are those whose owners may have made the journal. `changed` says, after the
+    `changed` says, after the
     block, the run's options; none where nothing was changed. `say` is given the sentence
     of why the journal will not have it, before the block where that is known by then;
     where the block is `idle`, for all that is known, only once it did something after all.
     Raises nothing itself.
     """
-    tables, whole = sorted(set(tables)), False
-    objection = journal.find_objection(connection, _owners(connection, tables))
+    whole = False
+    objection = journal.find_objection(connection)
     why = ""
     if objection:
         said = objection.message.removesuffix("; nothing was changed")
@@ -67,7 +66,7 @@ def recorded(
                 if why:
                     say(f"done, but not in the journal: {why}")
                 else:
-                    _write(connection, name, tables, options, whole)
+                    _write(connection, name, options, whole)
         except (SextonError, psycopg.Error) as error:
             if whole:
                 say(f"done, but not in the journal: {unwritten(error)}")
@@ -86,21 +85,11 @@ def moved(
     return done | ({"steps": steps} if steps else {})
 
 
-def _write(
-    connection: Connection, kind: str, tables: Iterable[str], options: Options, whole: bool
-) -> None:
-    owners = _owners(connection, tables)
+def _write(connection: Connection, kind: str, options: Options, whole: bool) -> None:
     with connection.transaction():
         connection.execute("set transaction isolation level read committed")
         with settings(connection, {"search_path": SAFE_PATH}):
-            journal.begin_run(
-                connection, kind, options=options, finished=whole, owners=owners
-            )
-
-
-def _owners(connection: Connection, tables: Iterable[str]) -> set[str]:
-    found = resolve(connection, tables, judged=False)
-    return {table.owner for table in found.values()}
+            journal.begin_run(connection, kind, options=options, finished=whole)
 
 
 def way_back(run: Mapping[str, Any]) -> str | None:

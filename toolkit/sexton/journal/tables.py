@@ -1,9 +1,8 @@
 """The journal's tables: made where they are not there yet, by whom they may be made."""
 
-from collections.abc import Iterable
-
 from sexton.database import Connection, rows
 from sexton.errors import Incomplete, Refused
+from sexton.postgres import trust
 from sexton.text.printable import printable
 
 UNCHANGED = "; nothing was changed"
@@ -108,11 +107,7 @@ STATE = """
             where o.rolname <> current_user
               and o.oid <> d.datdba
               and not o.rolsuper
-              and not exists (
-                  select from pg_catalog.pg_roles t
-                  where t.rolname::pg_catalog.text = any (%s::pg_catalog.text[])
-                    and pg_catalog.pg_has_role(o.oid, t.oid, 'member'::pg_catalog.text)
-              )
+              and o.rolname::pg_catalog.text <> all (%s::pg_catalog.text[])
         ) as stranger
     from pg_catalog.pg_database d
     left join pg_catalog.pg_namespace n on n.nspname = 'sexton'::pg_catalog.name
@@ -135,38 +130,33 @@ STATE = """
 """
 
 
-def require_journal(connection: Connection, owners: Iterable[str] = ()) -> None:
+def require_journal(connection: Connection) -> None:
     """Make the journal where it is not there yet, and insist that it can be written.
-
-    `owners` are the roles who own the tables that are about to change: beside this one,
-    the database's owner and superusers, they and their members may have made it.
 
     Raises what `find_objection` returns.
     """
-    if objection := find_objection(connection, owners):
+    if objection := find_objection(connection):
         raise objection
-    [state] = rows(connection, STATE, sorted(owners))
+    [state] = rows(connection, STATE, sorted(trust.named))
     if not state["schema"]:
         connection.execute("create schema sexton")
     if state["tables"] < 2 or not state["current"]:
         connection.execute(TABLES)
 
 
-def find_objection(
-    connection: Connection, owners: Iterable[str] = ()
-) -> Incomplete | Refused | None:
+def find_objection(connection: Connection) -> Incomplete | Refused | None:
     """What speaks against writing the journal. Reads only.
 
     Incomplete for a missing right, naming the GRANT, and Refused where anybody else made
     it: a stranger's triggers would run with this role's rights.
     """
-    [state] = rows(connection, STATE, sorted(owners))
+    [state] = rows(connection, STATE, sorted(trust.named))
     role = printable(state["role"])
     if state["stranger"]:
         return Refused(
             "the schema sexton, or the journal in it, belongs to the role "
-            f"{printable(state['stranger'])}, who owns none of the tables to be changed",
-            hint="find out who made it; the journal is made anew where there is none",
+            f"{printable(state['stranger'])}, whose triggers would run with your rights",
+            hint=trust.trust_hint([state["stranger"]]),
         )
     if not state["schema"] or state["tables"] < 2 or not state["current"]:
         if not state["schema"] and not state["may_make_schema"]:

@@ -58,6 +58,6 @@ def journalled(
     def changed() -> dict[str, Any]:
         return moved(before, heads(), record.revisions, record.titles)
 
-    before, table = heads(), f"{at.schema}.{at.table}"
-    with recorded(own, lambda: record.kind, [table], changed, options.say, idle=idle):
+    before = heads()
+    with recorded(own, lambda: record.kind, changed, options.say, idle=idle):
         yield

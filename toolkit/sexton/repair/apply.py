@@ -235,7 +235,6 @@ class _Job:
                 "rows": self.total,
             },
             finished=finished,
-            owners=[self.tables[g.table].relation.owner for g in self.plan.groups],
             lost=saw,
         )
 

@@ -152,7 +152,6 @@ class Reversal:
             actor=self.actor,
             options={"undoes": self.number},
             finished=finished,
-            owners=[table.relation.owner for table in self.tables.values()],
         )
         journal.mark_undone(self.connection, self.number, number)
         return number

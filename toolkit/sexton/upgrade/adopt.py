@@ -15,7 +15,7 @@ from sexton.database import Connection
 from sexton.ddl.options import Options
 from sexton.ddl.own_schema import make_schema, require_own_schema
 from sexton.ddl.questions import is_done, objections
-from sexton.ddl.revisions import Fact, tables
+from sexton.ddl.revisions import Fact
 from sexton.ddl.session import own_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import Refused
@@ -139,7 +139,7 @@ def stamp(connection: Connection, document: dict[str, Any]) -> dict[str, Any]:
     with (
         own_session(connection),
         upgrade_lock(connection, Options(deadline=10)),
-        recorded(connection, "adopt", tables(known()), lambda: made),
+        recorded(connection, "adopt", lambda: made),
         connection.transaction(),
     ):
         now = adopt(connection)
@@ -153,8 +153,7 @@ def stamp(connection: Connection, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _record(connection: Connection, revision: str, recorded: str | None) -> None:
-    owners = {table.owner for table in resolve(connection, tables(known())).values()}
-    if not require_own_schema(connection, schema.VERSION_SCHEMA, owners):
+    if not require_own_schema(connection, schema.VERSION_SCHEMA):
         make_schema(connection, schema.VERSION_SCHEMA)
     name = schema.VERSIONS
     execute: Any = connection.execute

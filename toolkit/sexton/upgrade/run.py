@@ -17,7 +17,6 @@ from sexton.catalog import schema
 from sexton.database import Connection
 from sexton.ddl import execution
 from sexton.ddl.options import Options
-from sexton.ddl.revisions import tables
 from sexton.ddl.session import secure_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.declarations.environment import own_environment
@@ -139,10 +138,8 @@ def walk(connection: Connection, route: Route, options: Options) -> list[str]:
     def changed() -> dict[str, Any]:
         return moved(before, revision(connection, route), done, begun)
 
-    own = isinstance(route, OwnRoute)
-    ours = route.tables if own else tables(known())
     idle = not any(_has_work(connection, move, route.direction) for move in route.moves)
-    with recorded(connection, kind, ours, changed, options.say, idle=idle):
+    with recorded(connection, kind, changed, options.say, idle=idle):
         _walk(connection, route, options, done, begun)
     return done
 

@@ -95,10 +95,15 @@ def test_it_is_refused_with_the_fix_and_nothing_changes(server, pooled, capfd, c
         assert connection.execute(locks).fetchone() == {"count": 0}
 
 
-def test_a_plan_through_the_pooler_is_fine(server, pooled):
+def test_a_plan_through_the_pooler_says_that_it_is_refused_there(server, pooled, capfd):
     with contextlib.closing(connect(server.url(), name="tests")) as connection:
         upgrade(connection, "0003")
-    assert run(["upgrade", "--plan", "--url", pooled]) == 1
+    for command in ("upgrade --plan", "guard add --plan", "downgrade 0002 --plan"):
+        capfd.readouterr()
+        assert run([*command.split(), "--url", pooled]) == 4, command
+        said = capfd.readouterr().out
+        assert "refused here: a connection pooler stands between" in said, command
+        assert "next: name the server itself" in said, command
 
 
 LOOKS = """

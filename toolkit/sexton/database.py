@@ -18,10 +18,12 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row, tuple_row
 
-from sexton.errors import ConnectionFailed, Refused
+from sexton.errors import Busy, ConnectionFailed, Refused
+from sexton.postgres.blockers import Watcher, watched
 from sexton.postgres.connect import Connection as Connection
 from sexton.postgres.connect import connect as connect
 from sexton.postgres.connect import in_libpqs_words, marked_as_embedded
+from sexton.postgres.session import bound_waits
 from sexton.server_errors import BUSY_STATES, to_sexton_error
 from sexton.text.printable import printable
 
@@ -44,17 +46,24 @@ def database(
 ) -> Iterator[Connection]:
     """Open the database at `url`, in autocommit mode, and close it at the end.
 
-    `name` is the application_name that others see in pg_stat_activity. Errors of the
-    server leave as SextonError, without secrets.
+    `name` is the application_name that others see in pg_stat_activity. Waits for locks are
+    announced (to the logger `sexton.waiting`) and bounded. Errors of the server leave as
+    SextonError, without secrets; Busy names the blocking session.
     """
+    watcher: Watcher | None = None
     with contextlib.ExitStack() as stack:
         try:
             address = stack.enter_context(address_of(url))
             connection = connect(address, name=name, read_only=read_only)
             stack.callback(connection.close)
+            bound_waits(connection)
+            watcher = stack.enter_context(watched(connection))
             yield connection
         except psycopg.Error as error:
-            raise to_sexton_error(error) from None
+            found = to_sexton_error(error)
+            if isinstance(found, Busy) and watcher and watcher.blockers:
+                found.message += f"; blocked by {watcher.blockers}"
+            raise found from None
 
 
 @contextlib.contextmanager
@@ -154,6 +163,7 @@ def snapshot(connection: Connection) -> Iterator[None]:
     connection.read_only = True
     try:
         with connection.transaction():
+            bound_waits(connection, pooled=True)
             yield
     finally:
         if not connection.closed:

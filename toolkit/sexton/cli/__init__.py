@@ -31,7 +31,7 @@ from sexton.cli import (
     undo,
 )
 from sexton.cli.options import configured
-from sexton.cli.streams import Stream, guarded, open_missing, terminable
+from sexton.cli.streams import Stream, announcing, guarded, open_missing, terminable
 from sexton.errors import (
     INCOMPLETE,
     USAGE,
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
-    with guarded() as (out, _), terminable(), afresh():
+    with guarded() as (out, _), announcing(), terminable(), afresh():
         code = _run(arguments, out)
         out.flush()
         if out.error:

@@ -7,7 +7,7 @@ import click
 
 from sexton.cli.options import Command, reading, say_location, show
 from sexton.cli.schema import moving
-from sexton.errors import DONE, FINDINGS, REFUSED
+from sexton.errors import DONE, FINDINGS, NO_CONNECTION, REFUSED
 
 if TYPE_CHECKING:
     from sexton.database import Connection
@@ -198,6 +198,8 @@ def _plan(
     found = route.guard_route(connection, verb, specs)
     document = preview.plan(connection, found, options)
     show(style, document, lambda: preview.text(document, f"sexton guard {verb}"))
+    if document["refused"] and not all(step["done"] for step in document["steps"]):
+        return NO_CONNECTION  # as the command itself
     if any(step["refused"] for step in document["steps"]):
         return REFUSED
     return DONE if all(step["done"] for step in document["steps"]) else FINDINGS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sexton.cli.options import FORMAT, URL, Command, say_location, show
-from sexton.errors import DONE, FINDINGS, REFUSED
+from sexton.errors import DONE, FINDINGS, NO_CONNECTION, REFUSED
 
 if TYPE_CHECKING:
     from sexton.ddl.options import Options
@@ -244,6 +244,8 @@ def _plan(connection: Any, route: Any, options: "Options", style: str, command: 
 
     document = preview.plan(connection, route, options)
     show(style, document, lambda: preview.text(document, command))
+    if document["refused"] and document["steps"]:
+        return NO_CONNECTION  # as the command itself
     refused = [step for step in document["steps"] if step["refused"]]
     if any(not step["heal"] for step in refused):
         return REFUSED

@@ -6,12 +6,15 @@ import errno
 import functools
 import io
 import json
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
+
+import click
 
 
 class Stream(io.TextIOBase):
@@ -102,6 +105,27 @@ def guarded() -> Iterator[tuple[Stream, Stream]]:
         out.end()
         err.end()
         sys.stdout, sys.stderr = before
+
+
+@contextlib.contextmanager
+def announcing() -> Iterator[None]:
+    """Write to stderr what the library announces: the locks that it waits for."""
+
+    class Announcer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            click.echo(f"sexton: {record.getMessage()}", err=True)
+
+    log, handler = logging.getLogger("sexton.waiting"), Announcer()
+    level, further = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = further
 
 
 def open_missing() -> None:

@@ -74,6 +74,7 @@ def connect(driver: Driver, name: str = "") -> Driver:
     with closed_on_error(made):
         made.execute(role, (row["role"],))
         secure_session(made)
+        made.execute("set lock_timeout = 0")  # there is a deadline
     return made
 
 

@@ -12,6 +12,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from sexton.catalog.relations import SAFE_PATH, Relation, quoted, search_path
+from sexton.postgres.session import LOCK_TIMEOUT
 
 Driver = psycopg.Connection[Any]
 
@@ -26,7 +27,7 @@ WANTED = {
     "quote_all_identifiers": "off",  # expressions are compared as the catalogs say them
     "standard_conforming_strings": "on",
     "statement_timeout": "0",
-    "lock_timeout": "0",
+    "lock_timeout": LOCK_TIMEOUT,
 }
 
 _SET = """

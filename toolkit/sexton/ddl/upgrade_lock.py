@@ -21,6 +21,11 @@ from sexton.text.durations import duration
 from sexton.text.printable import printable
 
 POLL = 0.2
+POOLED = (
+    "a connection pooler stands between Sexton and PostgreSQL: locks and settings of a "
+    "session would end up in somebody else's"
+)
+NAME_THE_SERVER = "name the server itself, host and port, in --url (or DATABASE_URL)"
 NAME = "sexton, which holds the upgrade lock"
 
 
@@ -35,11 +40,7 @@ def lock_key(schema: str = "sexton") -> int:
 def require_direct(driver: Driver) -> None:
     """Raise WrongServer behind a pooler, where a session's locks are anybody's."""
     if not is_direct(driver):
-        raise WrongServer(
-            "a connection pooler stands between Sexton and PostgreSQL: locks and "
-            "settings of a session would end up in somebody else's",
-            hint="name the server itself, host and port, in --url (or DATABASE_URL)",
-        )
+        raise WrongServer(POOLED, hint=NAME_THE_SERVER)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import os
 import re
 import select
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -49,8 +50,11 @@ class OwnConnection(psycopg.Connection[Any]):
     connection fails from then on. This one is closed instead.
     """
 
+    busy_since: float | None = None  # when the statement that is under way began
+
     def wait(self, *arguments: Any, **options: Any) -> Any:
         """As psycopg's."""
+        self.busy_since = time.monotonic()
         try:
             return super().wait(*arguments, **options)
         except KeyboardInterrupt:
@@ -60,6 +64,8 @@ class OwnConnection(psycopg.Connection[Any]):
                 finally:
                     self.close()
             raise
+        finally:
+            self.busy_since = None
 
     def _end_statement(self) -> None:
         # A cancel that comes before its statement has begun ends nothing.

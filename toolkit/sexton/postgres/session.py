@@ -27,6 +27,8 @@ EXACT = {
     "quote_all_identifiers": "off",
     "gin_fuzzy_search_limit": "0",  # else an index may leave rows out
 }
+# Of whatever may wait, a read of the catalogs included: pg_get_expr() locks the table.
+LOCK_TIMEOUT = "10s"
 # Nobody ends a session that waits for others.
 PATIENT = {
     "idle_session_timeout": "0",
@@ -115,3 +117,19 @@ def _catalog_first(found: Found) -> str:
         return found.setting
     names = [f'"{name.replace(chr(34), chr(34) * 2)}"' for name in explicit]
     return ", ".join(name for name in names if name != '"pg_catalog"')
+
+
+# A shorter one that somebody has set stays.
+BOUND = """
+    select pg_catalog.set_config('lock_timeout', %s, %s) from pg_catalog.pg_settings s
+    where s.name = 'lock_timeout' and s.setting::pg_catalog.int4 not between 1 and 10000
+"""
+
+
+def bound_waits(connection: psycopg.Connection[Any], *, pooled: bool = False) -> None:
+    """Let no statement wait for a lock longer than LOCK_TIMEOUT, unless told otherwise.
+
+    A session of ours is bound once; behind a pooler, a transaction (`pooled`) is.
+    """
+    if getattr(connection, "sexton_direct", True) != pooled:
+        connection.execute(BOUND, (LOCK_TIMEOUT, pooled))

@@ -7,7 +7,8 @@ from sexton.database import Connection, rows
 from sexton.ddl.holders import LockSampler, grant_statistics, summary
 from sexton.ddl.options import Options
 from sexton.ddl.row_changes import unrecorded
-from sexton.ddl.session import own_session
+from sexton.ddl.session import is_direct, own_session
+from sexton.ddl.upgrade_lock import NAME_THE_SERVER, POOLED
 from sexton.text.durations import duration
 from sexton.upgrade.drift import drift
 from sexton.upgrade.halves import halves
@@ -23,12 +24,13 @@ ROWS_PER_SECOND = 450_000
 def plan(connection: Connection, route: Route, options: Options) -> dict[str, Any]:
     """The document that `upgrade --plan --format json` prints; no steps: nothing to do.
 
-    {from, to, way, revisions[], drift[], steps[]}. A step: {revision, heal, title, done,
-    lock, tables, outside_transaction, rewrites, opaque, rows, bytes, estimate_s,
-    blockers[], refused[], warnings[], irreversible, hint}. `done` is true where the
-    catalog has its result already, and None where it depends on the steps before.
-    `opaque` is what cannot be looked into: a plain operation, or SQL; `rewrites` is None
-    where that is not known. `drift` is what the route does not put right.
+    {from, to, way, revisions[], drift[], steps[], refused}. A step: {revision, heal, title,
+    done, lock, tables, outside_transaction, rewrites, opaque, rows, bytes, estimate_s,
+    blockers[], refused[], warnings[], irreversible, hint}. `done` is true where the catalog
+    has its result already, and None where it depends on the steps before. `refused` says
+    why nothing of it would be done here. `opaque` is what cannot be looked into: a plain
+    operation, or SQL; `rewrites` is None where that is not known. `drift` is what the route
+    does not put right.
     """
     with own_session(connection):
         answers = preflight(connection, route, options)
@@ -45,6 +47,7 @@ def plan(connection: Connection, route: Route, options: Options) -> dict[str, An
         "revisions": route.revisions,
         "drift": found,
         "steps": steps,
+        "refused": None if is_direct(connection) else POOLED,
     }
 
 
@@ -125,6 +128,8 @@ def text(document: dict[str, Any], command: str) -> str:
         if step is not None:
             lines += ["", f"{step['revision']}  {step['title']}"]
             lines += [f"        {line}" for line in _details(step)]
+    if document["refused"]:
+        lines += ["", f"refused here: {document['refused']}", f"next: {NAME_THE_SERVER}"]
     return "\n".join(lines)
 
 
@@ -146,7 +151,7 @@ def _summary(document: dict[str, Any], command: str) -> str:
     )
     if opaque := sum(step["opaque"] for step in document["steps"]):
         locks += f", {opaque} cannot be looked into"
-    if any(step["refused"] for step in document["steps"]):
+    if document["refused"] or any(step["refused"] for step in document["steps"]):
         return f"{count}, {locks}; refused, see below; nothing was changed"
     blocked = any(step["blockers"] for step in document["steps"])
     way = "somebody is in the way, see below" if blocked else "nobody is in the way"

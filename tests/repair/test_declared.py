@@ -374,3 +374,43 @@ def test_a_plan_of_other_tables_that_no_cascade_reaches_is_refused(declared):
     result = sexton("apply", "forged.json")
     assert result.code == 5
     assert "does no such thing" in result.stderr
+
+
+def test_a_guard_that_forbids_a_soft_deletion_is_seen_by_the_plan(declared):
+    sexton, connection = declared(
+        TREE + "alter table issues drop constraint issues_project_id_fkey;"
+        "create index on issues (project_id)",
+        MARKS
+        + references(issues="report").replace(
+            'child = "issues.project_id"\n', 'child = "issues.project_id"\nguard = true\n'
+        ),
+    )
+    assert sexton("guard", "add").code == 0
+    result = sexton("repair", "--out", "plan.json", "--max-fraction", "1")
+    assert result.code == 5
+    assert "2 rows of issues through the foreign key sexton_guard" in result.stderr
+    assert "refer to rows of projects that would not count any more" in result.stderr
+    connection.execute("update issues set deleted_at = now() where id in (1, 2)")
+    result = sexton("repair", "--out", "plan.json", "--max-fraction", "1")
+    assert result.code == 1
+    connection.execute("insert into issues values (9, 1, null, null)")
+    result = sexton("apply", "plan.json")
+    assert result.code == 5
+    assert "a foreign key forbids it" in result.stderr
+    assert "nothing was changed" in result.stderr
+
+
+def test_a_guard_lets_children_go_before_their_parent(declared):
+    sexton, connection = declared(
+        TREE + "alter table issues drop constraint issues_project_id_fkey;"
+        "create index on issues (project_id)",
+        MARKS
+        + references().replace(
+            'child = "issues.project_id"\n', 'child = "issues.project_id"\nguard = true\n'
+        ),
+    )
+    assert sexton("guard", "add").code == 0
+    assert sexton("repair", "--apply", "--max-fraction", "1").code == 0
+    assert live(connection, "issues") == [3]
+    assert sexton("undo", "2").code == 0
+    assert live(connection, "issues") == [1, 2, 3, 5, 6]

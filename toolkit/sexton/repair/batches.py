@@ -191,6 +191,14 @@ def _transact(
             )
             if not done:
                 found.message += "; nothing was changed"
+        elif isinstance(error, psycopg.errors.ForeignKeyViolation):
+            said = printable(str(error.diag.message_primary))
+            found = Refused(
+                f"a foreign key forbids it: {said}",
+                hint="see to the rows that it names, or make a new plan: sexton repair",
+            )
+            if not done:
+                found.message += "; nothing was changed"
         elif isinstance(error, psycopg.NotSupportedError):
             said = printable(str(error.diag.message_primary))
             found = Refused(

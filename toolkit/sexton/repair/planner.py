@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from sexton.catalog.cascades import DOES, referring
 from sexton.catalog.relations import SAFE_PATH, restriction
 from sexton.catalog.schema import visible_revision
 from sexton.catalog.tables import VALUE_SETTINGS, Table, read_tables
@@ -21,7 +22,7 @@ from sexton.project import all_checks, current
 from sexton.repair import cascades, proposals, safety
 from sexton.repair.following import asked_for, orphaned_by, with_followers
 from sexton.repair.keys import several_rows
-from sexton.repair.plan import VALIDITY, Action, Kind, Options, Plan, Skip
+from sexton.repair.plan import VALIDITY, Action, Kind, Limit, Options, Plan, Skip
 from sexton.repair.simulation import Simulation
 from sexton.server_errors import to_sexton_error
 from sexton.text import exact
@@ -80,6 +81,7 @@ def plan_repair(
         actions, skipped = planning.actions, planning.skips()
         limits = safety.of_plan(connection, tables, actions, chosen, options)
         limits += [limit for limit in reached.limits if limit not in limits]
+        limits += planning.forbidden()
         made_at = datetime.datetime.now(datetime.UTC)
         return Plan(
             id=str(uuid.uuid4()),
@@ -241,6 +243,38 @@ class _Planning:
         self.actions = [*reached, *left]
         for action in reached:
             self.simulation.add(action)
+
+    def forbidden(self) -> Iterator[Limit]:
+        """What the keys of guards have against rows that stop to count.
+
+        Such a key refers to a column that a trigger keeps, so no change of it is planned:
+        it forbids what leaves a child without its parent.
+        """
+        updated = {action.table for action in self.actions if action.kind == "update"}
+        for check in self.chosen:
+            ref, tables = check.reference, self.simulation.tables
+            if ref is None or ref.parent not in updated or check.table not in tables:
+                continue
+            child = tables[check.table].relation.oid
+            keys = [
+                key
+                for key in referring(
+                    self.simulation.connection, tables[ref.parent].relation.oid
+                )
+                if key.child_oid == child
+                and {*ref.columns} < {*key.columns}
+                and key.on_update not in DOES
+            ]
+            if not keys:
+                continue
+            as_it_is = Simulation(self.simulation.connection, tables)
+            now = {_row(check, row) for row in as_it_is.find(check)}
+            if left := [r for r in self._find(check) if _row(check, r) not in now]:
+                rows_ = "1 row" if len(left) == 1 else f"{len(left):,} rows"
+                refer = "refers" if len(left) == 1 else "refer"
+                saw = f"{rows_} of {keys[0].shown} {refer} to rows of "
+                saw += f"{printable(ref.parent)} that would not count any more"
+                yield Limit(cascades.REFERENCED, saw, "", lifted=False)
 
     def _before(self, spreading: Collection[str]) -> set[str]:
         """The checks that come before those that spread, as the declarations say."""

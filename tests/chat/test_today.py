@@ -301,6 +301,60 @@ def test_the_guard_refuses_to_mark_a_provider_of_live_models(today):
     later.execute(mark)
 
 
+def test_an_auditor_needs_the_organization_to_tell_defaults_apart(make):
+    later, run, _ = make("main")
+    later.organization(OTHER)
+    provider = later.provider("openai")
+    later.model(provider, "a", is_default=True)
+    later.model(provider, "b", is_default=True, organization_id=OTHER)
+    role = f"auditor_{uuid.uuid4().hex}"
+    columns = "id, ai_provider_id, model, enabled, is_default, deleted, updated_at"
+    later.execute(
+        f"create role {role}; grant select on all tables in schema public to {role};"
+        f"revoke select on chat_model_configs from {role};"
+        f"grant select ({columns}) on chat_model_configs to {role}"
+    )
+    later.execute(f"alter database {later.connection.info.dbname} set role {role}")
+    try:
+        refused = run("audit", "default_ambiguous")
+        assert refused.code == 4
+        assert "may not read chat_model_configs.organization_id" in refused.stderr
+        assert f'to "{role}"' in refused.stderr
+        later.execute(f"grant select (organization_id) on chat_model_configs to {role}")
+        assert run("audit", "default_ambiguous").code == 0
+    finally:
+        later.execute(f"drop owned by {role}; drop role {role}")
+
+
+def test_a_locked_table_of_models_costs_only_its_own_checks(make):
+    _, run, cli = make("main")
+    with contextlib.closing(connect(cli.url, name="tests")) as other:
+        other.execute("begin; lock table chat_model_configs in access exclusive mode")
+        result = run("audit", "--statement-timeout", "2s", "--format", "json")
+    assert result.code == 3, result.stderr + result.stdout
+    statuses = {c["check"]: c["status"] for c in result.json["checks"]}
+    assert result.code == 3
+    assert statuses["default_missing"] == "incomplete"
+    assert statuses["provider_key_unusable"] == "pass"
+
+
+def test_a_project_of_ones_own_can_extend_it(make, tmp_path):
+    _, _, cli = make("main")
+    file = tmp_path / "own" / "sexton.toml"
+    file.parent.mkdir()
+    file.write_text(
+        'project = "mine"\nextends = "chat-v2.34"\n'
+        '[[reference]]\nchild = "chats.owner_id"\nparent = "users.id"\n'
+    )
+    result = cli("audit", "--config", str(file), "--format", "json")
+    assert result.code == 0, result.stderr
+    assert "chats_owner_id_dangling" in {c["check"] for c in result.json["checks"]}
+    file.write_text('project = "mine"\nextends = "chat"\n')
+    said = cli("audit", "--config", str(file))
+    assert said.code == 4
+    assert 'write extends = "chat-v2.34"' in said.stderr
+
+
 WRONG = (
     *(("status",), ("audit",), ("repair",), ("guard", "status"), ("adopt",)),
     *(("upgrade",), ("upgrade", "--plan"), ("downgrade", "base"), ("model", "list")),

@@ -13,11 +13,11 @@ from sexton.catalog.schema import columns
 from sexton.chat.schema import MODELS, PROVIDERS, provider_keys
 from sexton.database import Connection, rows, settings
 from sexton.errors import WrongSchema
+from sexton.project import current
 
 KEY_GOES = "0004"
 AI_PROVIDERS, BY_ID, ORGANIZATION = "ai_providers", "ai_provider_id", "organization_id"
 EARLIER, LATER = "chat", "chat-v2.34"
-CONFIGURE = "into sexton.toml"
 
 # What the declaration of `ai_providers` reads.
 NEEDED = {
@@ -28,14 +28,17 @@ NEEDED = {
     },
 }
 
-# The columns of each index that allows one default for each of something.
+# The columns of each index that allows one default for each of something. The condition
+# is read as it is stored: to spell it out, the server would wait for the table's lock.
 GROUPS = f"""
     select
         c.relname::text as name,
         array_remove({column_names("i.indrelid", "i.indkey::int2[]")}, null) as columns
-    from pg_index i join pg_class c on c.oid = i.indexrelid
+    from pg_index i
+    join pg_class c on c.oid = i.indexrelid
+    join pg_attribute a on a.attrelid = i.indrelid and a.attname = 'is_default'
     where i.indrelid = %s::oid and i.indisunique and i.indisvalid
-      and pg_get_expr(i.indpred, i.indrelid) ~ '\\mis_default\\M'
+      and i.indpred::text ~ concat(':varattno ', a.attnum, '\\M')
     order by 1
 """  # noqa: S608 - names of the catalogs
 
@@ -59,7 +62,7 @@ def unfit(
         return WrongSchema(
             f"these are the tables of the product up to v2.33, with {PROVIDERS}: the "
             f'project "{LATER}" is for v2.34 and later',
-            hint=f'write project = "{EARLIER}" {CONFIGURE}',
+            hint=f"{_configure(project, EARLIER)}",
         )
     if MODELS not in there:
         return absent(MODELS)
@@ -74,7 +77,7 @@ def unfit(
     if project == EARLIER:
         return WrongSchema(
             f'{said}; the project "{EARLIER}" ends at v2.33',
-            hint=f'write project = "{LATER}" {CONFIGURE}; {WORKING}',
+            hint=f"{_configure(project, LATER)}; {WORKING}",
         )
     if schema_change:
         return WrongSchema(
@@ -82,6 +85,12 @@ def unfit(
             hint=WORKING,
         )
     return None
+
+
+def _configure(project: str, other: str) -> str:
+    """What to write into the project file, which may extend the built-in project."""
+    own = current().file is not None and current().name != project
+    return f'write {"extends" if own else "project"} = "{other}" into sexton.toml'
 
 
 WORKING = "status, audit, repair, undo and guard know these tables"

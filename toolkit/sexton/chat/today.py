@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sexton.catalog.relations import SAFE_PATH, expose, resolve
+from sexton.catalog.relations import SAFE_PATH, expose, quoted, resolve
 from sexton.chat.project import PROJECT as EARLIER
 from sexton.chat.project import folder
 from sexton.check import Check, Severity
 from sexton.database import rows, settings
-from sexton.errors import WrongSchema
+from sexton.errors import WrongSchema, WrongServer
 from sexton.guard.spec import GuardSpec
 from sexton.project import Project, load_checks
 from sexton.reference import (
@@ -187,6 +187,23 @@ def _unfit(connection: "Connection", *, schema_change: bool = False) -> WrongSch
 def _require(connection: "Connection") -> None:
     if error := _unfit(connection):
         raise error
+    relation = resolve(connection, [MODELS])[MODELS]
+    hidden = rows(connection, HIDDEN, relation.oid, relation.oid)
+    if hidden:
+        # Its rows would look like those of one organization.
+        raise WrongServer(
+            f"this role may not read {MODELS}.organization_id",
+            hint=f"grant select on table {relation.sql} to {quoted(hidden[0]['role'])}",
+        )
+
+
+HIDDEN = """
+    select current_user::text as role
+    from pg_catalog.pg_attribute a
+    where a.attrelid = %s::oid and a.attname = 'organization_id' and not a.attisdropped
+      and pg_catalog.has_any_column_privilege(a.attrelid, 'select')
+      and not pg_catalog.has_column_privilege(%s::oid, a.attnum, 'select')
+"""
 
 
 COUNTS = """

@@ -18,6 +18,10 @@ def standing(connection: Connection) -> dict[str, Any]:
     Of the team's own environment, if the project file names one. What it declares of keys
     and guards is asked as well as what revisions promise. Raises what its env.py does.
     """
+    unfit = current().unfit
+    # Tables that do not exist yet are no error here.
+    if (error := unfit(connection)) and unfit(connection, schema_change=True):
+        raise error
     revision, head = revision_and_head(connection)
     promised = drift if known() and current().alembic is None else broken_guards
     found = [*promised(connection), *_keys(connection)]

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from sexton.database import connect, rows, scalar
-from sexton.project import built_in
+from sexton.project import built_in, load
 from tests.support.later import ORGANIZATION, Later
 from tests.support.tools import Cli
 
@@ -326,16 +326,16 @@ def test_an_auditor_needs_the_organization_to_tell_defaults_apart(make):
         later.execute(f"drop owned by {role}; drop role {role}")
 
 
-def test_a_locked_table_of_models_costs_only_its_own_checks(make):
-    _, run, cli = make("main")
+def test_another_sessions_lock_does_not_keep_the_tables_from_being_recognised(
+    make, tmp_path
+):
+    later, _, cli = make("main")
+    project = load(tmp_path / "sexton.toml")
     with contextlib.closing(connect(cli.url, name="tests")) as other:
         other.execute("begin; lock table chat_model_configs in access exclusive mode")
-        result = run("audit", "--statement-timeout", "2s", "--format", "json")
-    assert result.code == 3, result.stderr + result.stdout
-    statuses = {c["check"]: c["status"] for c in result.json["checks"]}
-    assert result.code == 3
-    assert statuses["default_missing"] == "incomplete"
-    assert statuses["provider_key_unusable"] == "pass"
+        later.execute("set lock_timeout = '100ms'")
+        project.require(later.connection)
+        assert project.unfit(later.connection) is None
 
 
 def test_a_project_of_ones_own_can_extend_it(make, tmp_path):

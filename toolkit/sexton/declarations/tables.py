@@ -201,9 +201,13 @@ def _require_conditions(
     try:
         _read(connection, list(asked), relations)
     except errors.Error:
+        locked = set[str]()  # another session's lock costs the checks of its table alone
         for (table, text), path in asked.items():
             try:
-                _read(connection, [(table, text)], relations)
+                if table not in locked:
+                    _read(connection, [(table, text)], relations)
+            except errors.LockNotAvailable:
+                locked.add(table)
             except UNREADABLE as error:
                 raise UsageError(
                     located(
@@ -214,7 +218,8 @@ def _require_conditions(
                     hint="name the table's own columns; write types, functions and "
                     "operators that do not lie in pg_catalog with their schema",
                 ) from None
-        raise
+        if not locked:
+            raise
 
 
 def _read(

@@ -86,7 +86,7 @@ def resolved(target: str) -> str:
     from alembic.script import ScriptDirectory
 
     from sexton.declarations.environment import own_environment
-    from sexton.upgrade.theirs import require_revisions
+    from sexton.online.team_code import require_revisions
 
     script = ScriptDirectory.from_config(own_environment(project))
     require_revisions(script)

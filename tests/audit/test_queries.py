@@ -125,7 +125,7 @@ def test_a_scan_is_not_walked_in_the_order_of_its_key(pair, monkeypatch):
     asked = queries._asked
 
     def noted(connection, query, parameters):
-        [*lines] = rows(connection, f"explain {query.replace('%%', '%')}")
+        [*lines] = rows(connection, f"explain {query}", *parameters)
         seen.extend(next(iter(line.values())) for line in lines)
         return asked(connection, query, parameters)
 
@@ -183,7 +183,7 @@ def test_a_sound_small_database_costs_few_statements(connection):
     connection.cursor_factory = Noting
     _, outcomes = run_checks(connection, list(all_checks().values()))
     assert {outcome.status for outcome in outcomes} == {"pass", "skipped"}
-    assert len(sent) <= 25, sent
+    assert len(sent) <= 26, sent
 
 
 def test_a_statement_joins_no_more_tables_than_it_can_plan_at_once(connection):

@@ -24,14 +24,16 @@ from sexton.audit.limits import (
 )
 from sexton.audit.lookups import looked_up
 from sexton.audit.outcome import SAMPLE, Options, Outcome, Run
+from sexton.audit.rewrites import Moved, regrouped, seen
 from sexton.audit.units import plan
 from sexton.catalog.relations import SAFE_PATH
 from sexton.catalog.schema import visible_revision
 from sexton.check import Check
 from sexton.database import Connection, rows, settings, snapshot
-from sexton.errors import ConnectionFailed
+from sexton.errors import ConnectionFailed, SextonError
 from sexton.project import current
 
+REPEATS = 2  # of checks whose tables were rewritten while they were read
 SNAPSHOT = "select pg_catalog.pg_current_snapshot()::pg_catalog.text as snapshot"
 SYSTEM = """
     select pg_catalog.pg_current_snapshot()::pg_catalog.text as snapshot,
@@ -78,17 +80,37 @@ def run_checks(
     auditor = Auditor(selected, options or Options(), connect, watch)
     result = auditor.run(connection)
     if not auditor.limits.collided or connect is None:
-        return result
-    again = Auditor(
-        *(selected, auditor.options, connect, watch),
-        began=auditor.limits.began,
-    )
+        return _repeated(auditor, connection, *result)
     try:
         fresh = connect()
     except ConnectionFailed:
         return result
     with contextlib.closing(fresh):
-        return again.run(fresh)
+        again = auditor.again(selected)
+        return _repeated(again, fresh, *again.run(fresh))
+
+
+def _repeated(
+    auditor: "Auditor", connection: Connection, run: Run, outcomes: list[Outcome]
+) -> tuple[Run, list[Outcome]]:
+    """Repeat what was rewritten or replaced meanwhile, each time on a new snapshot."""
+    found = {outcome.check.name: outcome for outcome in outcomes}
+    for _ in range(REPEATS):
+        moved = auditor.moved
+        if not moved or auditor.limits.over or connection.closed:
+            break
+        auditor = auditor.again([found[name].check for name in moved])
+        try:
+            latest, outcomes = auditor.run(connection, repeated=True)
+        except SextonError:
+            break
+        run = replace(run, finished_at=latest.finished_at)
+        for outcome in outcomes:
+            if outcome.status == "skipped":
+                why = f"{outcome.reason} any more: it was dropped or renamed meanwhile"
+                outcome = replace(outcome, status="incomplete", reason=why)
+            found[outcome.check.name] = outcome
+    return run, list(found.values())
 
 
 class Auditor:
@@ -110,9 +132,26 @@ class Auditor:
         self.began = time.monotonic()
         self.limits = Limits(options, self.began if began is None else began)
         self.examiner = Examiner(options, self.limits, watch)
+        self.unsettled: set[str] = set()  # checks of tables that may have lost a part
 
-    def run(self, connection: Connection) -> tuple[Run, list[Outcome]]:
-        """Look at everything, confirm where that is due, and say what was found."""
+    @property
+    def moved(self) -> list[str]:
+        """The checks whose tables were rewritten or replaced while they were read."""
+        return list(self.examiner.moved)
+
+    def again(self, selected: Sequence[Check]) -> "Auditor":
+        """The same audit of other checks, within the same time."""
+        return Auditor(
+            *(selected, self.options, self.connect, self.watch), began=self.limits.began
+        )
+
+    def run(
+        self, connection: Connection, *, repeated: bool = False
+    ) -> tuple[Run, list[Outcome]]:
+        """Look at everything, confirm where that is due, and say what was found.
+
+        A repeated look insists on no table: one may have been dropped.
+        """
         run = _begun(connection, self.options)
         single = self.options.jobs == 1 or self.connect is None
         may_export = not single and team.can_export(connection)
@@ -121,11 +160,12 @@ class Auditor:
             with snapshot(connection):
                 self._set_limits(connection, run)
                 facts = read_tables(connection, self.selected)
-                self.require(connection, facts)
+                if not repeated:
+                    self.require(connection, facts)
                 exported = team.export(connection) if may_export else None
                 run = replace(
                     run,
-                    revision=visible_revision(connection),
+                    revision=_revision(connection),
                     **_identified(connection),
                 )
                 hide(connection, facts.relations.values())
@@ -140,9 +180,10 @@ class Auditor:
             self.limits.stop(INTERRUPTED)
         except psycopg.Error as error:
             why = LOST if connection.closed else self.limits.why(error)
-            if not (started or self.limits.collided):
+            if not (started or repeated or self.limits.collided):
                 raise
             self.limits.stop(why)
+        self._settle(connection)
         run = replace(run, finished_at=datetime.datetime.now(datetime.UTC))
         return run, self.all_outcomes()
 
@@ -167,8 +208,45 @@ class Auditor:
                 outcome = Outcome(check, "incomplete", f"not looked at: {why}")
             elif check.name in self.examiner.unconfirmed and self.options.confirm_after:
                 outcome = confirm.unconfirmed(outcome, why)
+            if outcome.status == "pass" and check.name in self.unsettled:
+                why = f"a part of its tables may have been taken away meanwhile: {why}"
+                outcome = replace(outcome, status="incomplete", reason=why)
+            elif check.name in self.examiner.moved:
+                why = self.examiner.moved[check.name]
+                outcome = replace(outcome, status="incomplete", reason=why)
             found.append(outcome)
         return found
+
+    def _settle(self, connection: Connection) -> None:
+        """Compare, when the snapshot has ended, what no lock on a table keeps as it is.
+
+        Which tables are parts of another one, and the names of those that were not read.
+        """
+        facts, outcomes = self.examiner.facts, self.examiner.outcomes
+        asked = [
+            outcomes[check.name].check
+            for check in self.selected
+            if check.name in outcomes
+            and (
+                outcomes[check.name].strategy == "constraint"
+                or any(facts.seen.links.get(root) for root in facts.roots([check]))
+            )
+        ]
+        self.unsettled = {check.name for check in asked}
+        if not asked or connection.closed:
+            return
+        relations = {
+            n: r for n, r in facts.relations.items() if r.oid in facts.roots(asked)
+        }
+        try:
+            after = seen(connection, relations.values())
+        except psycopg.Error:
+            return
+        self.unsettled = set()
+        gone = regrouped(facts.seen, after) & facts.roots(asked)
+        for check in asked:
+            if lost := gone & facts.roots([check]):
+                self.examiner.moved[check.name] = str(Moved(facts.names(lost)))
 
     def _set_limits(self, connection: Connection, run: Run) -> None:
         set_limits(connection, application_name=f"sexton audit {run.id}")
@@ -221,6 +299,15 @@ def _identified(connection: Connection) -> dict[str, Any]:
     except errors.InsufficientPrivilege:
         [found] = rows(connection, SNAPSHOT)
     return found
+
+
+def _revision(connection: Connection) -> str | None:
+    """The revision; None also if the table that records it is locked."""
+    try:
+        with connection.transaction():
+            return visible_revision(connection)
+    except errors.LockNotAvailable:
+        return None
 
 
 def _begun(connection: Connection, options: Options) -> Run:

@@ -12,11 +12,20 @@ import psycopg
 from psycopg import errors
 
 from sexton.audit import confirm, ranges, walk
+from sexton.audit.blocked import blocked
 from sexton.audit.facts import Facts
 from sexton.audit.limits import SHARED_STATEMENT, Limits
 from sexton.audit.outcome import Options, Outcome, outcome_of
-from sexton.audit.queries import BadCheck, Found, fetch, find_again, has_no_parents
+from sexton.audit.queries import (
+    BadCheck,
+    Found,
+    fetch,
+    find_again,
+    has_no_parents,
+    require_unmoved,
+)
 from sexton.audit.ranges import cut_large
+from sexton.audit.rewrites import Moved
 from sexton.audit.units import Unit, plan_one
 from sexton.check import Check
 from sexton.database import Connection
@@ -40,6 +49,8 @@ class Examiner:
         self.facts = Facts()
         self.outcomes: dict[str, Outcome] = {}
         self.unconfirmed: dict[str, tuple[list[dict[str, Any]], Counter[str]]] = {}
+        self.moved: dict[str, str] = {}  # checks to be repeated, and why
+        self.waited = False  # for a lock, in vain: not again for one that is held still
         self.walker = walk.Walker(limits, self._fetch, watch)
 
     def cut(self, connection: Connection, units: Sequence[Unit]) -> list[Unit]:
@@ -73,7 +84,8 @@ class Examiner:
             yield Outcome(check, "skipped", unit.skipped)
             return
         if unit.barred:
-            yield Outcome(check, "incomplete", unit.barred, scope=scope)
+            why = self._moved(connection, check) or unit.barred
+            yield Outcome(check, "incomplete", why, scope=scope)
             return
         if unit.enforced:
             why = f"enforced by CONSTRAINT {unit.enforced}"
@@ -84,8 +96,12 @@ class Examiner:
         reason: str | None = None
         started = time.perf_counter()
         try:
-            found, refused = self._fetch(connection, unit)
-        except (psycopg.Error, BadCheck) as error:
+            held = self.waited and not others and self._locked(connection, [check])
+            if held:
+                reason = held  # it was waited for already
+            else:
+                found, refused = self._fetch(connection, unit)
+        except (psycopg.Error, BadCheck, Moved) as error:
             late = unit.cut and isinstance(error, errors.QueryCanceled)
             if others and not (late or self.limits.over or connection.closed):
                 # One of them is at fault: the others must not suffer for it.
@@ -96,7 +112,7 @@ class Examiner:
                         self.walker.help(connection, alone.cut)
                     yield from self._outcomes(connection, alone)
                 return
-            reason = self._why(error)
+            reason = self._reason(connection, unit, error)
             if unit.cut:
                 reason = walk.partly(unit.cut, reason)
         seconds = time.perf_counter() - started + (unit.cut.took if unit.cut else 0)
@@ -130,7 +146,7 @@ class Examiner:
         grant = partial(self.limits.grant, connection, at_most)
         grant()
         with connection.transaction():
-            found = fetch(connection, unit, limit, self.options.known, grant)
+            found = fetch(connection, unit, limit, self.options.known, self.facts, grant)
             return found, {
                 check.name: f"{check.parent} is empty, which would make an orphan "
                 "of every row: that is not believed"
@@ -156,8 +172,50 @@ class Examiner:
             self.limits.grant(connection)
             with connection.transaction():
                 return find_again(connection, check, self.facts, found.rows)
-        except (psycopg.Error, BadCheck):
+        except (psycopg.Error, BadCheck, Moved):
             return Counter()
+
+    def _reason(
+        self, connection: Connection, unit: Unit, error: psycopg.Error | BadCheck | Moved
+    ) -> str:
+        """Why a unit could not be looked at; notes what is to be looked at again."""
+        if isinstance(error, Moved):
+            self.moved |= {check.name: str(error) for check in unit.checks}
+            return str(error)
+        if connection.closed or isinstance(error, BadCheck | errors.SerializationFailure):
+            return self._why(error)
+        for check in unit.checks:
+            if why := self._moved(connection, check):
+                return why
+        if isinstance(error, errors.LockNotAvailable):
+            self.waited = True
+            return self._locked(connection, unit.checks) or self._why(error)
+        return self._why(error)
+
+    def _moved(self, connection: Connection, check: Check) -> str | None:
+        """Why the check is to be repeated: its tables are not what the snapshot sees."""
+        try:
+            with connection.transaction():
+                require_unmoved(connection, self.facts, [check])
+        except Moved as error:
+            self.moved[check.name] = str(error)
+            return str(error)
+        except psycopg.Error:
+            return None
+        return None
+
+    def _locked(self, connection: Connection, checks: Sequence[Check]) -> str | None:
+        """Which of the checks' tables are locked now, and by whom."""
+        try:
+            with connection.transaction():
+                found = blocked(connection, self.facts.seen, self.facts.roots(checks))
+        except psycopg.Error:
+            return None
+        said = [
+            f"{', '.join(sorted(self.facts.names([oid])))} is locked: {who}"
+            for oid, who in found.items()
+        ]
+        return "; ".join(sorted(said)) or None
 
     def _why(self, error: psycopg.Error | BadCheck) -> str:
         if isinstance(error, BadCheck):
@@ -173,10 +231,15 @@ class Examiner:
                 self.limits.grant(connection)
                 with connection.transaction():
                     still = find_again(connection, first.check, self.facts, rows)
+            except Moved as error:
+                self.moved[name] = str(error)
+                outcome = confirm.unconfirmed(first, str(error))
             except (psycopg.Error, BadCheck) as error:
                 if connection.closed:
                     raise
-                outcome = confirm.unconfirmed(first, self._why(error))
+                unit = Unit((first.check,))
+                why = self._reason(connection, unit, error)
+                outcome = confirm.unconfirmed(first, why)
             else:
                 outcome = confirm.confirmed(
                     *(first, rows, findable, still),

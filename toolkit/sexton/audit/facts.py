@@ -1,9 +1,10 @@
 """Facts: what the catalogs say about the tables and references that checks read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sexton.audit import reference_facts
+from sexton.audit.rewrites import Seen, seen
 from sexton.catalog.relations import SAFE_PATH, Relation, named, quoted, resolve
 from sexton.catalog.schema import UNRECORDED, VERSIONS
 from sexton.check import Check
@@ -105,6 +106,20 @@ class Facts:
     tables: Mapping[str, Table] = field(default_factory=dict)
     relations: Mapping[str, Relation] = field(default_factory=dict)
     references: Mapping[str, reference_facts.ReferenceFacts] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
+
+    def roots(self, checks: Iterable[Check]) -> set[int]:
+        """The oids of the tables that checks read."""
+        return {
+            self.relations[name].oid
+            for check in checks
+            for name in check.reads
+            if name in self.relations
+        }
+
+    def names(self, oids: Collection[int]) -> set[str]:
+        """What the checks call these tables."""
+        return {name for name, found in self.relations.items() if found.oid in oids}
 
     def exposed(self, check: Check) -> dict[str, str]:
         """The queries that stand behind the names of a check's tables."""
@@ -202,4 +217,4 @@ def read_references(
     }
     known = reference_facts.facts(connection, asked.values(), facts.relations)
     found = {name: known[pair] for name, pair in asked.items() if pair in known}
-    return replace(facts, references=found)
+    return replace(facts, references=found, seen=seen(connection, facts.relations.values()))

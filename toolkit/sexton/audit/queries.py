@@ -16,8 +16,9 @@ from psycopg import errors
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
-from sexton.audit import references
+from sexton.audit import references, rewrites
 from sexton.audit.facts import Facts
+from sexton.audit.rewrites import Moved
 from sexton.audit.units import Unit, plan_one
 from sexton.catalog.identifiers import identifier
 from sexton.catalog.relations import literal, quoted
@@ -51,16 +52,21 @@ def fetch(
     unit: Unit,
     limit: int,
     known: Known,
+    facts: Facts,
     grant: Callable[[], None] = lambda: None,
 ) -> dict[str, Found]:
     """Ask the server: for each check its first rows by key, and how many there are.
+
+    Raises Moved if a table is not the one that the snapshot sees.
 
     Of the rows whose identity is `known`, all are returned. `grant` gives a statement its
     time; it is called before each but the first.
     """
     [check, *others] = unit.checks
     if check.judge and not others:
-        return {check.name: _judged(connection, check, unit, limit, known)}
+        judged = _judged(connection, check, unit, limit, known)
+        require_unmoved(connection, facts, unit.checks)
+        return {check.name: judged}
     parts: list[str] = []
     parameters: list[object] = []
     for index, check in enumerate(unit.checks):
@@ -69,11 +75,16 @@ def fetch(
         head = f'select {index} as "index", to_jsonb(page) as "row"'
         parts.append(f"({head} from {page})")
         parameters += [list(mine)] if mine else []
+    # In the same statement, under the locks that it takes before it runs.
+    parts.append(f"(select -1, to_jsonb(moved) from ({rewrites.MOVED}) moved)")  # noqa: S608
+    parameters += facts.seen.parameters(facts.roots(unit.checks))
     hits = {"sexton hits": unit.hits} if unit.hits else {}
     query = f"{_escaped(_with(unit.tables, hits))} {' union all '.join(parts)}"
     with _without(connection, unit.settings):
         answer = _asked(connection, query, parameters)
     pages: list[list[dict[str, Any]]] = [[] for _ in unit.checks]
+    if moved := {line["row"]["root"] for line in answer if line["index"] < 0}:
+        raise Moved(facts.names(moved))
     for line in answer:
         pages[line["index"]].append(line["row"])
     found = {}
@@ -98,6 +109,12 @@ def _count(connection: Connection, unit: Unit, index: int) -> int:
     return int(answer["number"])
 
 
+def require_unmoved(connection: Connection, facts: Facts, checks: Sequence[Check]) -> None:
+    """Insist that the tables which these checks read are what the snapshot sees."""
+    if moved := rewrites.moved(connection, facts.seen, facts.roots(checks)):
+        raise Moved(facts.names(moved))
+
+
 def has_no_parents(connection: Connection, check: Check, facts: Facts) -> bool:
     """Whether the table that a check's references lead to is empty, or looks so."""
     parent = facts.tables.get(check.parent or "")
@@ -118,7 +135,7 @@ def find_again(
     if not (check.reference or check.where):
         unit = plan_one(check, facts, recheck=True)
         known = [row["_identity"] for row in found]
-        again = fetch(connection, unit, len(found), {check.name: known})
+        again = fetch(connection, unit, len(found), {check.name: known}, facts)
         return Counter(row["_identity"] for row in again[check.name].rows)
     shapes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     # Several rows may have one key: it is asked for once, or each were found twice.
@@ -133,6 +150,7 @@ def find_again(
         except errors.UndefinedFunction:
             with connection.transaction():
                 still += _with_keys(connection, check, facts, nulls, keys, "::text")
+    require_unmoved(connection, facts, [check])
     return still
 
 

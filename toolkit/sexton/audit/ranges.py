@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from psycopg import errors
+
 from sexton.audit.facts import Facts, Table
 from sexton.audit.units import Unit
 from sexton.catalog.relations import Relation, quoted
@@ -19,20 +21,27 @@ LARGE_SCAN = 65_536  # pages, 512 MB: what is smaller is one statement
 FIRST, SMALLEST = 8_192, 64  # pages of a piece, before its time is known, and at least
 PIECE_SECONDS = 5.0
 
+# The partitions that the snapshot sees; `pg_partition_tree` would lock today's.
 LEAVES = """
+    with recursive part (oid) as (
+        select w.oid from pg_catalog.unnest(%s::pg_catalog.oid[]) as w (oid)
+        union
+        select i.inhrelid
+        from part
+        join pg_catalog.pg_class c on c.oid = part.oid and c.relkind = 'p'
+        join pg_catalog.pg_inherits i on i.inhparent = part.oid
+    )
     select
         c.oid::pg_catalog.int8 as oid,
         n.nspname::pg_catalog.text as schema,
         c.relname::pg_catalog.text as name,
-        (pg_catalog.pg_relation_size(c.oid)
+        (coalesce(pg_catalog.pg_relation_size(c.oid), 0)
             / pg_catalog.current_setting('block_size'::pg_catalog.text)::pg_catalog.int8
         ) as pages
-    from pg_catalog.unnest(%s::pg_catalog.oid[]) as w (oid)
-    -- The tree of a table that is no partition of anything is empty.
-    left join pg_catalog.pg_partition_tree(w.oid::pg_catalog.regclass) t on true
-    join pg_catalog.pg_class c on c.oid = coalesce(t.relid::pg_catalog.oid, w.oid)
+    from part
+    join pg_catalog.pg_class c on c.oid = part.oid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where coalesce(t.isleaf, true) and c.relkind = 'r'
+    where c.relkind = 'r'
     order by c.oid
 """
 
@@ -203,7 +212,12 @@ def _leaves(
 ) -> Mapping[int, list[Leaf]]:
     found: dict[int, list[Leaf]] = {}
     for relation in relations:
-        for row in rows(connection, LEAVES, [relation.oid]):
+        try:
+            with connection.transaction():
+                listed = rows(connection, LEAVES, [relation.oid])
+        except errors.LockNotAvailable:
+            continue  # the scan itself will say by whom
+        for row in listed:
             sql = f"{quoted(row['schema'])}.{quoted(row['name'])}"
             leaf = Leaf(sql, row["oid"], row["pages"])
             if leaf.pages:

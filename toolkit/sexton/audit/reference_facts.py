@@ -4,10 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import errors
+
 from sexton.audit.reference_query import FACTS
 from sexton.catalog.relations import Relation, quoted, resolve
 from sexton.check import Reference
 from sexton.database import Connection, rows
+
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,23 @@ def facts(
         list(column) for column in (*zip(*tables, strict=True), *zip(*pairs, strict=True))
     ]
     found: dict[tuple[str, Reference], ReferenceFacts] = {}
-    for row in rows(connection, FACTS, *columns):
+    for row in _asked(connection, columns):
         table, ref = asked[row["ordinal"]]
         if len(row["pairs"]) == len(ref.columns):
             found[table, ref] = _facts(connection, table, ref, row, relations)
     return found
+
+
+def _asked(connection: Connection, columns: list[list[Any]]) -> list[dict[str, Any]]:
+    """Ask, and again if a table is locked at that very moment: then it is left out."""
+    for attempt in range(ATTEMPTS):
+        try:
+            with connection.transaction():
+                return rows(connection, FACTS, *columns)
+        except errors.LockNotAvailable:
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _facts(
@@ -100,7 +116,11 @@ def _facts(
     if ref.guarded:
         from sexton.guard.status import guarding
 
-        guarded = guarding(connection, table, ref, relations)
+        try:
+            with connection.transaction():
+                guarded = guarding(connection, table, ref, relations)
+        except errors.LockNotAvailable:
+            guarded = None  # the check looks itself, and says by whom it is locked
     pairs = [Pair(**pair) for pair in row["pairs"]]
     collations = [pair.collation for pair in pairs if pair.collation]
     total, present, distinct = row["rows"], 1.0, None

@@ -98,28 +98,48 @@ FACTS: LiteralString = f"""
         left join class mine on mine.type = p.type
         group by p.ordinal
     ),
+    part (root, oid) as (
+        select child, child from wanted
+        union
+        select parent, parent from wanted
+        union
+        select p.root, i.inhrelid
+        from part p
+        join pg_catalog.pg_class c
+          on c.oid = p.oid and c.relkind = 'p'::pg_catalog."char"
+        join pg_catalog.pg_inherits i on i.inhparent = p.oid
+    ),
     leaf as (
-        select w.child as root, t.relid::pg_catalog.oid as oid
-        from (select child from wanted union select parent from wanted) w
-        join pg_catalog.pg_class c on c.oid = w.child
-        cross join lateral pg_catalog.pg_partition_tree(w.child::pg_catalog.regclass) t
-        where c.relkind = 'p'::pg_catalog."char" and t.isleaf
+        select p.root, p.oid
+        from part p
+        join pg_catalog.pg_class c
+          on c.oid = p.oid and c.relkind <> 'p'::pg_catalog."char"
+        where p.oid <> p.root
+    ),
+    -- To ask for a size, or for an expression, one waits for these.
+    locked as materialized (
+        select l.relation as oid
+        from pg_catalog.pg_locks l
+        where l.locktype = 'relation'::pg_catalog.text
+          and l.mode = 'AccessExclusiveLock'::pg_catalog.text
+          and l.pid is distinct from pg_catalog.pg_backend_pid()
     ),
     size as (
         select
             w.child as oid,
             pg_catalog.count(l.oid) as partitions,
-            pg_catalog.sum(
+            coalesce(pg_catalog.sum(
                 case
                     -- A table never analyzed says -1: 100 bytes a row is a fair guess.
                     when c.reltuples >= 0::pg_catalog.float4
                         then c.reltuples::pg_catalog.float8
                     when c.relkind = any (array['r', 'm', 'p']::pg_catalog."char"[])
+                     and c.oid not in (select oid from locked)
                         then pg_catalog.pg_relation_size(c.oid::pg_catalog.regclass)
                              ::pg_catalog.float8 / 100::pg_catalog.float8
                     else 1000000::pg_catalog.float8
                 end
-            ) as rows
+            ), 0::pg_catalog.float8) as rows
         from (select child from wanted union select parent from wanted) w
         left join leaf l on l.root = w.child
         join pg_catalog.pg_class c on c.oid = coalesce(l.oid, w.child)
@@ -200,6 +220,8 @@ FACTS: LiteralString = f"""
         join pg_catalog.pg_am m
           on m.oid = ic.relam and m.amname = 'btree'::pg_catalog.name
         where i.indrelid = w.child
+          and i.indrelid not in (select oid from locked)
+          and i.indexrelid not in (select oid from locked)
           and i.indisvalid and i.indisready and i.indislive
           and i.indnkeyatts >= p.many::pg_catalog.int2
           and (i.indkey::pg_catalog.int2[])[0:p.many - 1] operator(pg_catalog.<@) p.numbers

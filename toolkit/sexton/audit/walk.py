@@ -12,6 +12,7 @@ from sexton.audit.facts import Facts
 from sexton.audit.limits import Limits
 from sexton.audit.queries import BadCheck, Found
 from sexton.audit.ranges import Cut, Piece, piece_of
+from sexton.audit.rewrites import Moved
 from sexton.audit.units import Unit
 from sexton.catalog.identifiers import identifier
 from sexton.check import Check
@@ -54,7 +55,7 @@ class Walker:
                 if piece is None:
                     break
                 self._fetch_piece(connection, cut, piece)
-        except (psycopg.Error, BadCheck) as error:
+        except (psycopg.Error, BadCheck, Moved) as error:
             cut.error = error
         return cut.leave()
 

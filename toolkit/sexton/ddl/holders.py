@@ -152,15 +152,15 @@ class LockSampler:
     mode: str
     ages: dict[Any, float] = field(default_factory=dict)
     _seen: dict[Any, float] = field(default_factory=dict)
-    _oids: list[int] | None = None
+    oids: list[int] | None = None  # of the tables, if they are known
 
     def sample(self) -> list[Holder]:
         """Who is in the way now, the oldest first."""
-        if self._oids is None:
+        if self.oids is None:
             found = resolve(self.driver, self.tables)
-            self._oids = [relation.oid for relation in found.values()]
+            self.oids = [relation.oid for relation in found.values()]
         cursor = self.driver.cursor(row_factory=dict_row)
-        cursor.execute(HOLDERS, {"modes": list(CONFLICTS[self.mode]), "oids": self._oids})
+        cursor.execute(HOLDERS, {"modes": list(CONFLICTS[self.mode]), "oids": self.oids})
         now = time.monotonic()
         holders = [self._holder(row, now) for row in cursor.fetchall()]
         return sorted(holders, key=lambda holder: -holder.age)

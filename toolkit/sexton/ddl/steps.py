@@ -21,6 +21,7 @@ AUTOVACUUM_LOCK = "share update exclusive"
 _STRONG = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 # The lock modes that a step may take, and what stands in the way of each.
 CONFLICTS = {
+    "access share": _STRONG[-1:],
     "row exclusive": _STRONG,
     AUTOVACUUM_LOCK: ("ShareUpdateExclusiveLock", *_STRONG),
     "share": ("RowExclusiveLock", "ShareUpdateExclusiveLock", *_STRONG[1:]),

@@ -61,8 +61,7 @@ def test_what_was_found_long_ago_says_nothing_of_now(tmp_path):
     assert finished(file) == {}
 
 
-@pytest.mark.parametrize("tail", [b"", b"\n"])
-def test_a_line_that_a_kill_cut_anywhere_is_done_again(tmp_path, tail):
+def test_a_line_that_a_kill_cut_anywhere_is_done_again(tmp_path):
     """In the middle of a UTF-8 character, of the head, or just before its newline."""
     file = tmp_path / "state.jsonl"
     write(file, A, B | {"status": "clean"})

@@ -1,9 +1,14 @@
 """What foreign keys pass on when a revision deletes rows."""
 
+import contextlib
+import threading
+
 import pytest
 
-from sexton.database import rows, scalar
+from sexton.database import connect, rows, scalar
+from sexton.ddl.options import Options
 from sexton.errors import Refused
+from sexton.online.run_steps import Record
 from tests.support.meddling import unmeddle
 from tests.support.online import operations
 
@@ -188,3 +193,25 @@ def test_a_trigger_that_keeps_the_rows_is_named(world):
     unmeddle(connection)
     make(url, orphans="delete")
     assert counts(connection)["orders"] == 1
+
+
+def test_a_row_that_somebody_holds_is_waited_for(world):
+    url, connection = world
+    said, done = threading.Event(), []
+
+    def work():
+        with operations(url) as op:
+            options = Options(say=lambda _: said.set(), max_stall=0.05)
+            op.migration_context.opts["sexton"] = (options, Record())
+            op.create_foreign_key_online(*KEY, orphans="delete", cascades=True)
+        done.append(True)
+
+    with contextlib.closing(connect(url, name="holder")) as holder:
+        with holder.transaction():
+            holder.execute("select from lines where id = 2 for update")
+            thread = threading.Thread(target=work)
+            thread.start()
+            assert said.wait(60)
+        thread.join(60)
+    assert done == [True]
+    assert scalar(connection, "select count(*) from sexton.changes") == 5

@@ -218,8 +218,10 @@ class StepJournal:
             with settings(driver, {"search_path": SAFE_PATH}):
                 self.relations |= resolve(driver, [reached.table])
             self.path.append(key.oid)
-            self.write(driver, reached)
-            self.path.pop()
+            try:
+                self.write(driver, reached)
+            finally:  # a transaction that waited for a lock is made again
+                self.path.pop()
 
     def _watch(self, driver: Connection, change: RowChange) -> Aftermath | None:
         """What triggers may do to the rows; None where there are none, or no key."""

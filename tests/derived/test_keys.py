@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from sexton.database import connect
+from sexton.database import connect, scalar
 from tests.support import shop
 
 
@@ -47,5 +47,17 @@ def test_keys_and_guards_that_are_asked_for_are_looked_for(run, file, shop_url):
         connection.execute("insert into invoices (customer_id) values (1)")
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             connection.execute("update customers set deleted = true where id = 1")
+        key = scalar(
+            connection,
+            "select conname from pg_constraint where conname like 'sexton_guard%'",
+        )
+        connection.execute(f"alter table invoices rename constraint {key} to mine")
     assert run("guard", "status").code == 0
+    assert found()[0] == {}
     assert run("guard", "remove").code == 0
+    with connect(shop_url, name="tests") as connection:
+        connection.execute(
+            "alter table invoices add constraint sexton_guard_not foreign key "
+            "(customer_id) references customers"
+        )
+    assert set(found()[0]) == {"invoices.customer_id -> customers.id"}

@@ -2,8 +2,8 @@
 
 import re
 
-from sexton.guard.spec import GuardSpec, Names
-from sexton.guard.table import MARKER, Table, named, names
+from sexton.guard.spec import MARKER, GuardSpec, Names
+from sexton.guard.table import Table, named, names
 
 
 def spec(**more):

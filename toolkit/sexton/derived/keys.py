@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sexton.catalog.identifiers import dotted, identifier
 from sexton.check import Check, Severity
+from sexton.guard.spec import MARKER
 from sexton.reference import Declarations, Reference
 
 TEXT = """\
@@ -61,8 +62,14 @@ def between(ref: Reference) -> str:
     """
 
 
-def alike(ref: Reference) -> str:
-    """That a key `k` is over the reference's columns, to go on after `between`."""
+def alike(ref: Reference, *, guard: bool = False) -> str:
+    """That a key `k` is over the reference's columns, to go on after `between`.
+
+    That of a `guard` has a marker besides.
+    """
+    marker = _literal(MARKER)
+    unmarked = f"where a.attname::text !~ {marker}" if guard else ""
+    many = len(ref.source.columns) + guard
     pairs = zip(ref.source.columns, ref.target.columns, strict=True)
     wanted = ", ".join(_literal(f"{column}={key}") for column, key in pairs)
     return f"""
@@ -71,8 +78,10 @@ def alike(ref: Reference) -> str:
             from rows from (unnest(k.conkey), unnest(k.confkey)) as u (mine, theirs)
             join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.mine
             join pg_attribute b on b.attrelid = k.confrelid and b.attnum = u.theirs
+            {unmarked}
             order by 1
         ) = array(select w.pair from unnest(array[{wanted}]::text[]) w (pair) order by 1)
+        and cardinality(k.conkey) = {many}
     """
 
 
@@ -103,7 +112,7 @@ def _rows(ref: Reference) -> list[str]:
         hint = _literal(f"no valid guard: sexton guard add {ref.source.label}")
         made.append(
             f"select {label}::text as reference, case when not exists (select {keys} "
-            "and k.convalidated and starts_with(k.conname::text, 'sexton_guard'::text)"
+            f"and k.convalidated {alike(ref, guard=True)}"
             f") then {hint}::text end as broken"
         )
     return made

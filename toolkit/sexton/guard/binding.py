@@ -17,8 +17,8 @@ from sexton.guard.predicate import (
     simple,
 )
 from sexton.guard.side import Side
-from sexton.guard.spec import GuardSpec
-from sexton.guard.table import MARKER, Table, named, names
+from sexton.guard.spec import MARKER, GuardSpec
+from sexton.guard.table import Table, named, names
 from sexton.project import current
 
 COLUMNS = """

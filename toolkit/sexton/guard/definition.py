@@ -13,8 +13,7 @@ from functools import cached_property
 
 from sexton.catalog.relations import literal, quoted
 from sexton.guard.side import Side, numbers, unused
-from sexton.guard.spec import DEFERRABLE, GuardSpec, Names, columns_of
-from sexton.guard.table import MARKER
+from sexton.guard.spec import DEFERRABLE, MARKER, GuardSpec, Names, columns_of
 from sexton.postgres.enforced import ENFORCES, WHOLE
 
 

@@ -12,8 +12,8 @@ from sexton.guard.binding import assemble
 from sexton.guard.definition import Guard
 from sexton.guard.predicate import Mark, in_pg_catalog
 from sexton.guard.side import keepers
-from sexton.guard.spec import GuardSpec, Names, table_and_columns
-from sexton.guard.table import MARKER, named, names
+from sexton.guard.spec import MARKER, GuardSpec, Names, table_and_columns
+from sexton.guard.table import named, names
 from sexton.project import current
 
 # The keys whose last columns are markers.

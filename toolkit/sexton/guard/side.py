@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from sexton.catalog.relations import literal
 from sexton.guard.predicate import Mark
-from sexton.guard.table import MARKER, Table
+from sexton.guard.spec import MARKER
+from sexton.guard.table import Table
 from sexton.postgres.enforced import ENFORCED
 
 SAFE = "pg_catalog, pg_temp"

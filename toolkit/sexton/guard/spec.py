@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from sexton.errors import UsageError
 
+# Columns that are markers; those of one guard alone were called `target` on its parent.
+MARKER = "^sexton_(live|target)(_[0-9a-f]{8})?(_new)?$"
+
 
 @dataclass(frozen=True)
 class Names:

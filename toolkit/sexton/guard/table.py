@@ -8,8 +8,6 @@ from sexton.catalog.relations import literal, quoted
 from sexton.guard.spec import GuardSpec, Names
 
 LONGEST = 34  # bytes of the readable middle of a name: 63 are allowed in all
-# Columns that are markers; those of one guard alone were called `target` on its parent.
-MARKER = "^sexton_(live|target)(_[0-9a-f]{8})?(_new)?$"
 
 
 @dataclass(frozen=True)

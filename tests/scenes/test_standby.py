@@ -9,6 +9,7 @@ import pytest
 
 from sexton.audit.auditor import run_checks
 from sexton.audit.outcome import Options
+from sexton.check import Check, Reference, Severity
 from sexton.cli import run
 from sexton.database import connect, scalar
 from sexton.embedded import Server
@@ -49,7 +50,9 @@ def copy_of(primary, directory, **settings):
 
 
 def _copy(source, target):
-    if not source.endswith(("postmaster.pid", ".s.PGSQL.5432", ".lock", ".json")):
+    # The first file of a directory says that it is an embedded server's.
+    others = ("postmaster.pid", ".s.PGSQL.5432", "users.lock", ".json")
+    if not source.endswith((*others, ".5432.lock")):
         shutil.copy2(source, target)
 
 
@@ -147,8 +150,18 @@ def remove_a_row(primary, standby):
     """Delete and vacuum on the primary, and wait until the standby has done so too."""
     with contextlib.closing(connect(primary, name="tests")) as connection:
         add_model(connection, "openai", "short-lived")
-        connection.execute("delete from chat_model_configs where model = 'short-lived'")
-        connection.execute("vacuum chat_model_configs")
+    run_on(
+        *(primary, standby),
+        "delete from chat_model_configs where model = 'short-lived'",
+        "vacuum chat_model_configs",
+    )
+
+
+def run_on(primary, standby, *statements):
+    """Run statements on the primary, and wait until the standby has replayed them."""
+    with contextlib.closing(connect(primary, name="tests")) as connection:
+        for statement in statements:
+            connection.execute(statement)
         wanted = scalar(connection, "select pg_switch_wal()::text")
     query = "select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)"
     with contextlib.closing(connect(standby, name="tests")) as connection:
@@ -186,3 +199,44 @@ def test_an_audit_whose_snapshot_is_ended_begins_once_more(pair, jobs, collision
         assert {o.status for o in outcomes} == {"pass", "skipped"}
     else:
         assert "hot_standby_feedback" in " ".join(str(o.reason) for o in outcomes)
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        "alter table invoices alter customer_id type bigint",
+        "vacuum full invoices",
+        "begin; create table i2 as table invoices; drop table invoices; "
+        "alter table i2 rename to invoices; commit",
+    ],
+)
+def test_a_table_rewritten_on_the_primary_is_looked_at_again(pair, move):
+    primary, standby = pair
+    tables = """
+        create table customers (id int primary key);
+        insert into customers values (1);
+        create table invoices (id int, customer_id int);
+        insert into invoices values (1, 7);
+    """
+    run_on(primary, standby, tables)
+    check = Check(
+        "tests.invoices_dangling",
+        severity=Severity.ERROR,
+        table="invoices",
+        key=("id",),
+        message="found",
+        reference=Reference("customer_id", "customers", "id"),
+    )
+    moved = []
+
+    def watch(what):
+        if isinstance(what, str) and not moved:
+            moved.append(what)
+            run_on(primary, standby, move)
+
+    def opened():
+        return connect(standby, name="tests", read_only=True)
+
+    with contextlib.closing(opened()) as connection:
+        _, [outcome] = run_checks(connection, [check], connect=opened, watch=watch)
+    assert (outcome.status, outcome.count) == ("fail", 1), outcome.reason

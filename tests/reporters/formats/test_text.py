@@ -13,7 +13,7 @@ from tests.support.reports import CHECKS, FOUND, RUN, outcome
 def test_text_says_the_worst_last(incomplete):
     lines = text.audit(incomplete).splitlines()
     assert lines == [
-        "d at db1:5432 as ops, 2026-01-02 03:04:05 UTC, snapshot 7:7:",
+        "d at db1:5432 as ops, 2026-01-02 03:04:05 UTC",
         "skipped     override_dangling (there is no table)",
         f"FAIL        {'chat_without_model':<33}8 findings, 1 known; chats, scan, 1.5 ms",
         "            chat <c-1> & more [id=c-1]",

@@ -120,8 +120,7 @@ def _location(report: "Report") -> str:
     role = f" as {run.role}" if run.role else ""
     label = f" ({run.label})" if run.label else ""
     when = run.started_at.strftime("%Y-%m-%d %H:%M:%S %Z")
-    snapshot = f", snapshot {run.snapshot}" if run.snapshot else ""
-    return f"{run.database}{where}{role}{label}, {when}{snapshot}"
+    return f"{run.database}{where}{role}{label}, {when}"
 
 
 def _quiet_ones(report: "Report", view: View) -> Iterator[str]:

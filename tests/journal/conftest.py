@@ -3,9 +3,10 @@
 import pytest
 
 from sexton import journal
-from sexton.catalog.tables import VALUE_SETTINGS, read_tables
+from sexton.catalog.tables import read_tables
 from sexton.database import settings
 from sexton.journal.recorder import Recorder
+from sexton.postgres.session import EXACT
 
 ODD = """
     create table odd (
@@ -38,6 +39,6 @@ def recorded(connection):
             (2, '', 'https://host', null, null, null, null, '0044-03-15 BC', null)
         """
     )
-    with connection.transaction(), settings(connection, VALUE_SETTINGS):
+    with connection.transaction(), settings(connection, EXACT):
         table = read_tables(connection, ["odd"])["odd"]
         yield Recorder(connection, journal.begin_run(connection, "test")), table

@@ -23,7 +23,7 @@ from sexton.postgres.blockers import Watcher, watched
 from sexton.postgres.connect import Connection as Connection
 from sexton.postgres.connect import connect as connect
 from sexton.postgres.connect import in_libpqs_words, marked_as_embedded
-from sexton.postgres.session import bound_waits
+from sexton.postgres.session import bound_waits, safe_transaction, set_in_transaction
 from sexton.server_errors import BUSY_STATES, to_sexton_error
 from sexton.text.printable import printable
 
@@ -116,6 +116,7 @@ def transact(connection: Connection, work: Callable[[], Result]) -> Result:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with read_committed(connection), connection.transaction():
+                safe_transaction(connection)
                 set_local(connection, "lock_timeout", LOCK_TIMEOUT)
                 return work()
         except BUSY_STATES:
@@ -163,7 +164,7 @@ def snapshot(connection: Connection) -> Iterator[None]:
     connection.read_only = True
     try:
         with connection.transaction():
-            bound_waits(connection, pooled=True)
+            safe_transaction(connection)
             yield
     finally:
         if not connection.closed:
@@ -173,7 +174,7 @@ def snapshot(connection: Connection) -> Iterator[None]:
 
 def set_local(connection: Connection, parameter: LiteralString, value: str) -> None:
     """Set a parameter until the end of the transaction."""
-    connection.execute("select pg_catalog.set_config(%s, %s, true)", (parameter, value))
+    set_in_transaction(connection, {parameter: value})
 
 
 @contextlib.contextmanager
@@ -191,15 +192,9 @@ def settings(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None
         "where pg_catalog.current_setting(name, true) is not null",
         list(wanted),
     )
-    change = (
-        "select pg_catalog.set_config(name, value, true) from rows from ("
-        "pg_catalog.unnest(%s::pg_catalog.text[]), "
-        "pg_catalog.unnest(%s::pg_catalog.text[])) as s (name, value)"
-    )
-    names = [row["name"] for row in before]
-    connection.execute(change, (names, [wanted[name] for name in names]))
+    set_in_transaction(connection, wanted)
     yield
-    connection.execute(change, (names, [row["value"] for row in before]))
+    set_in_transaction(connection, {row["name"]: row["value"] for row in before})
 
 
 def require_transaction(connection: Connection) -> None:

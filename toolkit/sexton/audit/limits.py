@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import psycopg
@@ -10,8 +10,9 @@ from psycopg import errors
 
 from sexton.audit.outcome import STATEMENT_TIMEOUT, Options
 from sexton.catalog.relations import SAFE_PATH, Relation, restriction
-from sexton.database import Connection, rows, set_local
+from sexton.database import Connection, set_local
 from sexton.errors import Unexpected
+from sexton.postgres.session import EXACT, set_in_transaction
 from sexton.server_errors import to_sexton_error
 
 LOCK_TIMEOUT = "1s"  # an audit must not queue behind an incident, either
@@ -25,6 +26,7 @@ COLLISION = (
 )
 
 SETTINGS = {
+    **EXACT,  # what is read must be found again
     "statement_timeout": f"{STATEMENT_TIMEOUT:.0f}s",
     "lock_timeout": LOCK_TIMEOUT,
     # While other connections work on its snapshot, this one may wait.
@@ -38,7 +40,7 @@ SETTINGS = {
 
 def set_limits(connection: Connection, **more: str) -> None:
     """Set the limits of a transaction that looks at others' data."""
-    _set(connection, SETTINGS | more)
+    set_in_transaction(connection, SETTINGS | more)
 
 
 def hide(connection: Connection, relations: Iterable[Relation]) -> None:
@@ -46,19 +48,7 @@ def hide(connection: Connection, relations: Iterable[Relation]) -> None:
 
     Of views and foreign tables, only those are read that `relations` have.
     """
-    _set(connection, {"search_path": SAFE_PATH, **restriction(relations)})
-
-
-def _set(connection: Connection, wanted: Mapping[str, str]) -> None:
-    rows(
-        connection,
-        "select pg_catalog.set_config(name, value, true) from rows from ("
-        "pg_catalog.unnest(%s::pg_catalog.text[]), "
-        "pg_catalog.unnest(%s::pg_catalog.text[])) as s (name, value) "
-        "where pg_catalog.current_setting(name, true) is not null",
-        list(wanted),
-        list(wanted.values()),
-    )
+    set_in_transaction(connection, {"search_path": SAFE_PATH, **restriction(relations)})
 
 
 @dataclass

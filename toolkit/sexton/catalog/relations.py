@@ -14,10 +14,8 @@ from typing import LiteralString
 from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
 from sexton.postgres import trust
+from sexton.postgres.session import SAFE_PATH as SAFE_PATH
 from sexton.postgres.trust import JUDGEMENT, TRUST, Code, refusal
-
-# What our own statements see: pg_temp last, or a temporary table would come first.
-SAFE_PATH = "pg_catalog, pg_temp"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,6 @@ from typing import Any
 from sexton.catalog.relations import Relation, quoted, resolve
 from sexton.database import Connection, rows
 
-# Values that are written as JSON must read back the same, whatever the role's settings.
-VALUE_SETTINGS = {
-    "bytea_output": "hex",
-    "datestyle": "ISO, MDY",
-    "extra_float_digits": "1",
-    "intervalstyle": "postgres",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Column:

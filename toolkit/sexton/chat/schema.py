@@ -10,10 +10,11 @@ from psycopg.types.datetime import TimestamptzLoader
 
 from sexton.catalog.cascades import KEYS, Key, key_of
 from sexton.catalog.relations import quoted, resolve
-from sexton.catalog.tables import COLUMNS, VALUE_SETTINGS, Table, assemble
+from sexton.catalog.tables import COLUMNS, Table, assemble
 from sexton.catalog.triggers import USERS
 from sexton.database import Connection, rows
 from sexton.errors import Refused, WrongSchema
+from sexton.postgres.session import EXACT
 from sexton.project import current
 from sexton.text.printable import printable
 
@@ -162,7 +163,7 @@ def read_product(connection: Connection) -> Product:
             raise _missing(connection, name)
     oids = {name: relation.oid for name, relation in relations.items()}
     path = f"pg_catalog, {quoted(relations[MODELS].schema)}, pg_temp"
-    wanted = {"search_path": path, "row_security": "off", **VALUE_SETTINGS}
+    wanted = {"search_path": path, "row_security": "off", **EXACT}
     parameters = {
         "names": list(wanted),
         "values": list(wanted.values()),

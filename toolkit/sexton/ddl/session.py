@@ -12,20 +12,19 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from sexton.catalog.relations import SAFE_PATH, Relation, quoted, search_path
-from sexton.postgres.session import LOCK_TIMEOUT
+from sexton.postgres.session import EXACT, LOCK_TIMEOUT
 
 Driver = psycopg.Connection[Any]
 
 WANTED = {
     "search_path": SAFE_PATH,
+    **EXACT,
     # A snapshot that is older than a lock would not see what was written before it.
     "default_transaction_isolation": "read committed",
     # Whoever has the upgrade lock says nothing for as long as a step waits.
     "idle_session_timeout": "0",
     # Rows that are hidden from us are an error, and not absent.
     "row_security": "off",
-    "quote_all_identifiers": "off",  # expressions are compared as the catalogs say them
-    "standard_conforming_strings": "on",
     "statement_timeout": "0",
     "lock_timeout": LOCK_TIMEOUT,
 }

@@ -6,6 +6,7 @@ from then on `pg_catalog` comes first: whoever may create objects elsewhere cann
 in the place of the server's own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,16 @@ EXACT = {
     "array_nulls": "on",
     "transform_null_equals": "off",
     "standard_conforming_strings": "on",
-    "quote_all_identifiers": "off",
+    "quote_all_identifiers": "off",  # expressions are compared as the catalogs have them
     "gin_fuzzy_search_limit": "0",  # else an index may leave rows out
+}
+# For a transaction that reads or writes the rows of users' tables.
+ROWS = {
+    **EXACT,
+    "search_path": SAFE_PATH,
+    "statement_timeout": "60s",
+    "row_security": "off",  # a policy would hide rows
+    "jit": "off",
 }
 # Of whatever may wait, a read of the catalogs included: pg_get_expr() locks the table.
 LOCK_TIMEOUT = "10s"
@@ -124,12 +133,30 @@ BOUND = """
     select pg_catalog.set_config('lock_timeout', %s, %s) from pg_catalog.pg_settings s
     where s.name = 'lock_timeout' and s.setting::pg_catalog.int4 not between 1 and 10000
 """
+SET = """
+    select pg_catalog.set_config(name, value, true)
+    from rows from (
+        pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::pg_catalog.text[])
+    ) as s (name, value)
+    where pg_catalog.current_setting(name, true) is not null
+"""
 
 
-def bound_waits(connection: psycopg.Connection[Any], *, pooled: bool = False) -> None:
-    """Let no statement wait for a lock longer than LOCK_TIMEOUT, unless told otherwise.
+def set_in_transaction(
+    connection: psycopg.Connection[Any], wanted: Mapping[str, str]
+) -> None:
+    """Set the parameters that the server has, until the end of the transaction."""
+    connection.execute(SET, (list(wanted), list(wanted.values())))
 
-    A session of ours is bound once; behind a pooler, a transaction (`pooled`) is.
-    """
-    if getattr(connection, "sexton_direct", True) != pooled:
-        connection.execute(BOUND, (LOCK_TIMEOUT, pooled))
+
+def bound_waits(connection: psycopg.Connection[Any]) -> None:
+    """Let no statement wait for a lock longer than LOCK_TIMEOUT, unless told otherwise."""
+    if getattr(connection, "sexton_direct", True):
+        connection.execute(BOUND, (LOCK_TIMEOUT, False))
+
+
+def safe_transaction(connection: psycopg.Connection[Any]) -> None:
+    """Make a transaction safe as the session would be, behind a pooler: it is nobody's."""
+    if not getattr(connection, "sexton_direct", True):
+        set_in_transaction(connection, EXACT)
+        connection.execute(BOUND, (LOCK_TIMEOUT, True))

@@ -13,10 +13,11 @@ from sexton.catalog.triggers import named
 from sexton.check import Check
 from sexton.database import Connection, scalar, settings
 from sexton.errors import Refused
+from sexton.postgres.session import ROWS
 from sexton.project import all_checks, current
 from sexton.repair import admission, batches, changes, safety
 from sexton.repair.aftermath import Difference, refuse_differences
-from sexton.repair.batches import WRITING, Progress, Size, repair_lock, run_job
+from sexton.repair.batches import Progress, Size, repair_lock, run_job
 from sexton.repair.cascades import CASCADES, UNKEPT
 from sexton.repair.changes import SEVERAL, Block, Shape, Writer
 from sexton.repair.following import with_followers
@@ -118,7 +119,7 @@ def apply_plan(
         )
         run = earlier["run"] if earlier else None
         job.resumed = journal.last_step(connection, run) if run else 0
-        with connection.transaction(), settings(connection, WRITING):
+        with connection.transaction(), settings(connection, ROWS):
             job.orphans = find_orphans(connection, plan, known, tables)
         if run or job.total > batches.SMALL:
             job.refuse_stale(job.resumed)
@@ -320,7 +321,7 @@ class _Job:
         first: dict[int, str] = {}
         several: set[int] = set()
         kept = f"{done:,} rows were changed before" if done else "nothing was changed"
-        with self.connection.transaction(), settings(self.connection, WRITING):
+        with self.connection.transaction(), settings(self.connection, ROWS):
             for batch in self.batches(lambda: COMPARED, done):
                 for block in batch:
                     check, oid = str(block.shape.check), block.shape.table.relation.oid

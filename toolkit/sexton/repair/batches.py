@@ -15,11 +15,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from sexton import journal
-from sexton.catalog.relations import SAFE_PATH
-from sexton.catalog.tables import VALUE_SETTINGS
 from sexton.catalog.triggers import firing
 from sexton.database import REPAIR, Connection, scalar, settings, transact
 from sexton.errors import Busy, Refused, SextonError
+from sexton.postgres.session import ROWS
 from sexton.project import current
 from sexton.repair.aftermath import Aftermath, Difference
 from sexton.repair.changes import Block, Writer
@@ -30,13 +29,6 @@ from sexton.text.printable import printable
 SMALL = 2_000  # rows that one transaction may hold locked
 BATCH_SECONDS = 0.2  # how long others may have to wait for a row
 FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 100, 10_000
-WRITING = {
-    **VALUE_SETTINGS,
-    "search_path": SAFE_PATH,
-    "statement_timeout": "60s",
-    "row_security": "off",
-    "jit": "off",
-}
 
 Progress = Callable[[int, int], None]
 Size = Callable[[], int]
@@ -165,7 +157,7 @@ def _transact(
 
     def prepared() -> Returned:
         current().before_write(connection)
-        with settings(connection, WRITING):
+        with settings(connection, ROWS):
             _require_ordinary(connection)
             job.lock(batch)
             triggers = firing(connection, job.writes)

@@ -11,13 +11,14 @@ from typing import Any
 import psycopg
 
 from sexton.catalog.cascades import DOES, referring
-from sexton.catalog.relations import SAFE_PATH, restriction
+from sexton.catalog.relations import restriction
 from sexton.catalog.schema import visible_revision
-from sexton.catalog.tables import VALUE_SETTINGS, Table, read_tables
+from sexton.catalog.tables import Table, read_tables
 from sexton.check import Check, Rewrite, Severity
 from sexton.cure import Repair
 from sexton.database import Connection, rows, scalar, settings
 from sexton.errors import Incomplete, UsageError
+from sexton.postgres.session import ROWS
 from sexton.project import all_checks, current
 from sexton.repair import cascades, proposals, safety
 from sexton.repair.following import asked_for, orphaned_by, with_followers
@@ -29,13 +30,6 @@ from sexton.text import exact
 from sexton.text.printable import printable
 
 SKIPS = 100  # listed for each check; how many more there are is said
-READING = {
-    **VALUE_SETTINGS,
-    "search_path": SAFE_PATH,
-    "statement_timeout": "60s",
-    "row_security": "off",
-    "jit": "off",
-}
 
 
 def plan_repair(
@@ -66,7 +60,7 @@ def plan_repair(
     tables = read_tables(connection, named_tables(chosen))
     revision = visible_revision(connection)
     relations = [table.relation for table in tables.values()]
-    with settings(connection, READING | restriction(relations)):
+    with settings(connection, ROWS | restriction(relations)):
         simulation = Simulation(connection, tables)
         chosen = [check for check in chosen if not simulation.absent(check)]
         read = {name for check in chosen for name in named_tables([check])}

@@ -10,9 +10,10 @@ from sexton.check import Check
 from sexton.database import Connection, rows, settings
 from sexton.errors import Refused
 from sexton.journal import schema_changes as schema_journal
+from sexton.postgres.session import ROWS
 from sexton.project import all_checks
 from sexton.repair import safety, trust
-from sexton.repair.batches import WRITING, Progress, repair_lock, run_job
+from sexton.repair.batches import Progress, repair_lock, run_job
 from sexton.repair.cascades import CASCADES, reachable
 from sexton.repair.plan import Action, ActionGroup, Kind
 from sexton.repair.reversal import Reversal, UndoResult
@@ -57,7 +58,7 @@ def undo_run(
             raise Refused(f"run {run} changed no row", hint="sexton history")
         touchable = trust.touchable_tables(known)
         there = _read(connection, undone, touchable, of_rows=bool(of_rows))
-        with connection.transaction(), settings(connection, WRITING):
+        with connection.transaction(), settings(connection, ROWS):
             tables, touched = trust.read_touched(connection, undone, touchable, there)
             groups = [_group(row) for row in touched]
             by_name = {row["name"]: tables[row["schema"], row["name"]] for row in touched}
@@ -100,7 +101,7 @@ def _read(
     """
     there = read_tables(connection, touchable)
     more: dict[str, set[str]] = {}
-    with connection.transaction(), settings(connection, WRITING):
+    with connection.transaction(), settings(connection, ROWS):
         oids = [table.relation.oid for table in there.values()]
         for name, columns in reachable(connection, oids).values():
             more[name] = set(columns or ())

@@ -6,8 +6,11 @@ a superuser types the commands.
 
 import contextlib
 
+import psycopg
 import pytest
 
+from sexton.audit.limits import hide
+from sexton.catalog.relations import resolve
 from sexton.database import connect
 from tests.support.commands import CLAUDE, rows_alone, team
 
@@ -313,3 +316,20 @@ def test_a_journal_that_is_a_view(scene):
     )
     codes = play("history\nhistory 1\nundo 1")
     assert list(codes.values()) == [5, 5, 5]
+
+
+@pytest.mark.parametrize("kind", ["table", "view"])
+def test_a_view_exchanged_for_a_table_after_it_was_judged_is_not_read(connection, kind):
+    made = {"table": "(a int)", "view": "as select 1 as a"}[kind]
+    with connection.transaction(force_rollback=True):
+        connection.execute(f"create {kind} public.swapped {made}")
+        hide(connection, resolve(connection, ["swapped"]).values())
+        connection.execute(
+            f"drop {kind} public.swapped; create view public.swapped as select 2 as a"
+        )
+        query = "select a from public.swapped"
+        if kind == "view":  # one that its owner may change was meant
+            assert connection.execute(query).fetchall() == [{"a": 2}]
+            return
+        with pytest.raises(psycopg.Error, match="restricted"):
+            connection.execute(query)

@@ -20,6 +20,7 @@ from sexton.postgres.connect import (
     connect,
     parsed,
 )
+from tests.support.tools import add_model, add_provider
 
 VARIABLES = {
     option.envvar.decode(): option.keyword.decode()
@@ -299,3 +300,28 @@ def test_a_server_that_is_too_old_is_refused(url, monkeypatch):
     with pytest.raises(WrongServer, match=r"the server is PostgreSQL \d+") as raised:
         connect(url, name="tests")
     assert raised.value.code == 4
+
+
+COMMANDS = """
+    status; audit; repair; history; grants auditor --to postgres; provider list; model list;
+    provider delete azure; undo 1; guard add; guard status; guard remove; downgrade 0003;
+    upgrade --plan; upgrade; adopt
+"""
+
+
+def test_no_command_goes_where_the_environment_points(
+    sexton, connection, decoy, monkeypatch
+):
+    """Each would fail in the other server's database, which is empty."""
+    add_provider(connection, "openai")
+    add_provider(connection, "azure")
+    add_model(connection, "openai", is_default=True)
+    point_to(monkeypatch, decoy)
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+    for command in COMMANDS.split(";"):
+        done = sexton(*command.split())
+        assert done.code in (0, 1), (command, done)
+    monkeypatch.delenv("PGHOSTADDR")
+    with psycopg.connect(decoy) as other:
+        made = "select count(*) from pg_namespace where nspname = 'sexton'"
+        assert other.execute(made).fetchone() == (0,)

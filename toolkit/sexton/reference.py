@@ -157,7 +157,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     key: Literal["foreign", "none", "any"] = "any"
     guard: bool | msgspec.UnsetType = msgspec.UNSET  # unset is not our concern
     deferrable: bool | Literal["deferred", "immediate"] | None = None  # of the guard's key
-    on_delete: Literal["keep", "refuse"] = "refuse"
+    on_delete: Literal["soft_delete", "null", "delete", "keep", "refuse"] = "refuse"
     on_orphan: Literal["soft_delete", "tombstone", "null", "delete", "report"] = "report"
     severity: Severity = Severity.ERROR
     id: tuple[str, ...] = ()

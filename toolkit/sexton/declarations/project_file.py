@@ -167,7 +167,7 @@ def _near(name: str, names: Sequence[str]) -> str:
 def _choices(path: str) -> Sequence[str]:
     return {
         "key": ("foreign", "none", "any"),
-        "on_delete": ("keep", "refuse"),
+        "on_delete": ("soft_delete", "null", "delete", "keep", "refuse"),
         "on_orphan": ("soft_delete", "null", "delete", "report", "tombstone"),
         "fail_on": ("info", "warning", "error", "new", "never"),
         "notify_format": ("json", "slack"),
@@ -261,14 +261,16 @@ def validate(declared: Declarations) -> None:
     for n, ref in enumerate(declared.reference):
         path = declared.path("reference", n)
         marked = declared.soft(ref.source.table)
-        if ref.soft_deletes_orphans and (marked is None or not marked.marks):
-            entry = (
-                "a [[soft_delete]]" if marked is None else "`set` in the [[soft_delete]]"
-            )
-            raise ValueError(
-                f"{path}.on_orphan: {ref.on_orphan!r} needs {entry} of "
-                f"{ref.source.table}: how its rows are marked as deleted"
-            )
+        entry = "a [[soft_delete]]" if marked is None else "`set` in the [[soft_delete]]"
+        for name, marks in (
+            ("on_orphan", ref.soft_deletes_orphans),
+            ("on_delete", ref.on_delete == "soft_delete"),
+        ):
+            if marks and (marked is None or not marked.marks):
+                raise ValueError(
+                    f"{path}.{name}: {getattr(ref, name)!r} needs {entry} of "
+                    f"{ref.source.table}: how its rows are marked as deleted"
+                )
         if ref.guard and not any(declared.sides(ref)):
             raise ValueError(
                 f"{path}.guard: a guard leaves out the rows that do not count, and here "

@@ -1,6 +1,5 @@
 """Whether a database has what a project file declares, by the nearest right names."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from sexton.declarations.place import located
 from sexton.errors import UsageError
 from sexton.reference import Declarations
 from sexton.reference import table as named
+from sexton.text.nearest import did_you_mean
 from sexton.text.printable import shown
 
 # By table: the columns that a revision is to add, with their types as SQL.
@@ -87,7 +87,7 @@ def require(
     for table, columns in wanted.items():
         for column, path in columns.items():
             if column not in (*types[table], *coming.get(table, ())):
-                near = _near(column, types[table])
+                near = did_you_mean(column, types[table])
                 raise UsageError(
                     located(file, f"{path}: {table} has no column {column}{near}"),
                     hint=HINT if near or not path.startswith("soft_delete") else TO_ADD,
@@ -115,11 +115,6 @@ HINT = "correct the project file, or connect to the database that it is about"
 TO_ADD = "sexton revision writes the migration that adds it"
 
 
-def _near(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 def _absent_table(connection: Connection, file: Path, table: str, path: str) -> UsageError:
     found = rows(
         connection,
@@ -135,7 +130,7 @@ def _absent_table(connection: Connection, file: Path, table: str, path: str) -> 
     names = [row["name"] for row in found if "." not in table]
     names += [f"{row['schema']}.{row['name']}" for row in found]
     elsewhere = [n for n in names if n.endswith(f".{table}")]
-    near = f"; did you mean {elsewhere[0]}?" if elsewhere else _near(table, names)
+    near = f"; did you mean {elsewhere[0]}?" if elsewhere else did_you_mean(table, names)
     return UsageError(
         located(file, f"{path}: {connection.info.dbname} has no table {table}{near}"),
         hint=HINT,

@@ -1,0 +1,136 @@
+"""The functions of `sexton.rows`: whose connection, which project, which transaction."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from sexton import project as projects
+from sexton.catalog.relations import SAFE_PATH
+from sexton.catalog.tables import VALUE_SETTINGS
+from sexton.database import Connection, require_read_committed, settings, snapshot, transact
+from sexton.errors import UsageError
+from sexton.project import Project
+from sexton.rows import delete as deletion
+from sexton.rows.result import Document, Key, Result
+from sexton.rows.tables import Tables
+
+SETTINGS = VALUE_SETTINGS | {"search_path": SAFE_PATH, "row_security": "off"}
+
+
+def delete(
+    connection: Any,
+    table: str,
+    *keys: Any,
+    project: Project | Path | str | None = None,
+    reason: str | None = None,
+    actor: str | None = None,
+    preview: bool = False,
+) -> Result:
+    """Delete rows of a declared table, with what `on_delete` says of their children.
+
+    `keys` are values of the table's key column, or mappings or sequences of a composite
+    key. `project` is a Project or the path of a project file; by default the file found
+    from the working directory.
+
+    Raises UsageError for a table that is not declared or a row that is deleted already,
+    NotFound for one that does not exist, Refused if rows that may not go refer to one of
+    them, Busy if locks could not be acquired in time.
+    """
+
+    def work(tables: Tables) -> Document:
+        wanted = [key_of(tables, table, key) for key in keys]
+        if preview:
+            return deletion.preview(tables, table, wanted)
+        return deletion.execute(tables, table, wanted, reason, actor)
+
+    return Result(_work(connection, project, work, read_only=preview))
+
+
+def key_of(tables: Tables, table: str, key: Any) -> Key:
+    """A key by column; raises UsageError if it has another number of values."""
+    names = tables.require(table).key
+    if isinstance(key, Mapping):
+        given = dict(key)
+    else:
+        several = isinstance(key, Sequence) and not isinstance(key, str | bytes)
+        values = list(key) if several else [key]
+        if len(values) != len(names):
+            raise UsageError(
+                f"the key of {table} is ({', '.join(names)}): {len(names)} values, and "
+                f"{len(values)} were given",
+                hint="write a composite key as A,B",
+            )
+        given = dict(zip(names, values, strict=True))
+    if set(given) != set(names):
+        raise UsageError(f"the key of {table} is ({', '.join(names)})")
+    return {name: None if given[name] is None else str(given[name]) for name in names}
+
+
+def _work(
+    connection: Any,
+    project: Project | Path | str | None,
+    work: Callable[[Tables], Document],
+    *,
+    read_only: bool,
+) -> Document:
+    declared = _project(project)
+    with _driver(connection) as driver:
+        idle = driver.info.transaction_status == TransactionStatus.IDLE
+        if driver.autocommit and idle:
+            if read_only:
+                with snapshot(driver):
+                    return _inside(driver, declared, work)
+            return transact(driver, lambda: _inside(driver, declared, work))
+        if not read_only:
+            require_read_committed(driver)
+        with driver.transaction():
+            return _inside(driver, declared, work)
+
+
+def _inside(
+    driver: Connection, project: Project, work: Callable[[Tables], Document]
+) -> Document:
+    project.require(driver)
+    tables = Tables(driver, project)
+    tables.tables  # noqa: B018 - resolved by the caller's search path, which changes now
+    with settings(driver, SETTINGS):
+        return work(tables)
+
+
+def _project(project: Project | Path | str | None) -> Project:
+    if isinstance(project, Project):
+        found = project
+    else:
+        found = projects.current() if project is None else projects.load(Path(project))
+    if found.declared is None:
+        raise UsageError(
+            f"the project {found.name} declares no tables",
+            hint="sexton init writes a project file",
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _driver(connection: Any) -> Iterator[Connection]:
+    """The psycopg connection of what the caller has; raises UsageError if none."""
+    if isinstance(connection, psycopg.Connection):
+        yield connection
+        return
+    session = connection if hasattr(connection, "flush") else None
+    if session is not None:
+        session.flush()
+        connection = session.connection()
+    found = getattr(getattr(connection, "connection", None), "driver_connection", None)
+    if not isinstance(found, psycopg.Connection):
+        raise UsageError(
+            f"sexton.rows takes a psycopg 3 connection or a SQLAlchemy session or "
+            f"connection on one, not {type(found or connection).__name__}",
+            hint="use the URL postgresql+psycopg://…",
+        )
+    yield found
+    if session is not None:
+        session.expire_all()

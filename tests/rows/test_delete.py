@@ -39,7 +39,7 @@ TABLES = """
     insert into invoices values
         (1, 'x', 1, 'no'), (1, 'y', 1, 'yes'), (2, 'x', 1, 'no'), (2, 'z', 2, 'no');
     insert into lines values
-        (1, 1, 'x', null), (2, 1, 'y', 1), (3, null, null, 2), (4, null, null, 3),
+        (1, 1, 'x', null), (2, null, null, 1), (3, null, null, 2), (4, null, null, 3),
         (5, 2, 'z', null), (6, null, null, 5);
     update lines set up = 4 where id = 1;  -- a circle
     insert into notes values (1, 1), (2, 2);

@@ -82,6 +82,8 @@ STORY = [
     ("fleet audit --inventory {fleet} --fail-on never", 0, "fleet"),
     ("fleet upgrade --inventory {fleet} --executor threads", 0, "fleet"),
     ("fleet merge {report}", 0, "fleet"),
+    ("delete nothing 1", 2, "error"),
+    ("restore nothing 1", 2, "error"),
     ("provider delete nobody", 2, "error"),
     ("model promote {nobody}", 2, "error"),
     ("upgrade 0099", 2, "error"),

@@ -169,6 +169,17 @@ def _set(project: Project | None) -> None:
 
 
 @contextlib.contextmanager
+def using(project: Project) -> Iterator[None]:
+    """Make a project the one in use for the block."""
+    before = _in_use
+    _set(project)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+@contextlib.contextmanager
 def afresh() -> Iterator[None]:
     """Look for the project anew; afterwards the one in use is what it was."""
     before = _in_use

@@ -333,6 +333,22 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         yield from ((e.source.table, e) for e in self.reference)
         yield from ((table(e.table), e) for e in self.default)
 
+    def deletable(self) -> dict[str, set[str]]:
+        """By table the columns that deleting rows writes; none if it removes the rows."""
+        found: dict[str, set[str]] = {}
+        for name in self.tables():
+            soft = self.soft(name)
+            found[name] = set(soft.marks) if soft else set()
+        for ref in self.reference:
+            if ref.on_delete == "delete":
+                found[ref.source.table] = set()
+            elif ref.on_delete == "null" and found[ref.source.table]:
+                found[ref.source.table].add(ref.source.columns[-1])
+        for name, flag in self.defaults():
+            if found[name]:
+                found[name].add(flag.flag)
+        return found
+
     def defaults(self) -> Iterator[tuple[str, Default]]:
         """The defaults with their tables."""
         yield from ((table(e.table), e) for e in self.default)

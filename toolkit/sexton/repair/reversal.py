@@ -56,6 +56,7 @@ JOURNALLED = """(
     where c.run operator(pg_catalog.=) %(undone)s::pg_catalog.int8
       and c.step operator(pg_catalog.>=) %(low)s::pg_catalog.int8
       and c.step operator(pg_catalog.<=) %(high)s::pg_catalog.int8
+      and c.step operator(pg_catalog.<>) all (%(skip)s::pg_catalog.int8[])
 )"""
 
 # Neighbours of one shape among a part of the journal, the last one first; `written` are
@@ -115,7 +116,8 @@ class Reversal:
     Of a table, columns that are not `allowed` (none for all) are left as they are. With
     `triggers`, what they make of a row is said; else it is refused. Without `cascades`, a
     row stays that others refer to by keys which would delete or empty them. `back` is the
-    command that reverts the change of the schema that the run belongs to.
+    command that reverts the change of the schema that the run belongs to. Steps in `skip`
+    are left as they are, and so are the columns of each table that are `kept`.
     """
 
     connection: Connection
@@ -128,6 +130,9 @@ class Reversal:
     triggers: bool
     cascades: bool = False
     back: str | None = None
+    kind: str = "undo"
+    skip: frozenset[int] = frozenset()
+    kept: Mapping[tuple[str | None, str], Collection[str]] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     again: str = "the same command goes on"
 
@@ -148,7 +153,7 @@ class Reversal:
         """Open the run, and mark the other one as undone."""
         number = journal.begin_run(
             self.connection,
-            "undo",
+            self.kind,
             actor=self.actor,
             options={"undoes": self.number},
             finished=finished,
@@ -176,7 +181,12 @@ class Reversal:
 
         written, allowed = found["before"], self.allowed[found["schema"], found["table"]]
         if kind == "update":
-            written = [n for n in found["written"] if not allowed or n in allowed]
+            kept = self.kept.get((found["schema"], found["table"]), ())
+            written = [
+                n
+                for n in found["written"]
+                if (not allowed or n in allowed) and n not in kept
+            ]
 
         def stored(names: list[str]) -> tuple[str, ...]:
             return tuple(
@@ -198,6 +208,7 @@ class Reversal:
             "undone": self.number,
             "low": found["low"],
             "high": found["high"],
+            "skip": sorted(self.skip),
         }
         first = last - found["high"] + 1
         return Block(shape, first, found["count"], JOURNALLED, given)

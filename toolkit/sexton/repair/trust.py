@@ -164,13 +164,18 @@ def _require_one_writer(connection: Connection, run: Mapping[str, Any]) -> None:
 def touchable_tables(known: Mapping[str, Check]) -> dict[str, set[str]]:
     """The tables that Sexton may write, with their columns; an empty set means all."""
     found: dict[str, set[str]] = {}
-    whole = {name for name, columns in current().writable.items() if not columns}
+    whole = {n for n, columns in current().writable.items() if not columns}
     for name, columns in current().writable.items():
         found.setdefault(name, set()).update(columns)
     for check in known.values():
         for target in proposals.targets(check):
             found.setdefault(target.table, set()).update(target.columns)
             found[target.table].add(current().updated_at)
+    if declared := current().declared:  # by `sexton delete`
+        for name, written in declared.deletable().items():
+            found.setdefault(name, set()).update(written, {current().updated_at})
+            if not written:
+                whole.add(name)
     for name in whole:
         found[name] = set()
     return found

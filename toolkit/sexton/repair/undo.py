@@ -46,45 +46,59 @@ def undo_run(
         earlier = _begun(connection, run)
         if earlier is None:
             _require_whole(connection, undone)
-        of_rows = undone["rows"] and undone["options"].get("undo") is True
-        back = schema_journal.way_back(undone)
-        if back and not of_rows:
-            what = "rows with the schema" if undone["rows"] else "the schema and no row"
-            history = f"sexton history {run}"
-            if undone["rows"] and back != history:
-                back += f"; its rows as they were: {history}"
-            raise Refused(f"run {run} changed {what}: no undo reverts it", hint=back)
-        if not undone["rows"]:
-            raise Refused(f"run {run} changed no row", hint="sexton history")
-        touchable = trust.touchable_tables(known)
-        there = _read(connection, undone, touchable, of_rows=bool(of_rows))
-        with connection.transaction(), settings(connection, ROWS):
-            tables, touched = trust.read_touched(connection, undone, touchable, there)
-            groups = [_group(row) for row in touched]
-            by_name = {row["name"]: tables[row["schema"], row["name"]] for row in touched}
-            require_writable(table.relation for table in by_name.values())
-            gone = _gone(connection, undone, touched)
-            limits = safety.of_tables(connection, by_name, groups, gone, allow)
-            limits += trust.table_limits(undone, touched, allow)
-            limits += trust.writer_limit(connection, undone, touched, allow)
-            trust.require_rights(connection, touched)
-        safety.refuse_unlifted(limits)
-        allowed = {(row["schema"], row["name"]): row["allowed"] for row in touched}
-        lost = lost_by(connection, undone)
-        lost += [limit.saw for limit in limits if limit.limit == CASCADES]
-        job = Reversal(
-            connection,
-            undone,
-            tables,
-            allowed,
-            actor,
-            lost,
-            writes=safety.events(by_name, groups),
-            triggers=safety.TRIGGERS in allow,
-            cascades=CASCADES in allow,
-            back=back,
-        )
+        job = prepare(connection, undone, actor=actor, allow=allow, known=known)
         return run_job(connection, job, earlier, progress)
+
+
+def prepare(
+    connection: Connection,
+    undone: Mapping[str, Any],
+    *,
+    actor: str | None = None,
+    allow: Collection[str] = (),
+    known: Mapping[str, Check] | None = None,
+) -> Reversal:
+    """A run's reversal, if its journal is to be trusted; raises Refused. Reads only."""
+    known = all_checks() if known is None else known
+    run = undone["run"]
+    of_rows = undone["rows"] and undone["options"].get("undo") is True
+    back = schema_journal.way_back(undone)
+    if back and not of_rows:
+        what = "rows with the schema" if undone["rows"] else "the schema and no row"
+        history = f"sexton history {run}"
+        if undone["rows"] and back != history:
+            back += f"; its rows as they were: {history}"
+        raise Refused(f"run {run} changed {what}: no undo reverts it", hint=back)
+    if not undone["rows"]:
+        raise Refused(f"run {run} changed no row", hint="sexton history")
+    touchable = trust.touchable_tables(known)
+    there = _read(connection, undone, touchable, of_rows=bool(of_rows))
+    with connection.transaction(), settings(connection, ROWS):
+        tables, touched = trust.read_touched(connection, undone, touchable, there)
+        groups = [_group(row) for row in touched]
+        by_name = {row["name"]: tables[row["schema"], row["name"]] for row in touched}
+        require_writable(table.relation for table in by_name.values())
+        gone = _gone(connection, undone, touched)
+        limits = safety.of_tables(connection, by_name, groups, gone, allow)
+        limits += trust.table_limits(undone, touched, allow)
+        limits += trust.writer_limit(connection, undone, touched, allow)
+        trust.require_rights(connection, touched)
+    safety.refuse_unlifted(limits)
+    allowed = {(row["schema"], row["name"]): row["allowed"] for row in touched}
+    lost = lost_by(connection, undone)
+    lost += [limit.saw for limit in limits if limit.limit == CASCADES]
+    return Reversal(
+        connection,
+        undone,
+        tables,
+        allowed,
+        actor,
+        lost,
+        writes=safety.events(by_name, groups),
+        triggers=safety.TRIGGERS in allow,
+        cascades=CASCADES in allow,
+        back=back,
+    )
 
 
 def _read(

@@ -9,7 +9,7 @@ run in its transaction and never commit. With a connection in autocommit mode an
 transaction they use one of their own, and try again if it loses against another.
 """
 
-from sexton.rows.api import delete
+from sexton.rows.api import delete, restore
 from sexton.rows.result import Result
 
-__all__ = ["Result", "delete"]
+__all__ = ["Result", "delete", "restore"]

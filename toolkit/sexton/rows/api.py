@@ -9,16 +9,14 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from sexton import project as projects
-from sexton.catalog.relations import SAFE_PATH
-from sexton.catalog.tables import VALUE_SETTINGS
 from sexton.database import Connection, require_read_committed, settings, snapshot, transact
 from sexton.errors import UsageError
+from sexton.postgres.session import ROWS
 from sexton.project import Project
 from sexton.rows import delete as deletion
+from sexton.rows import restore as restoration
 from sexton.rows.result import Document, Key, Result
 from sexton.rows.tables import Tables
-
-SETTINGS = VALUE_SETTINGS | {"search_path": SAFE_PATH, "row_security": "off"}
 
 
 def delete(
@@ -50,6 +48,39 @@ def delete(
     return Result(_work(connection, project, work, read_only=preview))
 
 
+def restore(
+    connection: Any,
+    table: str | None = None,
+    key: Any = None,
+    *,
+    run: int | None = None,
+    partial: bool = False,
+    project: Project | Path | str | None = None,
+    actor: str | None = None,
+    preview: bool = False,
+) -> Result:
+    """Bring back what one deletion deleted: that of `run`, or the one of a row.
+
+    Raises NotFound if no deletion of the row is in the journal, UsageError for a run that
+    is no deletion or was undone. Raises Refused if a row was changed since, refers to a
+    parent that is not live, or another row has taken its unique key; with `partial` such
+    rows are left and listed instead.
+    """
+    if (table is None) == (run is None):
+        raise UsageError("name either a run or a row to restore", hint="restore(run=7)")
+
+    def work(tables: Tables) -> Document:
+        number = run
+        if number is None:
+            assert table is not None
+            number = restoration.find_run(tables, table, key_of(tables, table, key))
+        return restoration.execute(
+            tables, number, partial=partial, actor=actor, dry_run=preview
+        )
+
+    return Result(_work(connection, project, work, read_only=False))
+
+
 def key_of(tables: Tables, table: str, key: Any) -> Key:
     """A key by column; raises UsageError if it has another number of values."""
     names = tables.require(table).key
@@ -78,7 +109,7 @@ def _work(
     read_only: bool,
 ) -> Document:
     declared = _project(project)
-    with _driver(connection) as driver:
+    with projects.using(declared), _driver(connection) as driver:
         idle = driver.info.transaction_status == TransactionStatus.IDLE
         if driver.autocommit and idle:
             if read_only:
@@ -97,7 +128,7 @@ def _inside(
     project.require(driver)
     tables = Tables(driver, project)
     tables.tables  # noqa: B018 - resolved by the caller's search path, which changes now
-    with settings(driver, SETTINGS):
+    with settings(driver, ROWS):
         return work(tables)
 
 

@@ -56,7 +56,7 @@ def execute(
             why = f"it becomes the default instead of {few([elected.before or {}])}"
             for name, flag in tables.declared.defaults():
                 if name == elected.table:
-                    change = _setting(tables, name, {flag.flag: "true"}, why)
+                    change = setting(tables, name, {flag.flag: "true"}, why)
                     write(tables, recorder, name, [elected.after], change)
     return document(plan, run=run, dry_run=False)
 
@@ -89,7 +89,7 @@ def _change(tables: Tables, step: Step) -> Written:
         )
     if step.kind == "null":
         assert step.ref is not None
-        return _setting(tables, step.table, {step.ref.source.columns[-1]: "null"}, step.why)
+        return setting(tables, step.table, {step.ref.source.columns[-1]: "null"}, step.why)
     soft = tables.declared.soft(step.table)
     assert soft is not None
     row = "(select this.*) as sexton_row"  # bare columns mean the row before
@@ -101,10 +101,11 @@ def _change(tables: Tables, step: Step) -> Written:
         if name == step.table:
             flagged = f"this.{column(flag.flag)}"
             marks[flag.flag] = f"case when {flagged} then false else {flagged} end"
-    return _setting(tables, step.table, marks, step.why)
+    return setting(tables, step.table, marks, step.why)
 
 
-def _setting(tables: Tables, name: str, values: dict[str, str], why: str) -> Written:
+def setting(tables: Tables, name: str, values: dict[str, str], why: str) -> Written:
+    """What sets columns of rows, and the time of their last update."""
     table, stamp = tables.tables[name], tables.project.updated_at
     if stamp in table.columns and stamp not in values:
         values = values | {stamp: "pg_catalog.now()"}

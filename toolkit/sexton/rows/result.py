@@ -8,7 +8,7 @@ Key = dict[str, Any]  # by column, the value as JSON
 Action = Literal["soft_delete", "delete", "null", "restore", "default"]
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows of one table to which the same happens."""
 
     table: str
@@ -17,7 +17,7 @@ class Change(msgspec.Struct, frozen=True):
     keys: list[Key]
 
 
-class DefaultChange(msgspec.Struct, frozen=True):
+class DefaultChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The default of one group: its row before and after; null if there is none."""
 
     table: str
@@ -26,7 +26,7 @@ class DefaultChange(msgspec.Struct, frozen=True):
     after: Key | None
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows because of which nothing may be changed."""
 
     table: str
@@ -34,7 +34,7 @@ class Refusal(msgspec.Struct, frozen=True):
     why: str
 
 
-class Left(msgspec.Struct, frozen=True):
+class Left(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A row that was left as it is."""
 
     table: str
@@ -42,7 +42,7 @@ class Left(msgspec.Struct, frozen=True):
     why: str
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
+class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The document of `sexton delete` and `sexton restore`, the same before and after."""
 
     schema_version: int = 1
@@ -55,7 +55,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     left: list[Left] = []
 
 
-class Result(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`run` is the number in the journal, None for a preview."""
 
     document: Document
@@ -64,3 +64,21 @@ class Result(msgspec.Struct, frozen=True):
     def run(self) -> int | None:
         """The run in the journal; `sexton undo` and `sexton restore --run` take it."""
         return self.document.run
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of the document."""
+    made = msgspec.json.schema(Document)
+    title = "sexton delete|restore --format json"
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **made,
+        "title": title,
+    }
+
+
+if __name__ == "__main__":
+    import json
+    import sys
+
+    sys.stdout.write(json.dumps(schema(), indent=2, sort_keys=True) + "\n")

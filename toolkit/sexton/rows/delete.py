@@ -46,7 +46,6 @@ def execute(
         "delete",
         actor=actor,
         options={"table": table, "keys": list(keys), "reason": reason},
-        owners={tables.tables[step.table].relation.owner for step in plan.steps},
     )
     recorder = Recorder(tables.connection, run)
     for step in plan.steps:

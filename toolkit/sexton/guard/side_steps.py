@@ -183,7 +183,9 @@ def _drop_trigger(side: Side) -> str:
         declare
             sexton_one record;
         begin
+            {_path(side.table, SAFE)}
             {_drop_keepers(side.table, f"{literal(side.marker)}::text")}
+            {_known(side.table)}
         end
         """
     )
@@ -199,12 +201,14 @@ def sweep(table: Table, keep: tuple[str, ...] = ()) -> str:
             sexton_marker text;
             sexton_one record;
         begin
+            {_path(table, SAFE)}
             for sexton_marker in select m.attname::text {unused(table)} {kept} loop
                 {_drop_keepers(table, "sexton_marker")}
                 execute pg_catalog.format(
                     {literal(f"alter table {name} drop column %I")}::text, sexton_marker);
             end loop;
             {"" if keep else _drop_indexes(table)}
+            {_known(table)}
         end
         """
     )
@@ -268,16 +272,16 @@ def _give_to_owner(side: Side) -> str:
     )
 
 
-def _path(side: Side, path: str) -> str:
+def _path(table: Table, path: str) -> str:
     """Set the search_path; not where the session alone knows where the table is."""
-    if side.table.schema is None:
+    if table.schema is None:
         return ""
     return f"perform pg_catalog.set_config('search_path', {literal(path)}, true);"
 
 
-def _known(side: Side) -> str:
+def _known(table: Table) -> str:
     """Set the path that the table's own triggers, and the database's, may expect."""
-    return _path(side, f"{quoted(side.table.schema or '')}, pg_temp")
+    return _path(table, f"{quoted(table.schema or '')}, pg_temp")
 
 
 def _mark(side: Side) -> Step:
@@ -304,8 +308,8 @@ def _marking(side: Side) -> str:
         side.table.sql,
         side.wrong,
         f"update {side.table.sql} as this set {side.marker} = null",
-        finding=_path(side, SAFE),
-        writing=_known(side),
+        finding=_path(side.table, SAFE),
+        writing=_known(side.table),
     )
 
 
@@ -323,9 +327,9 @@ def for_each(side: Side, constraints: str, change: str) -> str:
             sexton_one text;
             sexton_found text[];
         begin
-            {_path(side, SAFE)}
+            {_path(side.table, SAFE)}
             sexton_found := array(select k.conname::text {constraints});
-            {_known(side)}
+            {_known(side.table)}
             foreach sexton_one in array sexton_found loop
                 execute pg_catalog.format({literal(command)}::text, sexton_one);
             end loop;

@@ -1,5 +1,6 @@
 """Repair: a plan that says every change before it is made. Planning reads only."""
 
+import contextlib
 import datetime
 import itertools
 import json
@@ -10,8 +11,9 @@ from typing import Any
 
 import psycopg
 
+from sexton.audit import rewrites
 from sexton.catalog.cascades import DOES, referring
-from sexton.catalog.relations import restriction
+from sexton.catalog.relations import Relation, restriction
 from sexton.catalog.schema import visible_revision
 from sexton.catalog.tables import Table, read_tables
 from sexton.check import Check, Rewrite, Severity
@@ -60,7 +62,10 @@ def plan_repair(
     tables = read_tables(connection, named_tables(chosen))
     revision = visible_revision(connection)
     relations = [table.relation for table in tables.values()]
-    with settings(connection, ROWS | restriction(relations)):
+    with (
+        settings(connection, ROWS | restriction(relations)),
+        _unmoved(connection, relations),
+    ):
         simulation = Simulation(connection, tables)
         chosen = [check for check in chosen if not simulation.absent(check)]
         read = {name for check in chosen for name in named_tables([check])}
@@ -97,6 +102,24 @@ def plan_repair(
             limits=limits,
             actions=actions,
             skipped=skipped,
+        )
+
+
+@contextlib.contextmanager
+def _unmoved(connection: Connection, relations: Sequence[Relation]) -> Iterator[None]:
+    """Require at the end that the tables are those that the snapshot sees.
+
+    One that was rewritten, truncated or replaced meanwhile looks empty to it.
+    """
+    before = rewrites.seen(connection, relations)
+    yield
+    roots = [relation.oid for relation in relations]
+    if moved := rewrites.moved(connection, before, roots):
+        names = {relation.name for relation in relations if relation.oid in moved}
+        raise Incomplete(
+            f"{printable(', '.join(sorted(names)))}: rewritten, truncated or replaced "
+            "while the plan was made",
+            hint="run the same command again",
         )
 
 

@@ -37,7 +37,7 @@ class Guard:
               on x.attrelid = k.conrelid and x.attnum = k.conkey[{many + 1}]
             join pg_catalog.pg_attribute y
               on y.attrelid = k.confrelid and y.attnum = k.confkey[{many + 1}]
-            where k.contype = 'f' and k.conparentid = 0
+            where k.contype = 'f' and k.conparentid = 0::pg_catalog.oid
               and k.conrelid = {child.table.regclass}::pg_catalog.oid
               and k.confrelid = {parent.table.regclass}::pg_catalog.oid
               and pg_catalog.cardinality(k.conkey) = {many + 1}

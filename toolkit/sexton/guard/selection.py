@@ -37,7 +37,7 @@ FOUND = f"""
     join pg_catalog.pg_attribute y on y.attrelid = k.confrelid
       and y.attnum = k.confkey[pg_catalog.cardinality(k.confkey)]
       and y.attname::text ~ '{MARKER}'::text
-    where k.contype = 'f' and k.conparentid = 0 and not c.relispartition
+    where k.contype = 'f' and k.conparentid = 0::pg_catalog.oid and not c.relispartition
       and pg_catalog.cardinality(k.conkey) > 1
     order by n.nspname, c.relname, pg_catalog.right(k.conname::text, 4) = '_new', k.conname
 """

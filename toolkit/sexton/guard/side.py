@@ -65,7 +65,7 @@ def keepers(marker: str) -> str:
 
     Known by its name, or by what it sets: it may have been made under another name.
     """
-    return f"""not t.tgisinternal and t.tgparentid = 0 and (
+    return f"""not t.tgisinternal and t.tgparentid = 0::pg_catalog.oid and (
                 t.tgname::text in ('~' || {marker}, {marker})
                 or t.tgname::text ~ '^~?sexton_'::text
                    and pg_catalog.strpos(f.prosrc, 'new.' || {marker} || ' := ') > 0
@@ -200,7 +200,8 @@ class Side:
             from pg_catalog.pg_trigger t
             join pg_catalog.pg_class c on c.oid = t.tgrelid
             where t.tgrelid in ({tree(self.table)})
-              and not t.tgisinternal and t.tgparentid = 0 and t.tgenabled <> 'D'
+              and not t.tgisinternal and t.tgparentid = 0::pg_catalog.oid
+              and t.tgenabled <> 'D'
               and t.tgtype & 3::int2 = 3::int2 and t.tgtype & 20::int2 <> 0::int2
               and t.tgname > {literal(self.trigger)}
               and not pg_catalog.starts_with(t.tgname::text, '~sexton_live'::text)

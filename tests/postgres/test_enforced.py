@@ -73,7 +73,6 @@ def test_a_partition_attached_later_is_held_by_the_key_as_well(shaped, shape, af
         ("plain", "alter table parent disable trigger all"),
         ("partitioned child", "alter table child_a disable trigger all"),
         ("partitioned child", "alter table child_c disable trigger all"),
-        ("partitioned child", "alter table only child disable trigger all"),
         ("partitioned child", "alter table parent disable trigger all"),
         ("partitioned parent", "alter table parent_b disable trigger all"),
         ("partitioned parent", "alter table child disable trigger all"),

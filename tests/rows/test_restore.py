@@ -7,7 +7,7 @@ import pytest
 import sexton.rows
 from sexton.database import connect, rows, scalar
 from sexton.errors import NotFound, Refused, UsageError
-from tests.rows.test_delete import connection, shop, url, whole
+from tests.rows.test_delete import FILE, connection, shop, url, whole
 from tests.support.tools import Cli
 
 __all__ = ["connection", "shop", "url"]
@@ -105,6 +105,21 @@ def test_a_default_comes_back_unless_it_moved(connection, shop):
     assert (changed.before, changed.after) == ({"id": 2}, {"id": 2})
     assert rows(connection, flags) == [{"id": 2}]
     assert scalar(connection, "select deleted from addresses where id = 1") is False
+
+
+def test_a_flag_that_deleted_rows_keep_comes_back_with_the_row(connection, shop):
+    connection.execute(
+        "drop index addresses_customer_id_idx; "
+        "create unique index on addresses (customer_id) where is_default and not deleted"
+    )
+    declared = shop(FILE + "flag_on_deleted = true\n")
+    done = sexton.rows.delete(connection, "addresses", 1, project=declared)
+    flags = "select id from addresses where is_default and customer_id = 1 order by id"
+    assert rows(connection, flags) == [{"id": 1}, {"id": 3}]
+    back = sexton.rows.restore(connection, run=done.run, project=declared)
+    assert rows(connection, flags) == [{"id": 1}]
+    [change] = back.document.changes
+    assert change.keys == [{"id": 1}]
 
 
 def test_what_no_deletion_deleted_is_not_found(connection, shop):

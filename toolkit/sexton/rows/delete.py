@@ -97,7 +97,7 @@ def _change(tables: Tables, step: Step) -> Written:
         for name, value in soft.marks.items()
     }
     for name, flag in tables.declared.defaults():
-        if name == step.table:
+        if name == step.table and not flag.flag_on_deleted:
             flagged = f"this.{column(flag.flag)}"
             marks[flag.flag] = f"case when {flagged} then false else {flagged} end"
     return setting(tables, step.table, marks, step.why)

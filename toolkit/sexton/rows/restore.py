@@ -115,6 +115,7 @@ class _Restoration:
             kept=flags,
         )
         run = job.begin(finished=True)
+        self._yield_flags(run)
         for batch in job.batches(lambda: LARGEST_BATCH, 0):
             job.make(Writer(connection, run), batch, 0)
         restored = self._restored(run, job)
@@ -138,11 +139,39 @@ class _Restoration:
         )
         return document, wrong
 
+    def _yield_flags(self, run: int) -> None:
+        """Take the flag from rows that the run elected, if a deleted row still has it.
+
+        Elections are a deletion's last steps, and their numbers are free in this run.
+        """
+        tables = self.tables
+        for name, flag in tables.declared.defaults():
+            keys = [
+                json.loads(row["key"])
+                for row in self.rows
+                if row["step"] in self.elections and self.name(row) == name
+            ]
+            if not (flag.flag_on_deleted and keys):
+                continue
+            table = tables.tables[name]
+            held = tables.query(
+                f"""
+                select {key_object(table.key, "this")} as key from {table.sql} this
+                where {within(table, "this", "keys")} and this.{column(flag.flag)}
+                """,
+                **parameters(table, "keys", keys),
+            )
+            if held:
+                why = "the default that it replaced is restored"
+                change = setting(tables, name, {flag.flag: "false"}, why)
+                recorder = Recorder(tables.connection, run)
+                write(tables, recorder, name, [row["key"] for row in held], change)
+
     def _restored(self, run: int, job: Reversal) -> list[dict[str, Any]]:
         written_steps = "select step from sexton.changes where run = %(run)s"
         steps = self.tables.query(written_steps, run=run)
         last = job.total
-        written = {last - row["step"] + 1 for row in steps}
+        written = {last - row["step"] + 1 for row in steps} - self.elections
         return [row for row in reversed(self.rows) if row["step"] in written]
 
     def _not_restored(

@@ -94,6 +94,88 @@ def test_a_key_that_rows_can_get_past_enforces_nothing(shaped, shape, damage):
     assert known_facts(shaped).constraint is None
 
 
+KEEPS = """
+    create function keep() returns trigger language plpgsql as $$
+    begin
+        if tg_op = 'DELETE' then return null; end if;
+        new.ref := old.ref;
+        return new;
+    end $$;
+"""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("action", "change", "kept_by"),
+    [
+        (
+            "on delete cascade",
+            "delete from parent",
+            KEEPS + "create trigger t before delete on child "
+            "for each row execute function keep()",
+        ),
+        (
+            "on delete cascade",
+            "delete from parent",
+            "create rule r as on delete to child where old.ref > 0 do instead nothing",
+        ),
+        (
+            "on delete set null",
+            "delete from parent",
+            KEEPS + "create trigger t before update on child "
+            "for each row execute function keep()",
+        ),
+        (
+            "on delete set null",
+            "delete from parent",
+            "create rule r as on update to child where old.ref > 0 do instead nothing",
+        ),
+        (
+            "on update cascade",
+            "update parent set key = 2",
+            KEEPS + "create trigger t before update on child "
+            "for each row execute function keep()",
+        ),
+        (
+            "on update set null",
+            "update parent set key = 2",
+            "create rule r as on update to child where old.ref > 0 do instead nothing",
+        ),
+    ],
+)
+def test_a_key_whose_action_can_be_swallowed_enforces_nothing(
+    shaped, shape, action, change, kept_by
+):
+    shaped.execute(f"{SHAPES[shape]}; {KEY} {action}")
+    shaped.execute("insert into parent values (1); insert into child values (1)")
+    assert known_facts(shaped).constraint == "k"
+    shaped.execute(kept_by)
+    shaped.execute(change)
+    dangling = "select from child where ref not in (select key from parent)"
+    assert shaped.execute(dangling).rowcount == 1
+    assert known_facts(shaped).constraint is None
+
+
+@pytest.mark.parametrize(
+    ("action", "trigger"),
+    [
+        ("", "before update or delete on child for each row"),
+        ("on delete restrict", "before update or delete on child for each row"),
+        # The server checks again what SET DEFAULT has done.
+        ("on delete set default", "before update on child for each row"),
+        ("on delete cascade", "before update on child for each row"),
+        ("on delete set null", "before delete on child for each row"),
+        ("on delete cascade", "after delete on child for each row"),
+        ("on delete cascade", "before delete on child for each statement"),
+        ("on delete cascade", "before delete on parent for each row"),
+    ],
+)
+def test_a_key_whose_action_nothing_can_swallow_enforces_it(shaped, action, trigger):
+    shaped.execute(f"{SHAPES['plain']}; {KEY} {action}; {KEEPS}")
+    shaped.execute(f"create trigger t {trigger} execute function keep()")
+    assert known_facts(shaped).constraint == "k"
+
+
 def test_a_table_that_inherits_from_the_parent_does_no_harm(shaped):
     shaped.execute(f"{SHAPES['plain']}; {KEY}; create table heir () inherits (parent)")
     assert known_facts(shaped).constraint == "k"

@@ -43,6 +43,13 @@ MOVES = {
     "vacuum full": "vacuum full invoices",
     "swap, the old one dropped": SWAP.format(old="drop table invoices cascade"),
     "swap, the old one kept": SWAP.format(old="alter table invoices rename to invoices_1"),
+    "column replaced": "begin; alter table invoices add c2 int; "
+    "update invoices set c2 = customer_id; alter table invoices drop customer_id; "
+    "alter table invoices rename c2 to customer_id; commit",
+    "columns exchanged": "begin; alter table invoices add c2 int; "
+    "update invoices set c2 = customer_id; "
+    "alter table invoices rename customer_id to c1; "
+    "alter table invoices rename c2 to customer_id; commit",
     "parent rewritten": "vacuum full customers",
     "parent swapped": "begin; create table c2 (like customers including all); "
     "insert into c2 table customers; drop table customers; "
@@ -50,6 +57,9 @@ MOVES = {
 }
 PART_MOVES = {
     "alter type": "alter table parts alter customer_id type bigint",
+    "column replaced": "begin; alter table parts add c2 int; "
+    "update parts set c2 = customer_id; alter table parts drop customer_id; "
+    "alter table parts rename c2 to customer_id; commit",
     "one partition truncated": "begin; create temp table t as table parts_2; "
     "truncate parts_2; insert into parts_2 table t; commit",
     "one partition rewritten": "vacuum full parts_2",

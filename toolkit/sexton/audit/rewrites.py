@@ -2,9 +2,11 @@
 
 A snapshot protects rows, not files. A table that is rewritten or truncated after the
 snapshot was taken, or another one that takes its name, looks empty to it: its rows are
-newer than the snapshot. So each statement that reads tables compares, under the locks that
-reading took and that last as long as the transaction, the name, oid and file of every
-table, and of every partition, with those that the snapshot sees. Who inherits from whom
+newer than the snapshot. A column that takes another's name looks empty, too: a statement
+reads the columns that have their names now, of rows as they were. So each statement that
+reads tables compares, under the locks that reading took and that last as long as the
+transaction, the name, oid and file of every table, and of every partition, and the names
+of its columns, with those that the snapshot sees. Who inherits from whom
 can change beside these locks, and is compared once more when the snapshot has ended.
 """
 
@@ -47,7 +49,13 @@ SEEN = """
         n.oid::pg_catalog.int8 as schema,
         pg_catalog.format('%%I.%%I'::pg_catalog.text, n.nspname, c.relname) as called,
         -- No file: a partitioned table, a view, a catalog.
-        c.relfilenode::pg_catalog.int8 as file
+        c.relfilenode::pg_catalog.int8 as file,
+        case when part.parent is null then (
+            select pg_catalog.json_object_agg(a.attname, a.attnum)
+            from pg_catalog.pg_attribute a
+            where a.attrelid = c.oid and a.attnum > 0::pg_catalog.int2
+              and not a.attisdropped
+        ) end as columns
     from part
     join pg_catalog.pg_class c on c.oid = part.oid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -55,7 +63,7 @@ SEEN = """
 
 # The functions read the catalogs as they are now, whatever the snapshot.
 MOVED = """
-    select distinct m.root
+    select m.root
     from rows from (
         unnest(%s::int8[]), unnest(%s::int8[]), unnest(%s::int8[]), unnest(%s::text[]),
         unnest(%s::int8[])
@@ -64,6 +72,14 @@ MOVED = """
             is distinct from m.file
        or has_schema_privilege(m.schema::oid, 'usage')
           and to_regclass(m.called)::oid::int8 is distinct from m.oid
+    union
+    select c.root
+    from rows from (
+        unnest(%s::int8[]), unnest(%s::int4[]), unnest(%s::text[])
+    ) as c (root, number, name)
+    where (
+        pg_identify_object_as_address('pg_class'::regclass, c.root::oid, c.number)
+    ).object_names[3] is distinct from c.name
 """
 
 
@@ -94,18 +110,28 @@ class Member:
 class Seen:
     """What tables are made of, as a snapshot sees it; by the oid of each table.
 
-    `links` are the rows of the catalogs that make one table a part of another.
+    `links` are the rows of the catalogs that make one table a part of another, `columns`
+    the numbers of each table's columns by their names.
     """
 
     members: Mapping[int, frozenset[Member]] = field(default_factory=dict)
     links: Mapping[int, frozenset[tuple[int, int, str]]] = field(default_factory=dict)
+    columns: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
 
     def parameters(self, roots: Collection[int]) -> list[list[object]]:
         """What MOVED asks about these tables."""
         members = [one for root in roots for one in self.members.get(root, ())]
+        columns = [
+            (root, number, name)
+            for root in roots
+            for name, number in self.columns.get(root, {}).items()
+        ]
         return [
-            [getattr(one, name) for one in members]
-            for name in ("root", "oid", "schema", "called", "file")
+            *(
+                [getattr(one, name) for one in members]
+                for name in ("root", "oid", "schema", "called", "file")
+            ),
+            *([one[n] for one in columns] for n in range(3)),
         ]
 
 
@@ -113,8 +139,11 @@ def seen(connection: Connection, relations: Collection[Relation]) -> Seen:
     """What tables are made of; asks catalogs alone, and waits for nobody's lock."""
     members: dict[int, set[Member]] = {}
     links: dict[int, set[tuple[int, int, str]]] = {}
+    columns: dict[int, dict[str, int]] = {}
     for row in rows(connection, SEEN, [relation.oid for relation in relations]):
         link = row.pop("parent"), row.pop("link")
+        if named := row.pop("columns"):
+            columns[row["root"]] = named
         member = Member(**row)
         members.setdefault(member.root, set()).add(member)
         if link[0] is not None:
@@ -122,6 +151,7 @@ def seen(connection: Connection, relations: Collection[Relation]) -> Seen:
     return Seen(
         {root: frozenset(found) for root, found in members.items()},
         {root: frozenset(found) for root, found in links.items()},
+        columns,
     )
 
 

@@ -1,4 +1,4 @@
-"""Declarations: the references, soft deletes and defaults of any team's tables.
+"""Declarations: references, soft deletes, defaults and unique keys of a team's tables.
 
 They are what a project file holds, entry by entry; `derived` makes checks of them. Names
 are as the catalogs have them; quotes are needed around a name that holds a dot, a comma, a
@@ -268,12 +268,66 @@ def order(text: str) -> tuple[str, str]:
     return _bare(name), " ".join(("", *how.lower().split()))
 
 
+class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No two live rows have the same values in these columns, or of these expressions.
+
+    NULL equals nothing, as in a unique index. `keep` is the order in which one of several
+    rows is kept; the repair soft-deletes the others.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    keep: tuple[str, ...] = ()
+    severity: Severity = Severity.ERROR
+    id: tuple[str, ...] = ()
+    name: CheckName | None = None
+
+    def __post_init__(self) -> None:
+        """Require a table, columns or closed expressions, and orders."""
+        table(self.table)
+        if not self.columns:
+            raise ValueError("`columns` is empty: name what is unique among live rows")
+        for text in self.columns:
+            if column(text) is None:
+                condition.closed(text)
+        for text in self.keep:
+            order(text)
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Those of the columns that are columns by name."""
+        return tuple(name for text in self.columns if (name := column(text)) is not None)
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """The others."""
+        return tuple(text for text in self.columns if column(text) is None)
+
+    @property
+    def sql(self) -> tuple[str, ...]:
+        """Each of the columns as SQL over the table's bare columns."""
+        names = [column(text) for text in self.columns]
+        return tuple(
+            f"(\n{text}\n)" if name is None else identifier(name)
+            for text, name in zip(self.columns, names, strict=True)
+        )
+
+
+def column(text: str) -> str | None:
+    """The column that a word or a name in quotes means; None of an expression."""
+    text = text.strip()
+    if re.fullmatch(r'\w+|"(?:[^"]|"")+"', text) and not text[0].isdigit():
+        return _bare(text)
+    return None
+
+
 class Declarations(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All that is declared of one database."""
 
     soft_delete: tuple[SoftDelete, ...] = ()
     reference: tuple[Reference, ...] = ()
     default: tuple[Default, ...] = ()
+    unique: tuple[Unique, ...] = ()
     # Of each kind of entry, how many come first and from the project that is extended.
     inherited: dict[str, int] = {}
 
@@ -327,11 +381,12 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 found.setdefault(name, entry.id)
         return found
 
-    def entries(self) -> Iterator[tuple[str, SoftDelete | Reference | Default]]:
+    def entries(self) -> Iterator[tuple[str, SoftDelete | Reference | Default | Unique]]:
         """Each entry with the table that its checks look at."""
         yield from ((table(e.table), e) for e in self.soft_delete)
         yield from ((e.source.table, e) for e in self.reference)
         yield from ((table(e.table), e) for e in self.default)
+        yield from ((table(e.table), e) for e in self.unique)
 
     def deletable(self) -> dict[str, set[str]]:
         """By table the columns that deleting rows writes; none if it removes the rows."""
@@ -383,4 +438,9 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             for key, names in mine.items():
                 stored = [name for name in names if name not in flag.computed]
                 add(table(flag.table), f"{path}.{key}", stored)
+        for n, unique in enumerate(self.unique):
+            path = self.path("unique", n)
+            add(table(unique.table), f"{path}.columns", unique.stored)
+            kept = [order(text)[0] for text in unique.keep]
+            add(table(unique.table), f"{path}.keep", kept)
         return found

@@ -23,7 +23,7 @@ from sexton.declarations.place import located
 from sexton.errors import UsageError
 from sexton.ownership import require_own
 from sexton.project import BUILT_IN, Project, built_in
-from sexton.reference import Declarations, Default, Reference, SoftDelete
+from sexton.reference import Declarations, Default, Reference, SoftDelete, Unique
 from sexton.text import durations
 from sexton.text.printable import printable, shown
 
@@ -87,6 +87,7 @@ class File(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
     soft_delete: tuple[SoftDelete, ...] = ()
     reference: tuple[Reference, ...] = ()
     default: tuple[Default, ...] = ()
+    unique: tuple[Unique, ...] = ()
 
 
 def schema() -> dict[str, Any]:
@@ -136,6 +137,7 @@ STRUCTS: dict[str, Any] = {
     "soft_delete": SoftDelete,
     "reference": Reference,
     "default": Default,
+    "unique": Unique,
 }
 
 
@@ -199,11 +201,8 @@ def _project(file: Path, found: File, *, unasked: bool = False) -> Project:
         soft_delete=(*below.soft_delete, *found.soft_delete),
         reference=(*below.reference, *found.reference),
         default=(*below.default, *found.default),
-        inherited={
-            "soft_delete": len(below.soft_delete),
-            "reference": len(below.reference),
-            "default": len(below.default),
-        },
+        unique=(*below.unique, *found.unique),
+        inherited={kind: len(getattr(below, kind)) for kind in STRUCTS},
     )
     try:
         validate(declared)
@@ -276,6 +275,12 @@ def validate(declared: Declarations) -> None:
                 f"{path}.guard: a guard leaves out the rows that do not count, and here "
                 "every row of both sides counts: write `live` or `parent_live`; between "
                 'two tables, key = "foreign" is a plain foreign key'
+            )
+    for n, unique in enumerate(declared.unique):
+        if declared.soft(reference.table(unique.table)) is None:
+            raise ValueError(
+                f"{declared.path('unique', n)}.table: {unique.table} has no "
+                "[[soft_delete]]: where every row is live, a plain unique constraint does"
             )
 
 

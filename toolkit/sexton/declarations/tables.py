@@ -184,6 +184,10 @@ def _require_conditions(
         if flag.among:
             path = declared.path("default", n)
             asked.setdefault((table, flag.among), f"{path}.among")
+    for n, unique in enumerate(declared.unique):
+        path = f"{declared.path('unique', n)}.columns"
+        for text in unique.expressions:
+            asked.setdefault((named(unique.table), f"({text}\n) is null"), path)
     asked = {entry: path for entry, path in asked.items() if entry[0] in relations}
     for (table, text), path in asked.items():
         if beyond := condition.beyond(connection, text):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sexton.check import Check
-from sexton.derived import defaults, keys, references, soft_deletes
+from sexton.derived import defaults, keys, references, soft_deletes, uniques
 from sexton.derived.naming import reference_name
 from sexton.guard.spec import GuardSpec, deferrability
 from sexton.reference import Declarations
@@ -36,6 +36,8 @@ def _checks(declared: Declarations, package: str) -> Iterator[tuple[str, Check]]
     for n, flag in enumerate(declared.default):
         for check in defaults.checks(declared, package, flag):
             yield declared.path("default", n), check
+    for n, unique in enumerate(declared.unique):
+        yield declared.path("unique", n), uniques.check(declared, package, unique)
 
 
 def guards(declared: Declarations) -> tuple[GuardSpec, ...]:

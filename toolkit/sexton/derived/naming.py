@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 from sexton.catalog.identifiers import identifier
-from sexton.reference import Default, Reference
+from sexton.condition import tokens
+from sexton.reference import Default, Reference, Unique, column, table
 
 
 def stem(*names: str) -> str:
@@ -24,6 +25,41 @@ def reference_name(ref: Reference) -> str:
 def flag_name(flag: Default) -> str:
     """What the checks of a default are called after."""
     return flag.name or f"{stem(flag.table)}_default"
+
+
+# Words of an expression that name no column; a type or a collation follows some of them.
+_TYPED = frozenset({"as", "collate", ":"})
+_WORDS = _TYPED | set(
+    """
+    and or not is null true false case when then else end in between like ilike from for
+    at time zone
+    """.split()  # noqa: SIM905
+)
+
+
+def unique_name(unique: Unique) -> str:
+    """The name of the check of rows that are unique among live ones."""
+    if unique.name:
+        return unique.name
+    names = [name for text in unique.columns for name in _identifiers(text)]
+    return f"{stem(table(unique.table), *dict.fromkeys(names))}_duplicated"
+
+
+def _identifiers(text: str) -> list[str]:
+    """The columns that an expression names, as far as its text tells."""
+    if (name := column(text)) is not None:
+        return [name]
+    found, read = list[str](), tokens(text)
+    typed = False
+    for n, token in enumerate(read):
+        following = read[n + 1].text if n + 1 < len(read) else ""
+        if token.text == "." and typed:
+            continue  # the type has a schema
+        if token.named and not typed:
+            word = token.kind == "name" and token.text in _WORDS
+            found += [] if word or following in ("(", ".") else [token.text]
+        typed = token.text in _TYPED or (typed and following == ".")
+    return found
 
 
 class Shown:

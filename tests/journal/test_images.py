@@ -37,7 +37,7 @@ def test_an_update_holds_both_rows_as_the_server_has_them(recorded):
 
 def test_secrets_stay_out_and_what_they_cost_is_said(recorded):
     recorder, table = recorded
-    recorder.make(updating(table, {"base_url": "'x'"}, "true", why=""))
+    recorder.make(updating(table, {"base_url": "'https://ai.example'"}, "true", why=""))
     recorder.make(deleting(table, "true", why=""))
     whole = str(journalled(recorder.connection))
     assert "sk" not in whole

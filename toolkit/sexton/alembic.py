@@ -40,7 +40,7 @@ from sexton.ddl.options import Options
 from sexton.ddl.own_schema import make_schema, require_own_schema
 from sexton.ddl.session import Driver, own_session, suspended
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
-from sexton.errors import SextonError, UsageError, WrongSchema
+from sexton.errors import SextonError, UsageError, WrongSchema, was_interrupted
 from sexton.guard import operations as guard_operations
 from sexton.online import column_operations
 from sexton.online import operations as online_operations
@@ -236,6 +236,8 @@ def _run(
     except psycopg.Error as error:
         raise of_server(error) from error
     except DBAPIError as error:
+        if was_interrupted(error):
+            raise
         if error.statement is None:  # at a commit, of what the revision deferred
             raise boundary.read(error) from error
         if isinstance(error.orig, psycopg.Error):

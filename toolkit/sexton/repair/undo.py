@@ -14,7 +14,7 @@ from sexton.postgres.session import ROWS
 from sexton.project import all_checks
 from sexton.repair import safety, trust
 from sexton.repair.batches import Progress, repair_lock, run_job
-from sexton.repair.cascades import CASCADES, reachable
+from sexton.repair.cascades import CASCADES, REFERENCED, reachable
 from sexton.repair.plan import Action, ActionGroup, Kind
 from sexton.repair.reversal import Reversal, UndoResult
 
@@ -80,6 +80,8 @@ def prepare(
         require_writable(table.relation for table in by_name.values())
         gone = _gone(connection, undone, touched)
         limits = safety.of_tables(connection, by_name, groups, gone, allow)
+        # A row that others refer to is left and listed; the rest is reverted.
+        limits = [limit for limit in limits if limit.limit != REFERENCED]
         limits += trust.table_limits(undone, touched, allow)
         limits += trust.writer_limit(connection, undone, touched, allow)
         trust.require_rights(connection, touched)

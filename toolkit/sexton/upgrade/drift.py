@@ -80,7 +80,7 @@ def drift(connection: Connection, *, until: str | None = None) -> list[str]:
     """One sentence for each table that drifted; empty where the database keeps its word.
 
     A database without a revision promises nothing, so it has no drift. `until` leaves out
-    what holds no longer at another revision. If the schema is exactly that of another
+    what holds no longer at another revision. If the schema is exactly that of a later
     revision than the one recorded, this is all that is said.
     """
     at = revision(connection)
@@ -89,7 +89,8 @@ def drift(connection: Connection, *, until: str | None = None) -> list[str]:
         return []
     ordinals = [numbers.index(number) + 1 for number in (at, until) if number in numbers]
     broken = drift_at(connection, *ordinals)
-    if broken and until is None and (found := revision_found(connection)):
+    found = revision_found(connection) if broken and until is None else None
+    if found in numbers and numbers.index(found) > numbers.index(at):
         return [f"{VERSION_TABLE}: {MOVED.format(recorded=at, found=found)}"]
     return broken
 

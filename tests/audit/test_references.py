@@ -1,6 +1,7 @@
 """The three strategies find the same rows, and the rule chooses between them."""
 
 import contextlib
+import itertools
 import uuid
 from collections import Counter
 from dataclasses import replace
@@ -241,6 +242,38 @@ def test_equality_is_the_keys_own_wherever_its_operators_lie(connection):
     known = known_facts(connection)
     assert known.comparable
     assert known.pairs[0].schema == "ext"
+    for strategy in QUERIES:
+        assert [r["id"] for r in rows(connection, query(check(), strategy, known))] == [2]
+
+
+@pytest.mark.parametrize(
+    ("child", "parent"), [("name", "name"), ("name", "ext.citext"), ("ext.citext", "name")]
+)
+def test_a_domain_is_compared_as_its_type_is_whatever_its_own_operators_do(
+    connection, child, parent
+):
+    connection.execute("create schema ext; create extension citext schema ext")
+    connection.execute('create domain "odd %s" as ext.citext')
+    connection.execute('create domain ext.name as "odd %s"')
+    typed = {"name": "ext.name", "ext.citext": "ext.citext"}
+    connection.execute(f"create table parent (key {typed[parent]} primary key)")
+    connection.execute(f"create table child (id int, ref {typed[child]})")
+    connection.execute("create index on child (ref)")
+    connection.execute("insert into parent values ('Ada'), ('Zoe')")
+    connection.execute("insert into child values (1, 'ADA'), (2, 'bob'), (3, 'zOE')")
+    for n, sign in enumerate(("=", "<", ">")):
+        for left, right in itertools.product(("ext.name", "ext.citext"), repeat=2):
+            if (left, right) == ("ext.citext", "ext.citext"):
+                continue
+            connection.execute(
+                f"create function ext.f{n}({left}, {right}) returns boolean "
+                "language plpgsql as $$ begin raise 'sprung'; end $$"
+            )
+            connection.execute(
+                f"create operator ext.{sign} (leftarg = {left}, rightarg = {right}, "
+                f"function = ext.f{n})"
+            )
+    known = known_facts(connection)
     for strategy in QUERIES:
         assert [r["id"] for r in rows(connection, query(check(), strategy, known))] == [2]
 

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg import errors
 
 from sexton.audit.reference_query import FACTS
+from sexton.catalog.identifiers import identifier
 from sexton.catalog.relations import Relation, quoted, resolve
 from sexton.check import Reference
 from sexton.database import Connection, rows
@@ -19,14 +20,20 @@ class Pair:
     """One column of a child and its key, and how they are compared.
 
     `collation` is the parent's, where the child's differs: as for a foreign key, it is
-    the parent's that decides what is equal. `schema` has the operators of the key's type
-    where that is not pg_catalog.
+    the parent's that decides what is equal. `schema` has the operators of the key's `type`
+    if that is not pg_catalog; the type is that under all domains.
     """
 
     column: str
     key: str
     collation: str | None = None
     schema: str | None = None
+    type: str | None = None
+
+    def of(self, alias: str, name: str) -> str:
+        """One of the two columns, by an alias, as the operators take it."""
+        value = f"{alias}.{identifier(name)}"
+        return f"{value}::{self.type}" if self.type else value
 
     def operator(self, name: str) -> str:
         """A comparison as it stands in SQL."""

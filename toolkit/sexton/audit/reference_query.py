@@ -45,7 +45,8 @@ FACTS: LiteralString = f"""
         where t.typtype = 'd'::pg_catalog."char"
     ),
     class as (
-        select distinct on (b.type) b.type, o.opcfamily as family, s.nspname as schema
+        select distinct on (b.type)
+            b.type, b.basic, o.opcfamily as family, s.nspname as schema
         from base b
         join pg_catalog.pg_opclass o on o.opcintype = b.basic and o.opcdefault
         join pg_catalog.pg_am m
@@ -87,9 +88,22 @@ FACTS: LiteralString = f"""
                           and p.sorted <> 0::pg_catalog.oid
                     ),
                     'schema', case
-                        when p.type = p.key_type
+                        when mine.basic = class.basic
                          and class.schema <> 'pg_catalog'::pg_catalog.name
                         then class.schema
+                    end,
+                    -- Whoever may create there makes operators of a domain's own.
+                    'type', case
+                        when mine.basic = class.basic
+                         and class.schema <> 'pg_catalog'::pg_catalog.name
+                        then (
+                            select pg_catalog.format(
+                                '%%I.%%I'::pg_catalog.text, n.nspname, t.typname
+                            )
+                            from pg_catalog.pg_type t
+                            join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+                            where t.oid = class.basic
+                        )
                     end
                 ) order by p.nth
             ) as pairs

@@ -93,8 +93,8 @@ def _reference(check: Check) -> Reference:
 
 def _compared(pairs: Sequence[Pair]) -> dict[str, str]:
     """The parts of a query that compare the columns of both sides, one or several."""
-    children = [f"this.{identifier(p.column)}" for p in pairs]
-    parents = [f"parent.{identifier(p.key)}" for p in pairs]
+    children = [p.of("this", p.column) for p in pairs]
+    parents = [p.of("parent", p.key) for p in pairs]
     numbers = range(len(pairs))
 
     def equal(mine: Sequence[str], theirs: Sequence[str]) -> str:

@@ -66,10 +66,10 @@ class Tables:
     def joined(self, ref: Reference, child: str, parent: str) -> str:
         """The condition that the rows of two aliases belong together."""
         return " and ".join(
-            f"{child}.{column(pair.column)} {pair.operator('=')} "
-            f"{parent}.{column(pair.key)}"
+            f"{pair.of(child, pair.column)} {pair.operator('=')} "
+            f"{pair.of(parent, pair.key)}"
             for pair in self.pairs[ref.label]
-        )
+        ).replace("%", "%%")
 
     @property
     def references(self) -> tuple[Reference, ...]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import threading
 import uuid
 
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 
 from sexton.database import connect, rows, scalar
 from sexton.project import built_in, load
+from tests.support.guards import wait_for
 from tests.support.later import ORGANIZATION, Later
 from tests.support.tools import Cli
 
@@ -418,3 +420,28 @@ def test_the_declaration_is_refused_on_tables_of_earlier_releases(
         said = cli(*command, "--config", str(file))
         assert said.code == 4
         assert 'write project = "chat"' in said.stderr
+
+
+def test_the_products_own_promotion_is_waited_for(make):
+    later, run, cli = make("v236")
+    provider = later.provider("openai")
+    later.model(provider, "a")
+    later.model(provider, "b")
+    with contextlib.closing(connect(cli.url, name="tests")) as product:
+        product.execute(
+            "begin; update chat_model_configs set is_default = true where model = 'b'"
+        )
+
+        def commit():
+            wait_for(
+                later.connection, "select exists (select from pg_locks where not granted)"
+            )
+            product.execute("commit")
+
+        committing = threading.Thread(target=commit)
+        committing.start()
+        result = run("repair", "default_missing", "--apply")
+        committing.join()
+    assert result.code in (0, 5, 6), result.stderr
+    assert "duplicate key" not in result.stderr
+    assert later.default() == "b"

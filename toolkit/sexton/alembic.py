@@ -36,6 +36,7 @@ from sexton.catalog.schema import UNRECORDED, VERSION_SCHEMA
 from sexton.catalog.schema import revision as recorded
 from sexton.database import address_of
 from sexton.ddl import revisions
+from sexton.ddl.begun import forget
 from sexton.ddl.options import Options
 from sexton.ddl.own_schema import make_schema, require_own_schema
 from sexton.ddl.session import Driver, own_session, suspended
@@ -302,6 +303,8 @@ def _walk(
         session = other.suspended if other else functools.partial(suspended, driver)
         configured["fn"] = _on_their_session(steps, session, boundary)
     _configure_and_run(context, connection, configured, names, (options, record))
+    with autocommit(driver), contextlib.suppress(psycopg.Error):
+        forget(driver)
 
 
 def _on_their_session(

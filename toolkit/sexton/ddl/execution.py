@@ -9,13 +9,14 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from sexton.catalog.relations import SAFE_PATH, quoted, resolve
+from sexton.catalog.relations import SAFE_PATH, Relation, quoted, resolve
 from sexton.catalog.triggers import EVENTS, firing, meddlers
 from sexton.ddl import background
 from sexton.ddl.acquiring import NOT_ACQUIRED, acquire
+from sexton.ddl.begun import note
 from sexton.ddl.holders import LockSampler
 from sexton.ddl.options import Options
-from sexton.ddl.questions import is_done, refuse, require_owner
+from sexton.ddl.questions import is_done, missing, refuse, require_owner
 from sexton.ddl.row_changes import RowChange
 from sexton.ddl.sending import sender
 from sexton.ddl.session import Driver, own_session, path_of
@@ -93,6 +94,8 @@ def _do(
 ) -> bool:
     with outside():
         if is_done(driver, step):
+            if why := missing(driver, step, _start(at)):
+                raise Refused("\n  ".join(why), hint=step.hint)
             return False
         require_owner(driver, step.tables)
         refuse(driver, step, options)
@@ -101,6 +104,8 @@ def _do(
             found = resolve(driver, step.tables)
             path = path_of(list(found.values()), driver)
             send = sender(step, found, options, at.revisions if at else ())
+            if step.absent:
+                _note(driver, step, options, at, list(found.values()))
             try:
                 background.run(
                     driver, step.statements(options.choices), path, options, send
@@ -166,7 +171,25 @@ def _change(
     for statement in step.statements(options.choices):
         send(driver, statement)
     _set_path(driver, SAFE_PATH)
+    if step.absent:
+        _note(driver, step, options, at, relations)
     return True
+
+
+def _start(at: At | None) -> str:
+    return ", ".join(sorted(at.revisions)) if at else ""
+
+
+def _note(
+    driver: Driver, step: Step, options: Options, at: At | None, found: list[Relation]
+) -> None:
+    """Note that the step is made, which the catalog cannot tell from a wrong name."""
+    owners = {relation.owner for relation in found}
+    if why := note(driver, _start(at), step.title, owners):
+        options.say(
+            f'that "{step.title}" is done cannot be noted: {printable(why)}; if its '
+            "revision is interrupted after it, give the operation if_exists=True"
+        )
 
 
 def _set_path(driver: Driver, path: str) -> None:

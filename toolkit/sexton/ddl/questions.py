@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from sexton.catalog.cascades import referring
 from sexton.catalog.relations import Relation, bind, expose, named, quoted, resolve
 from sexton.database import scalar, settings
+from sexton.ddl.begun import was_made
 from sexton.ddl.options import Options
 from sexton.ddl.row_changes import RowChange, advice, children, concerned, passes_on, said
 from sexton.ddl.session import Driver, path_of
@@ -109,6 +110,14 @@ def _of_children(
                 more = f" ({advice(key, change)})" if refused else ""
                 found.append(said(key, change, rows) + more)
     return found
+
+
+def missing(driver: Driver, step: Step, start: str) -> list[str]:
+    """What is said of a step that is done though no run from `start` made it."""
+    if not step.absent or was_made(driver, start, step.title):
+        return []
+    asked = ((ask(driver, step, query), sentence) for query, sentence in step.absent)
+    return [printable(said.format_map(row)) for row, said in asked if row is not None]
 
 
 def refuse(driver: Driver, step: Step, options: Options) -> None:

@@ -48,6 +48,8 @@ class Step:
                 `done` itself; where `done` is not given, it is that all facts hold
     `refuse`    pairs of a query and a sentence: where the query returns a row, the step
                 is refused, with the sentence filled from that row
+    `absent`    such pairs too, asked if the step is done before it is made and no
+                interrupted run made it: what it is to drop may be called otherwise here
     `warn`      such pairs for what does not stop the step, but should be known before
     `leaves`    {table: query}: what a table will hold after the step, as far as later
                 steps ask about it; so they can be asked before the first one is made
@@ -71,6 +73,7 @@ class Step:
     done: str = ""
     facts: tuple[tuple[str, str, str, str], ...] | None = None
     refuse: tuple[tuple[str, str], ...] = ()
+    absent: tuple[tuple[str, str], ...] = ()
     warn: tuple[tuple[str, str], ...] = ()
     leaves: Mapping[str, str] = field(default_factory=dict)
     outside_transaction: bool = False
@@ -180,6 +183,7 @@ _READ = {
     "done": _text,
     "facts": _facts,
     "refuse": _pairs,
+    "absent": _pairs,
     "warn": _pairs,
     "leaves": _queries,
     "sql": _statements,

@@ -60,9 +60,14 @@ class DropColumnOnline(Online):
     name = "drop_column_online"
 
     def __init__(
-        self, table: Table, column_name: str, column: "Column[Any] | None" = None
+        self,
+        table: Table,
+        column_name: str,
+        column: "Column[Any] | None" = None,
+        if_exists: bool = False,
     ) -> None:
         self.table, self.column_name, self.column = table, column_name, column
+        self.if_exists = if_exists
 
     @classmethod
     def drop_column_online(
@@ -73,13 +78,19 @@ class DropColumnOnline(Online):
         *,
         schema: str | None = None,
         column: "Column[Any] | None" = None,
+        if_exists: bool = False,
     ) -> None:
-        """Drop a column, with what it holds; `column` is for its reverse alone."""
-        operations.invoke(cls(Table(table_name, schema), column_name, column))
+        """Drop a column, with what it holds; `column` is for its reverse alone.
+
+        A column that does not exist is refused unless `if_exists`.
+        """
+        operations.invoke(cls(Table(table_name, schema), column_name, column, if_exists))
 
     def build(self, driver: Driver | None) -> list[Step]:
         """One step."""
-        return columns.drop_column(driver, self.table, self.column_name)
+        return columns.drop_column(
+            driver, self.table, self.column_name, if_exists=self.if_exists
+        )
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -89,7 +100,8 @@ class DropColumnOnline(Online):
     @property
     def options(self) -> dict[str, Any]:
         """As Alembic's, and the column, where it is known."""
-        return {"schema": self.table.schema, "column": self.column}
+        options = {"schema": self.table.schema, "column": self.column}
+        return {**options, "if_exists": self.if_exists}
 
     def reverse(self) -> AddColumnOnline:
         """The operation that adds it, empty; ValueError where it is not known."""

@@ -69,8 +69,10 @@ def add_column(driver: Driver | None, table: Table, column: "Column[Any]") -> li
     ]
 
 
-def drop_column(driver: Driver | None, table: Table, column: str) -> list[Step]:
-    """The step that drops a column."""
+def drop_column(
+    driver: Driver | None, table: Table, column: str, *, if_exists: bool = False
+) -> list[Step]:
+    """The step that drops a column; refused if there is none, or `if_exists`."""
     table = table.found(driver)
     return [
         Step(
@@ -79,9 +81,21 @@ def drop_column(driver: Driver | None, table: Table, column: str) -> list[Step]:
             tables=(table.step_name,),
             done=f"select not {column_where(table, column)}",
             sql=(f"alter table {table.sql} drop column {quoted(column)}",),
+            absent=() if if_exists else (_others(column, table),),
             irreversible=f"what {table.name}.{column} holds is gone",
+            hint="name it as the table does; or if_exists=True if it may be missing",
         )
     ]
+
+
+def _others(column: str, table: Table) -> tuple[str, str]:
+    """The question which columns the table has, and the sentence."""
+    query = f"""
+        select string_agg(a.attname::text, ', ' order by a.attnum) as names
+        from pg_attribute a
+        where a.attrelid = {table.oid} and a.attnum > 0 and not a.attisdropped
+    """  # noqa: S608
+    return query, said(f"{table.name} has no column {column}") + "; it has: {names}"
 
 
 def set_not_null(driver: Driver | None, table: Table, column: str) -> list[Step]:

@@ -80,8 +80,10 @@ def create_index(driver: Driver | None, index: Index) -> list[Step]:
     ]
 
 
-def drop_index(driver: Driver | None, name: str, table: Table) -> list[Step]:
-    """The step that drops an index of a table."""
+def drop_index(
+    driver: Driver | None, name: str, table: Table, *, if_exists: bool = False
+) -> list[Step]:
+    """The step that drops an index of a table; refused if there is none, or `if_exists`."""
     table = table.found(driver)
     mine = f"{_named(name, table)} and i.indrelid = {table.oid}"
     return [
@@ -102,9 +104,22 @@ def drop_index(driver: Driver | None, name: str, table: Table) -> list[Step]:
                     said(f"{name} belongs to a constraint: op.drop_constraint_online"),
                 ),
             ),
+            absent=() if if_exists else (_others(name, table),),
             sql=(f"drop index concurrently {_whole(name, table)}",),
+            hint="name it as the table does; or if_exists=True if it may be missing",
         )
     ]
+
+
+def _others(name: str, table: Table) -> tuple[str, str]:
+    """The question which indexes the table has, and the sentence."""
+    query = f"""
+        select coalesce(string_agg(c.relname::text, ', ' order by c.relname), 'none')
+            as names
+        from pg_index i join pg_class c on c.oid = i.indexrelid
+        where i.indrelid = {table.oid}
+    """  # noqa: S608
+    return query, said(f"{table.name} has no index {name}") + "; it has: {names}"
 
 
 def expression(given: Any) -> str:

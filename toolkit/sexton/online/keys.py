@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sexton.catalog.relations import column_names, literal, quoted
+from sexton.catalog.relations import bind, column_names, literal, quoted, resolve
 from sexton.database import rows
+from sexton.ddl.begun import was_made
 from sexton.ddl.row_changes import RowChange
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
@@ -55,23 +56,113 @@ class Key:
             raise UsageError(f"{self.name}: as many local as remote columns, at least one")
 
 
-def drop_constraint(driver: Driver | None, name: str, table: Table) -> list[Step]:
-    """The step that drops a constraint; a foreign key's parent is locked first."""
+def drop_constraint(
+    driver: Driver | None,
+    name: str,
+    table: Table,
+    key: Key | None = None,
+    *,
+    if_exists: bool = False,
+) -> list[Step]:
+    """The steps that drop a constraint; a foreign key's parent is locked first.
+
+    If no constraint has the name, a foreign key that fits the description `key` is
+    dropped, whatever it is called here. Refused if there is neither, unless `if_exists`.
+    """
     table = table.found(driver)
-    mine = f"k.conrelid = {table.oid} and k.conname = {literal(name)}"
+    calls = _called(driver, name, table, key)
+    return [_drop(driver, one, name, table, key, if_exists) for one in calls or [name]]
+
+
+def _drop(
+    driver: Driver | None,
+    called: str,
+    name: str,
+    table: Table,
+    key: Key | None,
+    if_exists: bool,
+) -> Step:
+    mine = f"k.conrelid = {table.oid} and k.conname = {literal(called)}"
     inherited = f"select from pg_constraint k where {mine} and k.coninhcount > 0"
-    return [
-        Step(
-            f"drop the constraint {name} of {table.name}",
-            lock="access exclusive",
-            tables=tuple(
-                dict.fromkeys([*parents_of(driver, name, table), table.step_name])
-            ),
-            done=f"select not exists (select from pg_constraint k where {mine})",  # noqa: S608
-            refuse=((inherited, said(f"{name} is inherited: drop it at the parent")),),
-            sql=(f"alter table {table.sql} drop constraint {quoted(name)}",),
-        )
-    ]
+    parents = parents_of(driver, called, table)
+    if driver is None and key:
+        parents = [key.referent.step_name]
+    return Step(
+        _title(called, name, table),
+        lock="access exclusive",
+        tables=tuple(dict.fromkeys([*parents, table.step_name])),
+        done=f"select not exists (select from pg_constraint k where {mine})",  # noqa: S608
+        refuse=((inherited, said(f"{called} is inherited: drop it at the parent")),),
+        absent=() if if_exists else (_absent(called, table, key),),
+        sql=(f"alter table {table.sql} drop constraint {quoted(called)}",),
+        hint="name it as the table does, or describe the foreign key: referent_table, "
+        "local_cols, remote_cols; or if_exists=True if it may be missing",
+    )
+
+
+def _title(called: str, name: str, table: Table) -> str:
+    other = "" if called == name else f", as {name} is called here"
+    return f"drop the constraint {called} of {table.name}{other}"
+
+
+def _called(driver: Driver | None, name: str, table: Table, key: Key | None) -> list[str]:
+    """What the constraint is called here: by its name, else by its description."""
+    if driver is None:
+        return [name]
+    found = rows(
+        driver,
+        bind(
+            f"select k.conname::text as name from pg_constraint k "  # noqa: S608
+            f"where k.conrelid = {table.oid} and k.conname = {literal(name)}",
+            resolve(driver, [table.step_name]),
+        ),
+    )
+    if found or key is None:
+        return [name]
+    parent = key.referent.step_name
+    there = resolve(driver, [table.step_name, parent])
+    # Another key that fits may be a new one, which the same revision made.
+    if parent not in there or was_made(driver, None, _title(name, name, table)):
+        return [name]
+    fits = f"""
+        select k.conname::text as name from pg_constraint k
+        where k.conrelid = {table.oid} and k.confrelid = {key.referent.oid}
+          and k.contype = 'f' and k.conparentid = 0
+          and {column_names("k.conrelid", "k.conkey")} = {array(key.local_cols)}
+          and {column_names("k.confrelid", "k.confkey")} = {array(key.remote_cols)}
+        order by 1
+    """  # noqa: S608
+    return [row["name"] for row in rows(driver, bind(fits, there))]
+
+
+def _absent(name: str, table: Table, key: Key | None) -> tuple[str, str]:
+    """The question what the table has in place of a constraint, and the sentence."""
+    which = "k.contype <> 'n'"
+    if key:
+        # Of a key that is described, only others over the same columns speak against it.
+        local = array(sorted(key.local_cols))
+        same = f"""
+            (
+                select array_agg(c.name order by c.name collate "C")
+                from unnest({column_names("k.conrelid", "k.conkey")}) c (name)
+            ) = {local}
+        """  # noqa: S608
+        which = f"k.contype = 'f' and {same}"
+        missing = " and ".join(f"{column_where(table, c)}" for c in key.local_cols)
+        had = f"having count(*) > 0 or not ({missing})"
+    else:
+        had = ""
+    query = f"""
+        select coalesce(
+            string_agg(k.conname::text, ', ' order by k.conname), 'none that fits'
+        ) as names
+        from pg_constraint k where k.conrelid = {table.oid} and {which} {had}
+    """  # noqa: S608
+    what = f"{table.name} has no constraint {name}"
+    if key:
+        what += f", and no foreign key ({', '.join(key.local_cols)}) to {key.referent.name}"
+        what += f" ({', '.join(key.remote_cols)})"
+    return query, said(what) + "; it has: {names}"
 
 
 def parents_of(driver: Driver | None, name: str, table: Table) -> list[str]:

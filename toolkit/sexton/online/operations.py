@@ -104,9 +104,10 @@ class DropConstraintOnline(Online):
         table: Table,
         type_: str | None = None,
         key: keys.Key | None = None,
+        if_exists: bool = False,
     ) -> None:
         self.constraint_name, self.table = constraint_name, table
-        self.type_, self.key = type_, key
+        self.type_, self.key, self.if_exists = type_, key, if_exists
 
     @classmethod
     def drop_constraint_online(
@@ -121,13 +122,15 @@ class DropConstraintOnline(Online):
         referent_schema: str | None = None,
         local_cols: Sequence[str] | None = None,
         remote_cols: Sequence[str] | None = None,
+        if_exists: bool = False,
         **options: Any,
     ) -> None:
         """Drop a constraint; of a foreign key, lock the parent first.
 
-        For the reverse alone: referent_table, local_cols, remote_cols, and the `options`
-        of `create_foreign_key_online`, say what the foreign key was. Raises UsageError,
-        Refused, Busy.
+        referent_table, local_cols and remote_cols describe a foreign key: one that fits is
+        dropped whatever its name here. They and the `options` of
+        `create_foreign_key_online` give the operation its reverse. A constraint that does
+        not exist is refused unless `if_exists`. Raises UsageError, Refused, Busy.
         """
         table = Table(table_name, schema)
         given = [referent_table, local_cols, remote_cols]
@@ -141,11 +144,17 @@ class DropConstraintOnline(Online):
                 f"{constraint_name}: what the foreign key was is half said",
                 hint="give referent_table, local_cols and remote_cols, or none of them",
             )
-        operations.invoke(cls(constraint_name, table, type_, key))
+        operations.invoke(cls(constraint_name, table, type_, key, if_exists))
 
     def build(self, driver: Driver | None) -> list[Step]:
-        """One step."""
-        return keys.drop_constraint(driver, self.constraint_name, self.table)
+        """One step, or one for each key that fits."""
+        return keys.drop_constraint(
+            driver,
+            self.constraint_name,
+            self.table,
+            self.key,
+            if_exists=self.if_exists,
+        )
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -156,6 +165,7 @@ class DropConstraintOnline(Online):
     def options(self) -> dict[str, Any]:
         """As Alembic's, and what the foreign key was, where that is known."""
         made: dict[str, Any] = {"type_": self.type_, "schema": self.table.schema}
+        made["if_exists"] = self.if_exists
         if self.key:
             made["referent_table"] = self.key.referent.name
             made["local_cols"], made["remote_cols"] = (
@@ -233,9 +243,14 @@ class DropIndexOnline(Online):
     name = "drop_index_online"
 
     def __init__(
-        self, index_name: str, table: Table, index: indexes.Index | None = None
+        self,
+        index_name: str,
+        table: Table,
+        index: indexes.Index | None = None,
+        if_exists: bool = False,
     ) -> None:
         self.index_name, self.table, self.index = index_name, table, index
+        self.if_exists = if_exists
 
     @classmethod
     def drop_index_online(
@@ -248,19 +263,25 @@ class DropIndexOnline(Online):
         columns: Sequence[Any] | None = None,
         unique: bool = False,
         postgresql_where: Any = None,
+        if_exists: bool = False,
     ) -> None:
-        """Drop an index CONCURRENTLY; columns and what follows are for its reverse."""
+        """Drop an index CONCURRENTLY; columns, unique and where are for its reverse.
+
+        An index that does not exist is refused unless `if_exists`.
+        """
         table = Table(table_name, schema)
         index = None
         if columns is not None:
             index = indexes.Index(
                 index_name, table, tuple(columns), unique, postgresql_where
             )
-        operations.invoke(cls(index_name, table, index))
+        operations.invoke(cls(index_name, table, index, if_exists))
 
     def build(self, driver: Driver | None) -> list[Step]:
         """One step."""
-        return indexes.drop_index(driver, self.index_name, self.table)
+        return indexes.drop_index(
+            driver, self.index_name, self.table, if_exists=self.if_exists
+        )
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -270,7 +291,7 @@ class DropIndexOnline(Online):
     @property
     def options(self) -> dict[str, Any]:
         """As Alembic's, and what the index was, where that is known."""
-        made: dict[str, Any] = {"schema": self.table.schema}
+        made: dict[str, Any] = {"schema": self.table.schema, "if_exists": self.if_exists}
         if self.index:
             made |= {"columns": self.index.columns, "unique": self.index.unique}
             made["postgresql_where"] = self.index.where

@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from sexton.catalog.relations import expose, resolve
 from sexton.database import Connection
 from sexton.ddl.options import Options
-from sexton.ddl.questions import is_done, objections, require_owner, tables_of
+from sexton.ddl.questions import is_done, missing, objections, require_owner, tables_of
 from sexton.ddl.session import is_direct, own_session
 from sexton.ddl.steps import Step
 from sexton.errors import Refused, SchemaDrift
@@ -64,6 +64,8 @@ def preflight(connection: Connection, route: Route, options: Options) -> list[An
                 if answer.done and not all(before.done for before in answers):
                     # What comes before may bring what this step takes away.
                     answer.done = None
+                elif answer.done:
+                    answer.refused += missing(connection, step, move.start or "")
                 answers.append(answer)
                 if not answer.done:
                     overlay |= _left(connection, step, overlay)

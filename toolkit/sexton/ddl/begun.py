@@ -1,0 +1,52 @@
+"""Steps that an interrupted revision has made and whose result looks like a mistake.
+
+A constraint that is to be dropped and does not exist was either dropped by a run that was
+interrupted, or is called otherwise here. Such a step leaves a row in `sexton.begun`, in its
+own transaction; whoever completes the revisions removes it.
+"""
+
+import psycopg
+
+from sexton.database import Connection, rows, scalar
+from sexton.ddl.own_schema import make_schema, require_own_schema
+from sexton.errors import SextonError
+
+THERE = "select pg_catalog.to_regclass('sexton.begun') is not null"
+
+
+def was_made(driver: Connection, start: str | None, title: str) -> bool:
+    """Whether a run from the revision `start`, or any, made a step of this title."""
+    if not scalar(driver, THERE):
+        return False
+    found = rows(
+        driver,
+        "select from sexton.begun where step operator(pg_catalog.=) %s::pg_catalog.text "
+        "and start operator(pg_catalog.=) coalesce(%s::pg_catalog.text, start)",
+        title,
+        start,
+    )
+    return bool(found)
+
+
+def note(driver: Connection, start: str, title: str, owners: set[str]) -> str | None:
+    """Note in the caller's transaction that a step is made; returns why it could not."""
+    try:
+        with driver.transaction():
+            if not require_own_schema(driver, "sexton", owners):
+                make_schema(driver, "sexton")
+            driver.execute(
+                "create table if not exists sexton.begun "
+                "(start pg_catalog.text not null, step pg_catalog.text not null)"
+            )
+            driver.execute("insert into sexton.begun values (%s, %s)", (start, title))
+    except psycopg.errors.LockNotAvailable:
+        raise
+    except (SextonError, psycopg.Error) as error:
+        return str(error).partition("\n")[0]
+    return None
+
+
+def forget(driver: Connection) -> None:
+    """Remove what is noted of revisions that are complete."""
+    if scalar(driver, THERE):
+        driver.execute("delete from sexton.begun")

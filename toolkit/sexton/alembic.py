@@ -291,7 +291,7 @@ def _walk(
         _prepare(driver, schema, script)
     record = context.config.attributes.get("record")
     if record is None:  # whoever gives one writes the journal
-        record = Record()
+        record = Record(given=False)
         idle = set(to_tuple(context.get_revision_argument(), ())) == {*at.revisions}
         stack.enter_context(journalled(own, at, record, options, idle=idle))
     record.beside = driver if other else None
@@ -301,7 +301,7 @@ def _walk(
         context.configure(connection=connection, **configured)
         steps = context.get_context().opts["fn"]  # of the command that runs
         session = other.suspended if other else functools.partial(suspended, driver)
-        configured["fn"] = _on_their_session(steps, session, boundary)
+        configured["fn"] = _on_their_session(steps, session, boundary, record)
     _configure_and_run(context, connection, configured, names, (options, record))
     with autocommit(driver), contextlib.suppress(psycopg.Error):
         forget(driver)
@@ -311,6 +311,7 @@ def _on_their_session(
     steps: Callable[..., Any],
     session: Callable[[], contextlib.AbstractContextManager[None]],
     boundary: Boundary,
+    record: Record,
 ) -> Callable[..., Any]:
     """The same revisions, each on the session as its author knows it."""
     steps = getattr(steps, "__wrapped__", steps)  # of an env.py that runs them twice
@@ -319,7 +320,7 @@ def _on_their_session(
     def secured(*arguments: Any) -> Iterator[Any]:
         for step in steps(*arguments):
             if isinstance(step, RevisionStep):
-                step.migration_fn = _within(step, session, boundary)
+                step.migration_fn = _within(step, session, boundary, record)
             yield step
 
     return secured
@@ -329,10 +330,14 @@ def _within(
     step: Any,
     session: Callable[[], contextlib.AbstractContextManager[None]],
     boundary: Boundary,
+    record: Record,
 ) -> Callable[..., None]:
     theirs, script = step.migration_fn, step.revision
+    kind = "upgrade" if step.is_upgrade else "downgrade"
 
     def run(**names: Any) -> None:
+        if record.given:
+            record.begun = f"{kind} of {script.revision}"
         with boundary.revision(script.revision, script.path), session():
             theirs(**names)
 

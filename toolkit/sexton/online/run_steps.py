@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from sexton.catalog.relations import quoted, resolve, search_path
 from sexton.database import rows
+from sexton.ddl.begun import note
 from sexton.ddl.execution import At, perform, run
 from sexton.ddl.options import Options
 from sexton.ddl.row_changes import text_of
@@ -48,6 +49,8 @@ class Record:
     steps: dict[str, list[str]] = field(default_factory=dict)
     titles: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
+    given: bool = True  # by `sexton upgrade`, which makes the journal
+    begun: str | None = None  # what to note before the first commit in the revision
     beside: Driver | None = None  # the steps' connection, if the team's is not psycopg's
 
     def add(self, numbers: Sequence[str]) -> None:
@@ -104,10 +107,12 @@ def _run_steps(operations: Operations, operation: RunSteps) -> None:
         if not is_psycopg(_bound(operations)):
             with context.autocommit_block():
                 at = _at(context, driver, operation.at)
+                _note(driver, record, at)
                 record.titles += run(driver, operation.steps, options, at=at)
             return
         *first, last = operation.steps
         at = _at(context, driver, operation.at)
+        _note(driver, record, at)
         with context.autocommit_block():
             record.confirm()
             record.titles += run(driver, first, options, at=at)
@@ -124,6 +129,13 @@ def _run_steps(operations: Operations, operation: RunSteps) -> None:
 
         if perform(driver, last, options, at, context.autocommit_block, inside):
             record.pending.append(last.title)
+
+
+def _note(driver: Driver, record: Record, at: At) -> None:
+    """Note that operations of the revision begin to commit: it may be interrupted."""
+    if record.begun is not None:
+        note(driver, ", ".join(sorted(at.revisions)), record.begun, set())
+    record.begun = None
 
 
 def _bound(operations: Operations) -> Connection:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
@@ -33,7 +33,7 @@ from sexton.online.surroundings import autocommit
 from sexton.online.team_code import Boundary, first_line, require_revisions
 from sexton.project import current
 from sexton.text.printable import printable
-from sexton.upgrade.halves import near_steps
+from sexton.upgrade.halves import heals
 from sexton.upgrade.plain import Plain
 from sexton.upgrade.recording import Recorder
 from sexton.upgrade.route import BASE, REVISION, Move, Route
@@ -51,19 +51,19 @@ ENV = (
 class OwnRoute(Route):
     """A route through the team's own revisions.
 
-    `target` is what Alembic is given; the version table is `table`, in `schema`. If there
-    is nothing to do, `near` are the ways up to where the database is, or of a downgrade to
-    what comes next: an interrupted walk the other way leaves one of them half done.
+    `target` is what Alembic is given; the version table is `table`, in `schema`.
+    `reported` is what seems to be left of an interrupted walk of which there is no record.
     """
 
+    promised: ClassVar[bool] = False
     target: str
     table: str
     schema: str
-    near: tuple[Move, ...] = ()
+    reported: tuple[str, ...] = ()
 
     def leaves_halves(self, done: Sequence[str]) -> bool:
         """Whether plain operations of the first revision that is not done may be."""
-        left = [move for move in self.moves if move.name not in done]
+        left = [m for m in self.moves if m.kind == REVISION and m.name not in done]
         plain = [isinstance(step, Plain) for step in left[0].steps] if left else []
         return sorted(plain) != plain  # a step of Sexton's, which commits, comes after one
 
@@ -108,20 +108,19 @@ def find_own_route(connection: Connection, direction: str, target: str) -> OwnRo
             steps = recorder.record(step)
             moves.append(Move(REVISION, step.revision.revision, before, after, steps))
             before = after
-        near = [] if moves else near_steps(script, heads, direction)
+        there = _at(context)
+        record = Recorder(context, names).record
+        healing, reported = heals(_driver(context), script, heads, direction, record)
         return OwnRoute(
             direction,
             start,
             before,
-            tuple(moves),
+            (*healing, *moves),
             # Not relative to where the database will be by then, where that can be said.
             target=target if before and ", " in before else before or BASE,
-            table=context.version_table,
-            schema=_at(context).schema,
-            near=tuple(
-                Move(REVISION, step.revision.revision, None, None, recorder.record(step))
-                for step in near
-            ),
+            table=there.table,
+            schema=there.schema,
+            reported=tuple(reported),
         )
 
     return _look(connection, target, see)
@@ -143,6 +142,12 @@ def own_script(connection: Connection, route: OwnRoute, options: Options) -> str
     """Alembic's offline script of a route, with Sexton's steps in it. Writes nothing."""
     if not route.moves:
         return f"-- at {route.start or BASE} already: nothing to do"
+    if healing := [move.name for move in route.moves if move.kind != REVISION]:
+        raise Incomplete(
+            f"an interrupted run is to be completed first, of which there is no script: "
+            f"{', '.join(healing)}",
+            hint=f"sexton {'up' if route.direction == 'up' else 'down'}grade completes it",
+        )
     if route.start and ", " in route.start:
         raise UsageError(
             f"the database is at several heads ({route.start}), from which Alembic "
@@ -293,11 +298,14 @@ class _Heads(HeadMaintainer):
         self.heads.add(to_)
 
 
+def _driver(context: MigrationContext) -> Any:
+    connection: Any = context.connection
+    return connection.connection.driver_connection
+
+
 def _at(context: MigrationContext) -> At:
     # Not as Alembic asks, by operators that are looked up on the search path.
-    connection: Any = context.connection
-    driver = connection.connection.driver_connection
-    return here(driver, context.version_table, context.version_table_schema)
+    return here(_driver(context), context.version_table, context.version_table_schema)
 
 
 def _heads(context: MigrationContext, script: ScriptDirectory) -> tuple[str, ...]:

@@ -83,13 +83,13 @@ def _ask(
     changed: set[str],
 ) -> Answer:
     answer = Answer(move, step)
-    with contextlib.suppress(*ABSENT), _savepoint(connection):
+    with contextlib.suppress(*ABSENT), savepoint(connection):
         answer.done = is_done(connection, step, overlay)
     for kind, sentences in (("warn", answer.warnings), ("refuse", answer.refused)):
         if answer.done and kind == "refuse":
             continue
         try:
-            with _savepoint(connection):
+            with savepoint(connection):
                 sentences += objections(connection, step, options, kind, overlay, changed)
         except ABSENT:
             if NOT_YET not in answer.warnings:
@@ -109,7 +109,7 @@ def _left(connection: Connection, step: Step, overlay: dict[str, str]) -> dict[s
 
 
 @contextlib.contextmanager
-def _savepoint(connection: Connection) -> Iterator[None]:
+def savepoint(connection: Connection) -> Iterator[None]:
     """Keep a question that fails from ending the transaction, if there is one."""
     idle = connection.info.transaction_status == TransactionStatus.IDLE
     with nullcontext() if connection.autocommit and idle else connection.transaction():
@@ -133,7 +133,7 @@ def require_clear(connection: Connection, route: Route, options: Options) -> Non
     lines = [sentence for answer in refused for sentence in answer.refused]
     hints = list(dict.fromkeys(a.step.hint for a in refused if a.step.hint))
     hint = "; ".join(hints) or None
-    if all(answer.move.kind == HEAL for answer in refused):
+    if route.promised and all(answer.move.kind == HEAL for answer in refused):
         raise SchemaDrift(
             "\n  ".join(
                 [

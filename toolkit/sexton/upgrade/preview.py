@@ -11,8 +11,6 @@ from sexton.ddl.session import is_direct, own_session
 from sexton.ddl.upgrade_lock import NAME_THE_SERVER, POOLED
 from sexton.text.durations import duration
 from sexton.upgrade.drift import drift
-from sexton.upgrade.halves import halves
-from sexton.upgrade.own import OwnRoute
 from sexton.upgrade.plain import Plain
 from sexton.upgrade.preflight import Answer, preflight
 from sexton.upgrade.route import BASE, HEAL, Route
@@ -36,10 +34,8 @@ def plan(connection: Connection, route: Route, options: Options) -> dict[str, An
         answers = preflight(connection, route, options)
         steps = [_step(connection, answer, options) for answer in answers]
         healing = any(answer.move.kind == HEAL for answer in answers)
-        if isinstance(route, OwnRoute):  # which promises what its own tests say
-            found = halves(connection, route, options)
-        else:
-            found = [] if healing else drift(connection, until=route.goal)
+        known = route.promised and not healing
+        found = drift(connection, until=route.goal) if known else [*route.reported]
     return {
         "from": route.start,
         "to": route.goal,

@@ -8,6 +8,7 @@ it. A walk that was interrupted one way can so be finished or reversed the other
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sexton.catalog import schema
 from sexton.catalog.relations import resolve
@@ -52,6 +53,12 @@ class Route:
     start: str | None
     goal: str | None
     moves: tuple[Move, ...]
+    promised: ClassVar[bool] = True  # what each revision results in is known
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """What seems to be left of an interrupted walk; nothing if a move heals it."""
+        return ()
 
     @property
     def revisions(self) -> list[str]:

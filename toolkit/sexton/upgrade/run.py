@@ -16,6 +16,7 @@ from sexton.alembic import Record
 from sexton.catalog import schema
 from sexton.database import Connection
 from sexton.ddl import execution
+from sexton.ddl.begun import forget
 from sexton.ddl.options import Options
 from sexton.ddl.session import secure_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
@@ -23,6 +24,7 @@ from sexton.declarations.environment import own_environment
 from sexton.errors import (
     Busy,
     Incomplete,
+    SchemaDrift,
     SextonError,
     WrongSchema,
     was_interrupted,
@@ -30,11 +32,11 @@ from sexton.errors import (
 from sexton.guard.status import SET, status
 from sexton.journal.schema_changes import moved, recorded
 from sexton.online.drivers import driver_of, team_engine
+from sexton.online.run_steps import here
 from sexton.online.team_code import Boundary, of_server
 from sexton.postgres.connect import another
 from sexton.project import current
 from sexton.upgrade.drift import verify
-from sexton.upgrade.halves import halves
 from sexton.upgrade.own import (
     OwnRoute,
     find_own_route,
@@ -184,10 +186,11 @@ def _walk(
         if begun or done:  # what an error of one step says is not so of the whole
             said.message = said.message.replace(UNCHANGED, "")
         raise _say_where(said, notes, connection, route, done if clear else None) from None
-    if not isinstance(route, OwnRoute):
+    if route.promised:
         verify(connection)
-        return
-    for sentence in halves(connection, route, options):
+    elif route.reported and not route.moves:
+        raise SchemaDrift("\n  ".join(route.reported))
+    for sentence in route.reported:
         options.say(f"warning: {sentence}")
 
 
@@ -242,12 +245,15 @@ def _by_ourselves(
         require_direct(working)
         secure_session(working)
         at = execution.At((move.start,) if move.start else ())
-        with upgrade_lock(working, options):
+        if isinstance(route, OwnRoute):
+            at = here(working, route.table, route.schema)
+        with upgrade_lock(working, options, at.schema):
             if move.kind == GUARD:  # what the moves before made can be read by now
                 steps = guard_steps(working, route.direction)
                 made = execution.run(working, steps, options)
             else:
                 made = execution.run(working, move.steps, options, at=at)
+                forget(working)
     return [move.name] if made else []
 
 

@@ -8,7 +8,7 @@ from sexton.database import connect, scalar
 from tests.support.own_environment import Environment
 from tests.support.tools import Cli
 
-PARENT, CHILD = "p{0!r}%s", "c{{}}%s"
+PARENT, CHILD = "p{0!r}%(a)s", "c{{}}%s"
 KEY, REF, DELETED, FLAG = "i%(a)s{x}", "r${x}%s{x}", "d{0!r}{{}}", "f%{}%%"
 TABLES = f"""
     create table "{PARENT}" (
@@ -24,19 +24,22 @@ TABLES = f"""
 """
 DECLARED = f"""
 [[soft_delete]]
-table = '{PARENT}'
+table = '"{PARENT}"'
 deleted = '{DELETED}'
+id = ['{KEY}']
 
 [[reference]]
-child = '{CHILD}.{REF}'
-parent = '{PARENT}.{KEY}'
+child = '"{CHILD}"."{REF}"'
+parent = '"{PARENT}"."{KEY}"'
 key = "none"
 guard = true
 on_orphan = "null"
+id = ['{KEY}']
 
 [[default]]
-table = '{PARENT}'
+table = '"{PARENT}"'
 flag = '{FLAG}'
+id = ['{KEY}']
 elect = ["name"]
 """
 

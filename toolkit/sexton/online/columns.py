@@ -36,7 +36,7 @@ def add_column(driver: Driver | None, table: Table, column: "Column[Any]") -> li
         )
     declared = column._copy()
     Declared(table.name, MetaData(), declared)
-    dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
+    dialect: Any = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
     compiler = dialect.ddl_compiler(dialect, None)
     definition = compiler.get_column_specification(declared)
     default = compiler.get_column_default_string(declared)

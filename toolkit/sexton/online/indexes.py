@@ -126,7 +126,7 @@ def expression(given: Any) -> str:
     """SQL from a text or an expression of SQLAlchemy's."""
     if isinstance(given, str):
         return given
-    dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
+    dialect: Any = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
     words = {"literal_binds": True, "include_table": False}
     return str(given.compile(dialect=dialect, compile_kwargs=words))
 

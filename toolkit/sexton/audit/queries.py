@@ -185,7 +185,8 @@ def _with_keys(
             {tables}
             select to_jsonb(found) as row
             from "sexton keys" wanted
-            join ({_escaped(query)}) found on {" and ".join(conditions) or "true"}
+            join ({_escaped(query)}) found
+              on {_escaped(" and ".join(conditions)) or "true"}
         ) again
     """  # noqa: S608 - the check's own query
     answer = _asked(connection, again_query, (exact.canonical(keys),))
@@ -211,7 +212,7 @@ def _page(check: Check, unit: Unit, index: int, limit: int, *, with_known: bool)
 
     Where it costs little to count them all in one go, each row has the number.
     """
-    keys = [f"found.{identifier(name)}" for name in check.key]
+    keys = [_escaped(f"found.{identifier(name)}") for name in check.key]
     order = f"order by {', '.join(keys)}" if keys else ""
     # Fenced, or the planner would walk the table in the order of its key until the page
     # is full. What an index finds is found once; a scan, which may find millions, is
@@ -243,8 +244,8 @@ def _page(check: Check, unit: Unit, index: int, limit: int, *, with_known: bool)
             from "sexton page" found {order}
         ) page"""  # noqa: S608 - the check's own query
     pairs = ", ".join(f"{literal(n)}, found.{identifier(n)}" for n in check.key)
-    key = f"jsonb_build_object({pairs})"
-    table = f"coalesce(to_jsonb(found) ->> 'table', {literal(check.table)})"
+    key = _escaped(f"jsonb_build_object({pairs})")
+    table = _escaped(f"coalesce(to_jsonb(found) ->> 'table', {literal(check.table)})")
     return f"""(
         {f"with {once.removesuffix(', ')}" if once else ""}
         select *

@@ -28,11 +28,18 @@ def was_made(driver: Connection, start: str | None, title: str) -> bool:
     return bool(found)
 
 
-def note(driver: Connection, start: str, title: str, owners: set[str]) -> str | None:
-    """Note in the caller's transaction that a step is made; returns why it could not."""
+def note(
+    driver: Connection, start: str, title: str, owners: set[str], *, make: bool
+) -> str | None:
+    """Note in the caller's transaction that a step is made; returns why it could not.
+
+    Unless `make`, nothing is noted if the schema does not exist.
+    """
     try:
         with driver.transaction():
             if not require_own_schema(driver, "sexton", owners):
+                if not make:
+                    return None
                 make_schema(driver, "sexton")
             driver.execute(
                 "create table if not exists sexton.begun "

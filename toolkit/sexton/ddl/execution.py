@@ -185,7 +185,8 @@ def _note(
 ) -> None:
     """Note that the step is made, which the catalog cannot tell from a wrong name."""
     owners = {relation.owner for relation in found}
-    if why := note(driver, _start(at), step.title, owners):
+    make = options.makes_journal
+    if why := note(driver, _start(at), step.title, owners, make=make):
         options.say(
             f'that "{step.title}" is done cannot be noted: {printable(why)}; if its '
             "revision is interrupted after it, give the operation if_exists=True"

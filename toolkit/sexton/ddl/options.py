@@ -19,7 +19,8 @@ class Options:
     `terminate_idle_older_than`: end a session in the way that has been idle in its
     transaction for so long; None ends nobody. `choices` are the user's answers to what a
     step may not decide, as `tombstones=disable`. `say` gets what is waited for. `kind`
-    is what the journal calls a run of rows: `upgrade`, `downgrade`.
+    is what the journal calls a run of rows: `upgrade`, `downgrade`. `makes_journal` says
+    that what an interrupted run made is noted even if the schema `sexton` does not exist.
     """
 
     max_stall: float = 1.0
@@ -29,3 +30,4 @@ class Options:
     choices: frozenset[str] = frozenset()
     say: Callable[[str], None] = _quiet
     kind: str = "revision"
+    makes_journal: bool = False

@@ -20,6 +20,7 @@ from sexton.condition import HINT, beyond, closed
 from sexton.database import Connection, scalar, set_local
 from sexton.errors import Refused, WrongSchema
 from sexton.guard.table import Table
+from sexton.postgres.connect import another
 
 _SIMPLE = re.compile(
     r"\s*(?P<no>not\s+)?(?P<name>[a-z_][a-z0-9_]*)\s*(?P<null>is\s+(?:not\s+)?null)?\s*",
@@ -165,6 +166,11 @@ def require_immutable(
         return
     before = connection.read_only
     idle = connection.info.transaction_status == TransactionStatus.IDLE
+    reads = scalar(connection, "select pg_catalog.current_setting('transaction_read_only')")
+    if not idle and reads == "on":  # as of a plan: the probe is another session's
+        with contextlib.closing(another(connection)) as probing:
+            require_immutable(probing, table, mark, marker, check)
+        return
     if idle:
         connection.read_only = False
     try:

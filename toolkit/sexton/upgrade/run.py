@@ -135,7 +135,7 @@ def walk(connection: Connection, route: Route, options: Options) -> list[str]:
     """
     before, done, begun = revision(connection, route), list[str](), list[str]()
     kind = "upgrade" if route.direction == "up" else "downgrade"
-    options = replace(options, kind=kind)
+    options = replace(options, kind=kind, makes_journal=True)
 
     def changed() -> dict[str, Any]:
         return moved(before, revision(connection, route), done, begun)

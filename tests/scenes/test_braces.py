@@ -65,7 +65,7 @@ def test_names_with_braces_through_every_command(odd):
 
     def run(line, *codes):
         result = sexton(*line.split())
-        assert result.code in codes, (line, result)
+        assert result.code in codes, (line, result.stderr, result.stdout)
         assert "bug" not in result.stderr, (line, result)
         assert "KeyError" not in result.stdout + result.stderr
         return result

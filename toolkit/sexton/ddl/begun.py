@@ -9,14 +9,30 @@ import psycopg
 
 from sexton.database import Connection, rows, scalar
 from sexton.ddl.own_schema import make_schema, require_own_schema
-from sexton.errors import SextonError
+from sexton.errors import Refused, SextonError
 
-THERE = "select pg_catalog.to_regclass('sexton.begun') is not null"
+THERE = """
+    select exists (
+        select from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where n.nspname::text operator(pg_catalog.=) 'sexton'
+          and c.relname::text operator(pg_catalog.=) 'begun'
+          and c.relkind::text operator(pg_catalog.=) 'r'
+    )
+"""
+
+
+def _is_ours(driver: Connection) -> bool:
+    """Whether the table exists and no stranger's code runs by reading or writing it."""
+    try:
+        return bool(scalar(driver, THERE)) and require_own_schema(driver, "sexton")
+    except Refused:
+        return False
 
 
 def was_made(driver: Connection, start: str | None, title: str) -> bool:
     """Whether a run from the revision `start`, or any, made a step of this title."""
-    if not scalar(driver, THERE):
+    if not _is_ours(driver):
         return False
     found = rows(
         driver,
@@ -28,16 +44,14 @@ def was_made(driver: Connection, start: str | None, title: str) -> bool:
     return bool(found)
 
 
-def note(
-    driver: Connection, start: str, title: str, owners: set[str], *, make: bool
-) -> str | None:
+def note(driver: Connection, start: str, title: str, *, make: bool) -> str | None:
     """Note in the caller's transaction that a step is made; returns why it could not.
 
     Unless `make`, nothing is noted if the schema does not exist.
     """
     try:
         with driver.transaction():
-            if not require_own_schema(driver, "sexton", owners):
+            if not require_own_schema(driver, "sexton"):
                 if not make:
                     return None
                 make_schema(driver, "sexton")
@@ -55,5 +69,5 @@ def note(
 
 def forget(driver: Connection) -> None:
     """Remove what is noted of revisions that are complete."""
-    if scalar(driver, THERE):
+    if _is_ours(driver):
         driver.execute("delete from sexton.begun")

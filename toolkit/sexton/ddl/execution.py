@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from sexton.catalog.relations import SAFE_PATH, Relation, quoted, resolve
+from sexton.catalog.relations import SAFE_PATH, quoted, resolve
 from sexton.catalog.triggers import EVENTS, firing, meddlers
 from sexton.ddl import background
 from sexton.ddl.acquiring import NOT_ACQUIRED, acquire
@@ -105,7 +105,7 @@ def _do(
             path = path_of(list(found.values()), driver)
             send = sender(step, found, options, at.revisions if at else ())
             if step.absent:
-                _note(driver, step, options, at, list(found.values()))
+                _note(driver, step, options, at)
             try:
                 background.run(
                     driver, step.statements(options.choices), path, options, send
@@ -172,7 +172,7 @@ def _change(
         send(driver, statement)
     _set_path(driver, SAFE_PATH)
     if step.absent:
-        _note(driver, step, options, at, relations)
+        _note(driver, step, options, at)
     return True
 
 
@@ -180,13 +180,10 @@ def _start(at: At | None) -> str:
     return ", ".join(sorted(at.revisions)) if at else ""
 
 
-def _note(
-    driver: Driver, step: Step, options: Options, at: At | None, found: list[Relation]
-) -> None:
+def _note(driver: Driver, step: Step, options: Options, at: At | None) -> None:
     """Note that the step is made, which the catalog cannot tell from a wrong name."""
-    owners = {relation.owner for relation in found}
     make = options.makes_journal
-    if why := note(driver, _start(at), step.title, owners, make=make):
+    if why := note(driver, _start(at), step.title, make=make):
         options.say(
             f'that "{step.title}" is done cannot be noted: {printable(why)}; if its '
             "revision is interrupted after it, give the operation if_exists=True"

@@ -134,7 +134,7 @@ def _run_steps(operations: Operations, operation: RunSteps) -> None:
 def _note(driver: Driver, record: Record, at: At) -> None:
     """Note that operations of the revision begin to commit: it may be interrupted."""
     if record.begun is not None:
-        note(driver, ", ".join(sorted(at.revisions)), record.begun, set(), make=True)
+        note(driver, ", ".join(sorted(at.revisions)), record.begun, make=True)
     record.begun = None
 
 

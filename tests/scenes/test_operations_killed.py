@@ -27,22 +27,22 @@ CASES = {
     "key": (
         "",
         lambda op: op.create_foreign_key_online(*KEY, ondelete="CASCADE"),
-        lambda op: op.drop_constraint_online("k", "invoices"),
+        lambda op: op.drop_constraint_online("k", "invoices", if_exists=True),
     ),
     "key, orphans emptied": (
         ORPHAN,
         lambda op: op.create_foreign_key_online(*KEY, orphans="null"),
-        lambda op: op.drop_constraint_online("k", "invoices"),
+        lambda op: op.drop_constraint_online("k", "invoices", if_exists=True),
     ),
     "key, orphans deleted": (
         ORPHAN,
         lambda op: op.create_foreign_key_online(*KEY, orphans="delete"),
-        lambda op: op.drop_constraint_online("k", "invoices"),
+        lambda op: op.drop_constraint_online("k", "invoices", if_exists=True),
     ),
     "index": (
         "",
         lambda op: op.create_index_online("i", "invoices", ["note"], unique=True),
-        lambda op: op.drop_index_online("i", "invoices"),
+        lambda op: op.drop_index_online("i", "invoices", if_exists=True),
     ),
     "column": (
         "",
@@ -50,7 +50,7 @@ CASES = {
             "invoices",
             sa.Column("paid", sa.Boolean, nullable=False, server_default=sa.text("false")),
         ),
-        lambda op: op.drop_column_online("invoices", "paid"),
+        lambda op: op.drop_column_online("invoices", "paid", if_exists=True),
     ),
     "not null": (
         "",

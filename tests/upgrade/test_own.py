@@ -361,3 +361,17 @@ def test_a_fleet_upgrades_by_it(shop, tmp_path):
     line = f"fleet status --inventory {fleet} --format json"
     [target] = sexton(*line.split(), database=False).json["targets"]
     assert (target["revision"], target["head"]) == ("0001", "0001")
+
+
+def test_a_plan_does_not_warn_of_what_an_earlier_step_cures(shop):
+    team, sexton, connection = shop
+    connection.execute("alter table customers add deleted boolean not null default false")
+    guard = (
+        "op.add_guard('invoices(customer_id)', 'customers(id)', parent_live='not deleted')"
+    )
+    team.add("0001", None, guard)
+    assert "will read the whole table" in sexton("upgrade", "--plan").stdout
+    team.add(
+        "0001", None, f"op.create_index_online('i', 'invoices', ['customer_id'])\n{guard}"
+    )
+    assert "will read the whole table" not in sexton("upgrade", "--plan").stdout

@@ -51,6 +51,8 @@ class Step:
     `absent`    such pairs too, asked if the step is done before it is made and no
                 interrupted run made it: what it is to drop may be called otherwise here
     `warn`      such pairs for what does not stop the step, but should be known before
+    `builds`    labels of the indexes that it builds (`index_label`); a step whose
+                `cured_by` is one of them is not warned of what such a step cures before it
     `leaves`    {table: query}: what a table will hold after the step, as far as later
                 steps ask about it; so they can be asked before the first one is made
     `sql`       the statements; they see the tables' schema and pg_catalog. One that changes
@@ -75,6 +77,8 @@ class Step:
     refuse: tuple[tuple[str, str], ...] = ()
     absent: tuple[tuple[str, str], ...] = ()
     warn: tuple[tuple[str, str], ...] = ()
+    builds: tuple[str, ...] = ()
+    cured_by: str | None = None
     leaves: Mapping[str, str] = field(default_factory=dict)
     outside_transaction: bool = False
     unless: str | None = None
@@ -131,6 +135,11 @@ class Step:
         return (*chosen, *self.sql)
 
 
+def index_label(schema: str | None, table: str, columns: Sequence[str]) -> str:
+    """What names an index that finds rows by these columns, in any order."""
+    return repr((schema, table, sorted(columns)))
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
@@ -185,6 +194,8 @@ _READ = {
     "refuse": _pairs,
     "absent": _pairs,
     "warn": _pairs,
+    "builds": _texts,
+    "cured_by": _text,
     "leaves": _queries,
     "sql": _statements,
     "outside_transaction": _flag,

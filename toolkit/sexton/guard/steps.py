@@ -9,7 +9,7 @@ the tables' own writes need it, so it must survive what happens to that schema.
 """
 
 from sexton.catalog.relations import literal, quoted
-from sexton.ddl.steps import Step
+from sexton.ddl.steps import Step, index_label
 from sexton.guard.definition import Guard
 from sexton.guard.side_steps import (
     escaped,
@@ -87,6 +87,7 @@ def _key(guard: Guard) -> list[Step]:
             lock="share row exclusive",
             tables=both(guard),
             warn=[_no_index(guard)],
+            cured_by=index_label(child.table.schema, child.table.name, guard.spec.columns),
             done=f"select exists (select {guard.keys})",
             sql=[
                 # No `drop ... if exists` here: it locks readers out even where nothing is.

@@ -1,5 +1,6 @@
 """Steps for indexes, built and dropped CONCURRENTLY."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ from sqlalchemy.dialects import postgresql
 
 from sexton.catalog.relations import column_names, literal, quoted
 from sexton.ddl.session import Driver
-from sexton.ddl.steps import Step
+from sexton.ddl.steps import Step, index_label
 from sexton.errors import UsageError
 from sexton.online.tables import Table, array, partitioned, said
 
@@ -74,10 +75,20 @@ def create_index(driver: Driver | None, index: Index) -> list[Step]:
                 ),
             ),
             scans=(table.step_name,),
+            builds=() if index.where is not None else _labels(table, plain),
             sql=(build,),
             **common,
         ),
     ]
+
+
+def _labels(table: Table, columns: list[str | None]) -> tuple[str, ...]:
+    """The labels of an index by its first column, its first two, and so on."""
+    first = list(itertools.takewhile(lambda column: column is not None, columns))
+    named = [column for column in first if column is not None]
+    return tuple(
+        index_label(table.schema, table.name, named[: n + 1]) for n in range(len(named))
+    )
 
 
 def drop_index(

@@ -55,6 +55,7 @@ def preflight(connection: Connection, route: Route, options: Options) -> list[An
     answers: list[Answer] = []
     overlay: dict[str, str] = {}
     changed: set[str] = set()
+    built: set[str | None] = set()
     with own_session(connection):
         # Behind a pooler it would be the next one's session that keeps it.
         connection.execute(LIMIT, (STATEMENT_TIMEOUT, not is_direct(connection)))
@@ -67,7 +68,10 @@ def preflight(connection: Connection, route: Route, options: Options) -> list[An
                 elif answer.done:
                     answer.refused += missing(connection, step, move.start or "")
                 answers.append(answer)
+                if step.cured_by in built:
+                    answer.warnings.clear()
                 if not answer.done:
+                    built.update(step.builds)
                     overlay |= _left(connection, step, overlay)
                     if step.lock == "access exclusive":
                         changed.update(step.tables)

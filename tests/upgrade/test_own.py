@@ -367,7 +367,8 @@ def test_a_plan_does_not_warn_of_what_an_earlier_step_cures(shop):
     team, sexton, connection = shop
     connection.execute("alter table customers add deleted boolean not null default false")
     guard = (
-        "op.add_guard('invoices(customer_id)', 'customers(id)', parent_live='not deleted')"
+        "op.add_guard('invoices.customer_id', 'customers.id', "
+        "live='', parent_live='not deleted')"
     )
     team.add("0001", None, guard)
     assert "will read the whole table" in sexton("upgrade", "--plan").stdout

@@ -27,6 +27,10 @@ def audit(database, tmp_path, monkeypatch, capfd):
 POSTS = """
     create domain required_time as timestamptz not null;
     create domain when_deleted as required_time;
+    create domain checked_time as timestamptz check (value is not null);
+    create domain marked_time as timestamptz default '0001-01-01';
+    create domain marked_again as marked_time;
+    create domain yes as boolean default true;
     create table channels (id int primary key);
     create table posts (id int primary key, channel_id int, gone {type});
     insert into posts (id, channel_id) values (1, 99);
@@ -60,6 +64,26 @@ parent = "channels.id"
             'live = "gone = \'infinity\'" and set = { gone = "now()" }',
         ),
         ("deleted_at", "when_deleted default now()", "posts.gone is NOT NULL", "live ="),
+        (
+            "deleted_at",
+            "timestamptz default 'infinity' check (gone is not null)",
+            "posts.gone is NOT NULL",
+            "live =",
+        ),
+        (
+            "deleted_at",
+            "checked_time default 'infinity'",
+            "posts.gone is NOT NULL",
+            "live =",
+        ),
+        ("deleted_at", "marked_again", "posts.gone has a default", "live ="),
+        (
+            "deleted",
+            "boolean not null default true",
+            "posts.gone is true by default, so new rows would be deleted from the start",
+            'live = "gone" and set = { gone = "false" }',
+        ),
+        ("deleted", "yes", "posts.gone is true by default", 'live = "gone"'),
         (
             "deleted_at",
             "timestamp default '1970-01-01 00:00:01'",

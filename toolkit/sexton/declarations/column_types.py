@@ -23,44 +23,66 @@ NUMBERS = {20, 21, 23, 700, 701, 1700}
 # Pairs of these are joined by an operator of PostgreSQL's own.
 INTEGERS, TEXTS, UUID = {20, 21, 23}, {25, 1043}, {2950}
 
-# By table and name: {type, base (the type under all domains), required, default}.
+# By table and name: {type, base (under all domains), required, default, default_true}.
 Types = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 # The columns of `c`, in order, as an array of jsonb: for a query of pg_class.
 COLUMNS = """
-    -- No default is read: pg_get_expr waits for whoever has locked the table.
     array(
         select pg_catalog.jsonb_build_object(
             'name', a.attname,
             'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
-            'base', case when t.typtype = 'd'::pg_catalog."char" then (
-                with recursive base as (
-                    select t.typbasetype as oid
-                    union all
-                    select d.typbasetype from base b
-                    join pg_catalog.pg_type d on d.oid = b.oid
-                    where d.typtype = 'd'::pg_catalog."char"
-                )
-                select b.oid::pg_catalog.int8 from base b
-                join pg_catalog.pg_type d on d.oid = b.oid
-                where d.typtype <> 'd'::pg_catalog."char"
-            ) else t.oid::pg_catalog.int8 end,
-            'required', a.attnotnull or t.typnotnull
-                or case when t.typtype = 'd'::pg_catalog."char" then (
-                    with recursive base as (
-                        select t.typbasetype as oid
-                        union all
-                        select d.typbasetype from base b
-                        join pg_catalog.pg_type d on d.oid = b.oid
-                        where d.typtype = 'd'::pg_catalog."char"
-                    )
-                    select pg_catalog.bool_or(d.typnotnull) from base b
-                    join pg_catalog.pg_type d on d.oid = b.oid
-                ) else false end,
-            'default', a.atthasdef and a.attgenerated = ''::pg_catalog."char"
+            'base', of.base::pg_catalog.int8,
+            'required', a.attnotnull or of.required or exists (
+                select from pg_catalog.pg_constraint k
+                where k.conrelid = c.oid
+                  and k.conbin::pg_catalog.text ~ (
+                      '^[{]NULLTEST :arg [{]VAR [^{}]*:varattno '::pg_catalog.text
+                      || a.attnum::pg_catalog.text
+                      || ' [^{}]*[}] :nulltesttype 1 '::pg_catalog.text
+                  )
+            ),
+            'default', coalesce(own.value, of.default_value) is not null
+                and coalesce(own.value, of.default_value)
+                    !~ '^[{]CONST .*:constisnull true '::pg_catalog.text,
+            'default_true', coalesce(
+                coalesce(own.value, of.default_value)
+                    ~ '^[{]CONST :consttype 16 .*:constvalue 1 [[] [0 ]*1 '
+                      ::pg_catalog.text,
+                false
+            )
         )
         from pg_catalog.pg_attribute a
-        join pg_catalog.pg_type t on t.oid = a.atttypid
+        -- The type under all domains, and what they add to it.
+        cross join lateral (
+            with recursive type as (
+                select a.atttypid as oid, 0 as depth
+                union all
+                select d.typbasetype, type.depth + 1
+                from type join pg_catalog.pg_type d on d.oid = type.oid
+                where d.typtype = 'd'::pg_catalog."char"
+            )
+            select
+                (pg_catalog.array_agg(d.oid order by type.depth desc))[1] as base,
+                pg_catalog.bool_or(d.typnotnull or exists (
+                    select from pg_catalog.pg_constraint k
+                    where k.contypid = d.oid
+                      and k.conbin::pg_catalog.text ~
+                          '^[{]NULLTEST :arg [{]COERCETO[^{}]*[}] :nulltesttype 1 '
+                          ::pg_catalog.text
+                )) as required,
+                (pg_catalog.array_agg(
+                    d.typdefaultbin::pg_catalog.text order by type.depth
+                ))[1] as default_value
+            from type join pg_catalog.pg_type d on d.oid = type.oid
+        ) of
+        -- As the catalogs hold it: pg_get_expr waits for whoever has locked the table.
+        left join lateral (
+            select d.adbin::pg_catalog.text as value
+            from pg_catalog.pg_attrdef d
+            where d.adrelid = a.attrelid and d.adnum = a.attnum
+              and a.attgenerated = ''::pg_catalog."char"
+        ) own on true
         where a.attrelid = c.oid and a.attnum > 0::pg_catalog.int2
           and not a.attisdropped
         order by a.attnum
@@ -133,6 +155,8 @@ def _unsuitable_marks(
     flag, at = types.get(soft.deleted), types.get(soft.deleted_at)
     if flag and flag["base"] != BOOLEAN:
         yield "deleted", f"is {flag['type']}, not boolean"
+    elif flag and flag["default_true"]:
+        yield "deleted", "is true by default, so new rows would be deleted from the start"
     if at and at["base"] not in TIMES:
         yield "deleted_at", f"is {at['type']}, not timestamptz, timestamp or date"
     elif at and soft.live is None and at["required"]:
@@ -144,6 +168,8 @@ def _unsuitable_marks(
 def spelling(column: str, type: Mapping[str, Any]) -> str:
     """How a project file declares such a column as the mark of a soft delete."""
     base = type["base"]
+    if base == BOOLEAN and type["default_true"]:
+        return _convention(column, identifier(column), "false")
     if base == BOOLEAN:
         return f"deleted = {_toml(column)}"
     if base in TIMES and not type["required"] and not type["default"]:
@@ -153,9 +179,12 @@ def spelling(column: str, type: Mapping[str, Any]) -> str:
         alive, value = "'infinity'", "now()"
     elif base in NUMBERS:
         alive, value = "0", "1" if base == SMALLINT else "extract(epoch from now())"
+    return _convention(column, f"{identifier(column)} = {alive}", value)
+
+
+def _convention(column: str, live: str, value: str) -> str:
     name = column if re.fullmatch(r"[\w-]+", column, re.ASCII) else _toml(column)
-    live = _toml(f"{identifier(column)} = {alive}")
-    return f"live = {live} and set = {{ {name} = {_toml(value)} }}"
+    return f"live = {_toml(live)} and set = {{ {name} = {_toml(value)} }}"
 
 
 def _toml(text: str) -> str:

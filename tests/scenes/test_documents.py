@@ -28,6 +28,7 @@ STORY = [
     ("explain schema_drift --url {url}", 0, "explain"),
     ("audit", 1, "audit"),
     ("revision --dry-run", 2, "error"),
+    ("rehearse 0002", 0, "rehearsal"),
     ("grants auditor --to nobody", 0, "grants"),
     ("adopt", 0, "adopt"),
     ("provider list", 0, "provider"),
@@ -90,7 +91,13 @@ STORY = [
     ("audit frob", 2, "error"),
     ("apply /nowhere/plan.json", 2, "error"),
 ]
-PLACELESS = ("checks", "explain", "show", "fleet")  # take no --url, or have it above
+PLACELESS = (
+    "checks",
+    "explain",
+    "show",
+    "fleet",
+    "rehearse",
+)  # take no --url, or have it above
 
 
 def parts(schema):

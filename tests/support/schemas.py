@@ -1,11 +1,15 @@
 """The JSON schemas in the package, and what they say of a document."""
 
+import inspect
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jsonschema
+import msgspec
+
+from sexton.rehearse.document import Rehearsal
 
 PACKAGE = Path(str(resources.files("sexton")))
 FILES = {
@@ -13,6 +17,11 @@ FILES = {
     for file in sorted(PACKAGE.rglob("*.schema.json"))
 }
 SCHEMAS = {name: json.loads(file.read_text()) for name, file in FILES.items()}
+# Documents that are Structs: their schema is derived.
+DERIVED = {"rehearsal": (Rehearsal, "sexton rehearse --format json")}
+for _name, (_kind, _title) in DERIVED.items():
+    FILES[_name] = Path(str(inspect.getsourcefile(_kind)))
+    SCHEMAS[_name] = msgspec.json.schema(Annotated[_kind, msgspec.Meta(title=_title)])
 
 
 def conforms(document: Any, name: str, line: str = "") -> Any:

@@ -4,11 +4,15 @@ import datetime
 import uuid
 from typing import Any
 
+import msgspec
+
 from sexton.text import exact
 
 
 def render(document: Any) -> str:
     """Render a document; times are in UTC, ISO 8601."""
+    if isinstance(document, msgspec.Struct):
+        document = msgspec.to_builtins(document)
     return exact.dumps(document, _plain, indent=2, ensure_ascii=False)
 
 

@@ -1,0 +1,1 @@
+"""Rehearsal: new revisions run on a throw-away PostgreSQL, and what they do is observed."""

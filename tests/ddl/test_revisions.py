@@ -71,8 +71,9 @@ sexton.upgrade.adopt.stamp(connection, adopted)
 assert sexton.upgrade.drift.drift(connection) == []
 assert sexton.upgrade.run.upgrade(connection) == [{NEXT!r}]
 connection.execute("drop index models_by_name")
-[said] = sexton.upgrade.drift.drift(connection)
+said, found = sexton.upgrade.drift.drift(connection)
 assert "{NEXT}: build the index: is not done" in said, said
+assert "{NEXT} is recorded, but the schema is that of {HEAD}" in found, found
 assert sexton.upgrade.run.upgrade(connection) == ["{NEXT} again"]
 """
     done = subprocess.run(

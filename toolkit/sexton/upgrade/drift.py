@@ -81,7 +81,8 @@ def drift(connection: Connection, *, until: str | None = None) -> list[str]:
 
     A database without a revision promises nothing, so it has no drift. `until` leaves out
     what holds no longer at another revision. If the schema is exactly that of a later
-    revision than the one recorded, this is all that is said.
+    revision than the one recorded, this is all that is said; of an earlier one it is
+    said as well.
     """
     at = revision(connection)
     numbers = [known.number for known in revisions.load(current().migrations)]
@@ -90,9 +91,11 @@ def drift(connection: Connection, *, until: str | None = None) -> list[str]:
     ordinals = [numbers.index(number) + 1 for number in (at, until) if number in numbers]
     broken = drift_at(connection, *ordinals)
     found = revision_found(connection) if broken and until is None else None
-    if found in numbers and numbers.index(found) > numbers.index(at):
-        return [f"{VERSION_TABLE}: {MOVED.format(recorded=at, found=found)}"]
-    return broken
+    if found not in numbers:
+        return broken
+    moved = [f"{VERSION_TABLE}: {MOVED.format(recorded=at, found=found)}"]
+    # What an earlier revision lacks may also have been dropped by accident.
+    return moved if numbers.index(found) > numbers.index(at) else [*broken, *moved]
 
 
 MOVED = (

@@ -71,9 +71,9 @@ sexton.upgrade.adopt.stamp(connection, adopted)
 assert sexton.upgrade.drift.drift(connection) == []
 assert sexton.upgrade.run.upgrade(connection) == [{NEXT!r}]
 connection.execute("drop index models_by_name")
-said, found = sexton.upgrade.drift.drift(connection)
+said, earlier = sexton.upgrade.drift.drift(connection)
 assert "{NEXT}: build the index: is not done" in said, said
-assert "{NEXT} is recorded, but the schema is that of {HEAD}" in found, found
+assert "{NEXT} is recorded, but the schema is that of {HEAD}" in earlier, earlier
 assert sexton.upgrade.run.upgrade(connection) == ["{NEXT} again"]
 """
     done = subprocess.run(

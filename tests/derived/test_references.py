@@ -1,6 +1,9 @@
 """A declared reference is looked at, repaired and restored."""
 
+import pytest
+
 from sexton.database import connect, rows, scalar
+from tests.support.tools import Cli
 
 
 def test_a_valid_key_spares_the_look(run, shop_url):
@@ -70,3 +73,51 @@ def test_repairs_do_what_is_declared_and_are_taken_back(run, shop_url):
     undone = run("undo", "1")
     assert undone.code == 0, undone.stdout + undone.stderr
     assert everything(shop_url) == before
+
+
+UNDECIDED = """
+    create table customers (id int primary key, gone boolean not null default false);
+    create table invoices (id int primary key, customer_id int, paid boolean);
+    insert into customers values (1, false), (2, true);
+    insert into invoices values
+        (1, 99, null), (2, 99, true), (3, 1, null), (4, 2, null), (5, null, null);
+"""
+UNPAID = """
+project = "x"
+[[soft_delete]]
+table = "customers"
+deleted = "gone"
+[[reference]]
+child = "invoices.customer_id"
+parent = "customers.id"
+live = "not paid -- {yet}"
+guard = true
+on_orphan = "null"
+"""
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_no_row_is_passed_over_since_its_condition_is_null(
+    database, tmp_path, monkeypatch, capfd, guarded
+):
+    monkeypatch.chdir(tmp_path)
+    url = database("empty")
+    with connect(url, name="tests") as connection:
+        connection.execute(UNDECIDED)
+    (tmp_path / "sexton.toml").write_text(UNPAID)
+    run = Cli(url, capfd)
+    if guarded:
+        assert run("guard", "add").code == 0
+    found = run("audit", "--format", "json", "--confirm-after", "10ms")
+    assert found.code == 1, found.stderr
+    checks = {check["check"]: check for check in found.json["checks"]}
+    assert checks["invoices_customer_id_dangling"]["count"] == 0
+    undecided = checks["invoices_customer_id_undecided"]
+    assert [one["key"] for one in undecided["findings"]] == [{"id": 1}, {"id": 4}]
+    assert "whether it counts is unknown" in undecided["findings"][0]["message"]
+    assert "not paid -- {yet} is null" in undecided["findings"][0]["message"]
+    repaired = run("repair", "--apply", "--max-fraction", "1")
+    assert "nothing was changed" in repaired.stdout + repaired.stderr or repaired.code
+    with connect(url, name="tests") as connection:
+        query = "select count(*) from invoices where customer_id is null"
+        assert scalar(connection, query) == 1

@@ -32,7 +32,8 @@ def _checks(declared: Declarations, package: str) -> Iterator[tuple[str, Check]]
         for check in soft_deletes.checks(declared, package, soft):
             yield declared.path("soft_delete", n), check
     for n, ref in enumerate(declared.reference):
-        yield declared.path("reference", n), references.check(declared, package, ref)
+        for check in references.checks(declared, package, ref):
+            yield declared.path("reference", n), check
     for n, flag in enumerate(declared.default):
         for check in defaults.checks(declared, package, flag):
             yield declared.path("default", n), check

@@ -1,4 +1,7 @@
-"""The check of a declared reference: every row names one that is there."""
+"""The checks of a declared reference: every row names one that is there."""
+
+from collections.abc import Iterator
+from dataclasses import replace
 
 from sexton.check import Check, Delete, Update
 from sexton.check import Reference as SoftReference
@@ -18,8 +21,48 @@ REPAIRS = {
 }
 
 
-def check(declared: Declarations, package: str, ref: Reference) -> Check:
-    """The check of one entry."""
+def checks(declared: Declarations, package: str, ref: Reference) -> Iterator[Check]:
+    """The checks of one entry."""
+    dangling = _dangling(declared, package, ref)
+    yield dangling
+    if ref.live and dangling.live:
+        yield _undecided(package, ref, ref.live, dangling)
+
+
+def _undecided(package: str, ref: Reference, live: str, dangling: Check) -> Check:
+    """The rows of which the entry's own condition does not say whether they count.
+
+    A soft delete's has a check of its own. No guard looks at these rows.
+    """
+    assert dangling.reference is not None
+    name = reference_name(ref)
+    said = " ".join(live.split())
+    return replace(
+        dangling,
+        module=f"{package}.{name.removesuffix('_dangling')}_undecided",
+        message=f"{dangling.message}, and whether it counts is unknown: "
+        f"{template(said)} is null",
+        find="",
+        live=f"(\n{live}\n) is null",
+        reference=replace(dangling.reference, guarded=False),
+        text="\n\n".join(
+            [
+                f"`{ref.source.label}` leads nowhere, and nobody knows whether it should.",
+                f"For these rows the condition `{said}` is NULL, neither true nor false: "
+                "a column that it reads is NULL. They are not among those that count, "
+                f"and {name} passes over them.",
+                "There is no automatic repair: fill the columns in, or write a condition "
+                "that is never NULL, such as `(…) is not false`.",
+            ]
+        ),
+        repair=(),
+        data_loss=None,
+        manual_action="decide whether the row counts, and set the columns accordingly",
+        followed_by=(),
+    )
+
+
+def _dangling(declared: Declarations, package: str, ref: Reference) -> Check:
     child, parent = ref.source, ref.target
     live, parent_live = declared.sides(ref)
     shown = Shown()

@@ -220,6 +220,17 @@ def test_a_database_of_replica_sessions_enforces_nothing(shaped):
     assert known_facts(shaped).constraint is None
 
 
+def test_a_key_that_a_function_passes_enforces_nothing(shaped):
+    shaped.execute(f"{SHAPES['plain']}; {KEY}")
+    shaped.execute(
+        "create procedure load() language sql set session_replication_role = 'Replica' "
+        "as 'insert into child values (99)'"
+    )
+    assert known_facts(shaped).constraint is None
+    shaped.execute("alter procedure load() reset session_replication_role")
+    assert known_facts(shaped).constraint == "k"
+
+
 def test_a_key_of_a_table_that_a_subscription_writes_enforces_nothing(shaped):
     shaped.execute(f"{SHAPES['partitioned child']}; {KEY}")
     shaped.execute(

@@ -9,8 +9,9 @@ every table concerned has since been written past the key's triggers. So the pro
   DELETE on the parent, on each partition of both;
 * the actions: what CASCADE and SET NULL do to the child's rows is not checked again, so
   nothing may keep it from being done, no BEFORE trigger and no rule on the child;
-* other writers: no subscription writes to these tables, and nobody's session is set to
-  `session_replication_role = replica`, unless the triggers are ENABLE ALWAYS;
+* other writers: no subscription writes to these tables, and no role's or database's session
+  and no function is set to `session_replication_role = replica`, unless the triggers are
+  ENABLE ALWAYS;
 * the comparison: the type's own equality, and not PERIOD's.
 
 The conditions are SQL over the alias `k` of pg_constraint. They mean the same on any
@@ -115,6 +116,13 @@ _SKIPPED: LiteralString = """
                   select d.oid from pg_catalog.pg_database d
                   where d.datname = pg_catalog.current_database()
               ))
+          and pg_catalog.lower(c.line)
+              = 'session_replication_role=replica'::pg_catalog.text
+    )
+    or exists (
+        select from pg_catalog.pg_proc p
+        cross join pg_catalog.unnest(p.proconfig) as c (line)
+        where p.proconfig is not null
           and pg_catalog.lower(c.line)
               = 'session_replication_role=replica'::pg_catalog.text
     )

@@ -7,6 +7,7 @@ from sexton.audit import queries, units
 from sexton.audit.auditor import run_checks
 from sexton.audit.facts import read_facts
 from sexton.audit.outcome import Options
+from sexton.catalog.relations import quoted
 from sexton.check import Check, Reference, Severity
 from sexton.database import rows
 from tests.support.tools import add_model, add_provider
@@ -206,3 +207,37 @@ def test_a_statement_joins_no_more_tables_than_it_can_plan_at_once(connection):
     planned = units.plan(checks, facts, joinable={check.name for check in checks})
     assert [len(unit.checks) for unit in planned] == [units.JOINED - 1, 3]
     assert all(len(unit.tables) <= units.JOINED for unit in planned)
+
+
+ODD = """
+    create table parents ({key} int primary key);
+    create table kids ({key} int primary key, {column} int);
+    insert into parents values (1);
+    insert into kids values (1, 1), (5, 7);
+"""
+NAMES = [
+    *("page", "found", "moved", "table", "row", "f", "c0", "hop", "value0", "this"),
+    *("_id", "_count", "_known", "_identity", "_known_count", "_ordinal", "%s", "a{b}%"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("place", ["key", "column"])
+def test_no_column_s_name_hides_a_finding(connection, name, place):
+    names = {"key": "id", "column": "ref", place: name}
+    connection.execute(ODD.format(**{n: quoted(c) for n, c in names.items()}))
+    check = Check(
+        "tests.kids_dangling",
+        severity=Severity.ERROR,
+        table="kids",
+        key=(names["key"],),
+        message="found",
+        reference=Reference(names["column"], "parents", names["key"]),
+    )
+    for known in ({}, {check.name: ["[]"]}):
+        options = Options(confirm_after=0.01, known=known)
+        [outcome] = run_checks(connection, [check], options)[1]
+        assert outcome.status == "fail", outcome.reason
+        assert outcome.count == 1
+        assert [one.key for one in outcome.findings] == [{names["key"]: 5}]
+        assert outcome.findings[0].table == "kids"

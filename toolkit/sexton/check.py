@@ -199,6 +199,11 @@ class Check:
         already = reads.get(table, ())
         reads[table] = already + tuple(c for c in columns if c not in already)
 
+    def own(self, name: str) -> bool:
+        """Whether its rows have a column of the table's under this name."""
+        referring = self.reference.columns if self.reference else ()
+        return name in self.key or name in referring
+
     @property
     def columns(self) -> LiteralString:
         """What the query returns of a row, as a list for SELECT; not for `find`."""

@@ -38,7 +38,7 @@ def confirmed(
     then, now = Counter(findable), Counter(still)
     for row in rows:
         # Of rows that share a key the numbers say how many have gone, nothing says which.
-        name = row["_identity"]
+        name = row["sexton identity"]
         if not then[name]:
             lost += 1
             left.append(row)
@@ -48,7 +48,7 @@ def confirmed(
             now[name] -= 1
             left.append(row)
     gone = len(rows) - len(left)
-    found = Found(left, len(left), sum(row["_known"] for row in left))
+    found = Found(left, len(left), sum(row["sexton known"] for row in left))
     second = outcome_of(first.check, found, sample)
     said = [second.reason] if second.reason else []
     partial = first.count > len(rows)

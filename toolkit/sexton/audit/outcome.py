@@ -115,7 +115,7 @@ class Options:
 
 def outcome_of(check: Check, found: Found, sample: int) -> Outcome:
     """What a check's rows amount to; raises BadCheck where its message cannot say them."""
-    fresh = [row for row in found.rows if not row["_known"]]
+    fresh = [row for row in found.rows if not row["sexton known"]]
     all_known = found.count == found.known > 0
     return Outcome(
         check,
@@ -124,13 +124,13 @@ def outcome_of(check: Check, found: Found, sample: int) -> Outcome:
         count=found.count,
         known=found.known,
         findings=[_finding(check, row) for row in fresh[:sample]],
-        matched=[row["_identity"] for row in found.rows if row["_known"]],
+        matched=[row["sexton identity"] for row in found.rows if row["sexton known"]],
     )
 
 
 def _finding(check: Check, row: dict[str, Any]) -> Finding:
-    values = {name: value for name, value in row.items() if not name.startswith("_")}
-    table = values.pop("table", check.table)
+    values = {name: value for name, value in row.items() if not name.startswith("sexton ")}
+    table = check.table if check.own("table") else values.pop("table", check.table)
     try:
         message = check.message.format_map({"table": table, **values})
     except KeyError as error:

@@ -72,7 +72,7 @@ def fetch(
     for index, check in enumerate(unit.checks):
         mine = known.get(check.name, ())
         page = _page(check, unit, index, limit, with_known=bool(mine))
-        head = f'select {index} as "index", to_jsonb(page) as "row"'
+        head = f'select {index} as "index", to_jsonb("sexton row") as "row"'
         parts.append(f"({head} from {page})")
         parameters += [list(mine)] if mine else []
     # In the same statement, under the locks that it takes before it runs.
@@ -90,14 +90,14 @@ def fetch(
     found = {}
     for index, check in enumerate(unit.checks):
         listed = pages[index]
-        first: dict[str, Any] = listed[0] if listed else {"_count": 0}
-        if "_count" not in first and len(listed) == limit:
+        first: dict[str, Any] = listed[0] if listed else {"sexton count": 0}
+        if "sexton count" not in first and len(listed) == limit:
             grant()
-            first["_count"] = _count(connection, unit, index)
+            first["sexton count"] = _count(connection, unit, index)
         found[check.name] = Found(
-            [_row(check, row, known=row.get("_known", False)) for row in listed],
-            first.get("_count", len(listed)),
-            first.get("_known_count", 0),
+            [_row(check, row, known=row.get("sexton known", False)) for row in listed],
+            first.get("sexton count", len(listed)),
+            first.get("sexton known count", 0),
         )
     return found
 
@@ -134,12 +134,12 @@ def find_again(
     """
     if not (check.reference or check.where):
         unit = plan_one(check, facts, recheck=True)
-        known = [row["_identity"] for row in found]
+        known = [row["sexton identity"] for row in found]
         again = fetch(connection, unit, len(found), {check.name: known}, facts)
-        return Counter(row["_identity"] for row in again[check.name].rows)
+        return Counter(row["sexton identity"] for row in again[check.name].rows)
     shapes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     # Several rows may have one key: it is asked for once, or each were found twice.
-    for row in {row["_identity"]: row for row in found}.values():
+    for row in {row["sexton identity"]: row for row in found}.values():
         nulls = tuple(name for name in check.key if row[name] is None)
         shapes.setdefault(nulls, []).append({name: row[name] for name in check.key})
     still: Counter[str] = Counter()
@@ -168,8 +168,9 @@ def _with_keys(
         query = references.query(check, "anti-join", facts.references[check.name])
     names = [identifier(name) for name in check.key]
     given = [identifier(name) for name in check.key if name not in nulls]
-    conditions = [f"found.{name}{cast} = wanted.{name}{cast}" for name in given]
-    conditions += [f"found.{identifier(name)} is null" for name in nulls]
+    row = '"sexton row"'
+    conditions = [f"{row}.{name}{cast} = wanted.{name}{cast}" for name in given]
+    conditions += [f"{row}.{identifier(name)} is null" for name in nulls]
     wanted = f"""
         select {", ".join([f"r.{name}" for name in names])}
         from "sexton wanted" as t (line)
@@ -183,14 +184,16 @@ def _with_keys(
         select again.row
         from (
             {tables}
-            select to_jsonb(found) as row
+            select to_jsonb({row}) as row
             from "sexton keys" wanted
-            join ({_escaped(query)}) found
+            join ({_escaped(query)}) {row}
               on {_escaped(" and ".join(conditions)) or "true"}
         ) again
     """  # noqa: S608 - the check's own query
     answer = _asked(connection, again_query, (exact.canonical(keys),))
-    return Counter(_row(check, line["row"], known=False)["_identity"] for line in answer)
+    return Counter(
+        _row(check, line["row"], known=False)["sexton identity"] for line in answer
+    )
 
 
 def exposed(query: str, tables: Mapping[str, str]) -> str:
@@ -208,7 +211,7 @@ def _with(tables: Mapping[str, str], once: Mapping[str, str]) -> str:
 
 
 def _page(check: Check, unit: Unit, index: int, limit: int, *, with_known: bool) -> str:
-    """The first rows by key; a sub-query named `page`.
+    """The first rows by key; a sub-query named `sexton row`.
 
     Where it costs little to count them all in one go, each row has the number.
     """
@@ -225,7 +228,10 @@ def _page(check: Check, unit: Unit, index: int, limit: int, *, with_known: bool)
         once = f'"sexton found" as materialized ({query}), '
         fenced = '"sexton found"'
     if not (with_known or once or unit.hits):
-        return f"(select found.* from {fenced} found {order} limit {limit:d}) page"  # noqa: S608
+        return f"""(
+            select found.* from {fenced} found {order} limit {limit:d}
+        ) as "sexton row"
+        """  # noqa: S608 - the check's own query
     if not with_known:
         return f"""(
             with {once}"sexton page" as materialized (
@@ -234,47 +240,55 @@ def _page(check: Check, unit: Unit, index: int, limit: int, *, with_known: bool)
             "sexton shown" as (select count(*) as number from "sexton page")
             select
                 found.*,
-                false as "_known",
+                false as "sexton known",
                 case
                     when (select number from "sexton shown") < {limit:d}
                     then (select number from "sexton shown")
                     else (select count(*) from {fenced} found)
-                end as "_count",
-                0 as "_known_count"
+                end as "sexton count",
+                0 as "sexton known count"
             from "sexton page" found {order}
-        ) page"""  # noqa: S608 - the check's own query
-    pairs = ", ".join(f"{literal(n)}, found.{identifier(n)}" for n in check.key)
+        ) as "sexton row"
+    """  # noqa: S608 - the check's own query
+    one = '"sexton one"'
+    pairs = ", ".join(f"{literal(n)}, {one}.{identifier(n)}" for n in check.key)
     key = _escaped(f"jsonb_build_object({pairs})")
-    table = _escaped(f"coalesce(to_jsonb(found) ->> 'table', {literal(check.table)})")
+    table = literal(check.table)
+    if not check.own("table"):
+        table = f"coalesce(to_jsonb({one}) ->> 'table', {table})"
+    table = _escaped(table)
     return f"""(
         {f"with {once.removesuffix(', ')}" if once else ""}
         select *
         from (
             select
                 found.*,
-                count(*) over () as "_count",
-                count(*) filter (where found."_known") over () as "_known_count",
-                row_number() over (partition by found."_known" {order}) as "_ordinal"
+                count(*) over () as "sexton count",
+                count(*) filter (where found."sexton known") over ()
+                    as "sexton known count",
+                row_number() over (partition by found."sexton known" {order})
+                    as "sexton ordinal"
             from (
                 select
-                    found.*,
+                    {one}.*,
                     jsonb_build_array({table}, {key}) = any(%s::text[]::jsonb[])
-                        as "_known"
-                from {fenced} found
+                        as "sexton known"
+                from {fenced} {one}
             ) found
         ) found
-        where found."_known" or found."_ordinal" <= {limit:d}
+        where found."sexton known" or found."sexton ordinal" <= {limit:d}
         {order}
-    ) page"""  # noqa: S608 - the check's own query
+    ) as "sexton row"
+    """  # noqa: S608 - the check's own query
 
 
 def _row(check: Check, row: dict[str, Any], *, known: bool) -> dict[str, Any]:
-    values = {name: value for name, value in row.items() if not name.startswith("_")}
-    table = values.get("table", check.table)
+    values = {name: value for name, value in row.items() if not name.startswith("sexton ")}
+    table = check.table if check.own("table") else values.get("table", check.table)
     if missing := [name for name in check.key if name not in values]:
         raise BadCheck(f"its rows do not have {', '.join(missing)}, which is its key")
     key = {name: values[name] for name in check.key}
-    return {**values, "_known": known, "_identity": identity(table, key)}
+    return {**values, "sexton known": known, "sexton identity": identity(table, key)}
 
 
 def _judged(
@@ -285,7 +299,10 @@ def _judged(
     entries = set(known.get(check.name, ()))
     kept: list[dict[str, Any]] = []
     count = known_count = 0
-    query = f"{_with(unit.tables, {})} select to_jsonb(f) as row from ({unit.queries[0]}) f"  # noqa: S608
+    query = f"""
+        {_with(unit.tables, {})}
+        select to_jsonb("sexton row") as row from ({unit.queries[0]}) "sexton row"
+    """  # noqa: S608 - the check's own query
     with connection.cursor(name="judged", row_factory=dict_row) as cursor:
         set_json_loads(exact.loads, cursor)
         cursor.execute(_trusted(query))
@@ -306,10 +323,10 @@ def _judged(
                 if name in judged and judged[name] == plain.get(name)
             }
             row = _row(check, judged, known=False)
-            row["_known"] = row["_identity"] in entries
+            row["sexton known"] = row["sexton identity"] in entries
             count += 1
-            known_count += row["_known"]
-            if row["_known"] or len(kept) < limit + known_count:
+            known_count += row["sexton known"]
+            if row["sexton known"] or len(kept) < limit + known_count:
                 kept.append(row)
     return Found(kept, count, known_count)
 

@@ -84,8 +84,8 @@ def result(
         listed = [row for part in parts for row in part.rows]
         if len(parts) > 1:
             listed = in_order(connection, check, facts, listed)
-        known = [row for row in listed if row["_known"]]
-        fresh = [row for row in listed if not row["_known"]][:limit]
+        known = [row for row in listed if row["sexton known"]]
+        fresh = [row for row in listed if not row["sexton known"]][:limit]
         found[check.name] = Found(
             known + fresh,
             sum(part.count for part in parts),
@@ -103,7 +103,7 @@ def in_order(
     """Rows by their key, in the database's order and not Python's."""
     if not check.key:
         return list(listed)
-    keys = ", ".join(f"r.{identifier(name)}" for name in check.key)
+    keys = ", ".join(f"r.{identifier(name)}" for name in check.key).replace("%", "%%")
     query: Any = f"""
         select l.ordinal::pg_catalog.int4 as ordinal
         from pg_catalog.jsonb_array_elements(%s::pg_catalog.jsonb)

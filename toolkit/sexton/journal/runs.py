@@ -8,6 +8,7 @@ from typing import Any
 
 from sexton.database import Connection, require_transaction, scalar
 from sexton.journal.tables import require_journal
+from sexton.text.exact import dumps
 
 
 def begin_run(
@@ -44,7 +45,7 @@ def begin_run(
             actor or os_user,
             os_user,
             plan,
-            json.dumps(options or {}, default=str),
+            dumps(options or {}),
             finished,
             batched or not finished,
             json.dumps(list(lost)),

@@ -51,7 +51,20 @@ JOURNALLED = """(
     select
         %(last)s::pg_catalog.int8 - c.step + 1::pg_catalog.int8 as step,
         pg_catalog.concat('as it was before run '::pg_catalog.text, c.run) as why,
-        c.key, c.after as before, c.before as after
+        c.key, c.after as before,
+        c.before operator(pg_catalog.||) case
+            when c.after is null and pg_catalog.cardinality(%(kept)s::pg_catalog.text[])
+                operator(pg_catalog.>) 0::pg_catalog.int4
+            then (
+                select coalesce(
+                    pg_catalog.jsonb_object_agg(k.name, false), '{}'::pg_catalog.jsonb
+                )
+                from pg_catalog.unnest(%(kept)s::pg_catalog.text[]) as k (name)
+                where c.before operator(pg_catalog.->) k.name
+                    operator(pg_catalog.=) 'true'::pg_catalog.jsonb
+            )
+            else '{}'::pg_catalog.jsonb
+        end as after
     from sexton.changes c
     where c.run operator(pg_catalog.=) %(undone)s::pg_catalog.int8
       and c.step operator(pg_catalog.>=) %(low)s::pg_catalog.int8
@@ -117,7 +130,8 @@ class Reversal:
     `triggers`, what they make of a row is said; else it is refused. Without `cascades`, a
     row stays that others refer to by keys which would delete or empty them. `back` is the
     command that reverts the change of the schema that the run belongs to. Steps in `skip`
-    are left as they are, and so are the columns of each table that are `kept`.
+    are left as they are, and so are the columns of each table that are `kept`: flags,
+    which rows that come back do not have.
     """
 
     connection: Connection
@@ -209,6 +223,7 @@ class Reversal:
             "low": found["low"],
             "high": found["high"],
             "skip": sorted(self.skip),
+            "kept": sorted(self.kept.get((found["schema"], found["table"]), ())),
         }
         first = last - found["high"] + 1
         return Block(shape, first, found["count"], JOURNALLED, given)

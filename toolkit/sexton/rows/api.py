@@ -9,14 +9,25 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from sexton import project as projects
-from sexton.database import Connection, require_read_committed, settings, snapshot, transact
-from sexton.errors import UsageError
+from sexton.catalog.relations import search_path
+from sexton.database import (
+    Connection,
+    require_read_committed,
+    scalar,
+    settings,
+    snapshot,
+    transact,
+)
+from sexton.errors import Busy, UsageError
 from sexton.postgres.session import ROWS
 from sexton.project import Project
 from sexton.rows import delete as deletion
 from sexton.rows import restore as restoration
 from sexton.rows.result import Document, Key, Result
 from sexton.rows.tables import Tables
+from sexton.server_errors import BUSY_STATES, to_sexton_error
+
+LONGEST_WAIT = 10_000  # milliseconds, in a caller's transaction
 
 
 def delete(
@@ -111,15 +122,31 @@ def _work(
     declared = _project(project)
     with projects.using(declared), _driver(connection) as driver:
         idle = driver.info.transaction_status == TransactionStatus.IDLE
-        if driver.autocommit and idle:
-            if read_only:
-                with snapshot(driver):
-                    return _inside(driver, declared, work)
-            return transact(driver, lambda: _inside(driver, declared, work))
-        if not read_only:
-            require_read_committed(driver)
-        with driver.transaction():
-            return _inside(driver, declared, work)
+        try:
+            if driver.autocommit and idle:
+                if read_only:
+                    with snapshot(driver):
+                        return _inside(driver, declared, work)
+                return transact(driver, lambda: _inside(driver, declared, work))
+            if not read_only:
+                require_read_committed(driver)
+            with driver.transaction(), settings(driver, _bounded(driver)):
+                return _inside(driver, declared, work)
+        except BUSY_STATES as error:
+            raise Busy(
+                to_sexton_error(error).message,
+                hint="nothing was changed; run the same command again",
+            ) from None
+
+
+def _bounded(driver: Connection) -> dict[str, str]:
+    """How long a statement in a caller's transaction may wait for a lock."""
+    own = scalar(
+        driver,
+        "select s.setting::pg_catalog.int4 from pg_catalog.pg_settings s "
+        "where s.name = 'lock_timeout'",
+    )
+    return {"lock_timeout": f"{own}ms" if 0 < own <= LONGEST_WAIT else f"{LONGEST_WAIT}ms"}
 
 
 def _inside(
@@ -128,8 +155,21 @@ def _inside(
     project.require(driver)
     tables = Tables(driver, project)
     tables.tables  # noqa: B018 - resolved by the caller's search path, which changes now
-    with settings(driver, ROWS):
+    with _noted_path(driver), settings(driver, ROWS):
         return work(tables)
+
+
+@contextlib.contextmanager
+def _noted_path(driver: Connection) -> Iterator[None]:
+    """Let names mean what they do on the caller's search path while ours is set."""
+    known: Any = driver
+    before = getattr(driver, "sexton_path", None)
+    if before is None:
+        known.sexton_path = search_path(driver)
+    try:
+        yield
+    finally:
+        known.sexton_path = before
 
 
 def _project(project: Project | Path | str | None) -> Project:

@@ -2,23 +2,29 @@
 
 # ruff: noqa: S608 - quoted names and a declaration's own SQL; values are parameters
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import psycopg
+
 from sexton import journal
+from sexton.catalog.triggers import firing
 from sexton.errors import NotFound, Refused, UsageError
 from sexton.journal.images import column, key_object
 from sexton.journal.recorder import Recorder
-from sexton.reference import Default
+from sexton.reference import Default, Reference
+from sexton.repair.aftermath import Aftermath
 from sexton.repair.batches import LARGEST_BATCH
 from sexton.repair.changes import Writer
 from sexton.repair.reversal import CHANGED_SINCE, Reversal
+from sexton.repair.safety import TRIGGERS
 from sexton.repair.undo import prepare
-from sexton.rows.delete import setting, write
+from sexton.rows.delete import forbidden, setting, write
+from sexton.rows.plan import lock_elections
 from sexton.rows.result import Change, DefaultChange, Document, Key, Left
-from sexton.rows.tables import Tables, few, frozen, named, parameters, within
+from sexton.rows.tables import Tables, few, named, parameters, within
+from sexton.text.exact import canonical, loads
 from sexton.text.printable import printable
 
 CHANGES = """
@@ -27,7 +33,10 @@ CHANGES = """
     from sexton.changes c where c.run = %(run)s order by c.step
 """
 DELETED = """
-    select r.run, r.options from sexton.changes c join sexton.runs r on r.run = c.run
+    select r.run, r.options, not exists (
+        select from jsonb_array_elements(r.options -> 'keys') k (key) where k.key <> c.key
+    ) as alone
+    from sexton.changes c join sexton.runs r on r.run = c.run
     where r.kind = 'delete' and r.undone_by is null
       and c.relation = %(oid)s::oid and c.key = %(key)s::jsonb
     order by r.run desc limit 1
@@ -40,15 +49,14 @@ def find_run(tables: Tables, table: str, key: Key) -> int:
     live = bool(there and there[0]["live"])
     found = []
     if not live and journal.has_journal(tables.connection):
-        typed = _typed(tables, table, key)
+        typed = canonical(there[0]["key"]) if there else _typed(tables, table, key)
         oid = tables.tables[table].relation.oid
         found = tables.query(DELETED, oid=oid, key=typed)
     if not found:
         why = "is not deleted" if live else "was deleted by no `sexton delete`"
         raise NotFound(f"{table} {named(key)} {why}", hint="sexton history")
     [run] = found
-    others = [k for k in run["options"].get("keys", []) if frozen(k) != frozen(key)]
-    if run["options"].get("table") != table or others:
+    if run["options"].get("table") != table or not run["alone"]:
         what = f"{run['options'].get('table')} {few(run['options'].get('keys', []))}"
         raise Refused(
             f"run {run['run']} deleted {table} {named(key)} together with "
@@ -85,9 +93,12 @@ class _Restoration:
             for name, table in self.tables.tables.items()
         }
         self.rows = self.tables.query(CHANGES, run=self.undone["run"])
+        names = dict.fromkeys(self.name(row) for row in self.rows)
+        self.written = [name for name in names if name in self.tables.tables]
+        lock_elections(self.tables, self.written)
         # The steps by which the run made rows a default.
-        self.elections = {
-            row["step"]
+        self.elected = {
+            (row["step"], flag.flag): row["key"]
             for row in self.rows
             for name, flag in self.tables.declared.defaults()
             if self.name(row) == name
@@ -95,6 +106,7 @@ class _Restoration:
             and not row["before"].get(flag.flag)
             and row["after"].get(flag.flag)
         }
+        self.elections = {step for step, _ in self.elected}
 
     def name(self, row: Mapping[str, Any]) -> str:
         """The declared name of a changed row's table."""
@@ -103,27 +115,37 @@ class _Restoration:
     def attempt(self, *, dry_run: bool) -> tuple[Document, dict[int, str]]:
         """Restore all but `skipped`; also returns why steps cannot be restored."""
         connection = self.tables.connection
-        flags: dict[tuple[str | None, str], set[str]] = {
-            (table.relation.schema, table.relation.name): {flag.flag}
-            for name, flag in self.tables.declared.defaults()
-            for table in [self.tables.tables[name]]
-        }
+        flags: dict[tuple[str | None, str], set[str]] = {}
+        for name, flag in self.tables.declared.defaults():
+            relation = self.tables.tables[name].relation
+            flags.setdefault((relation.schema, relation.name), set()).add(flag.flag)
         job: Reversal = replace(
-            prepare(connection, self.undone, actor=self.actor),
+            prepare(connection, self.undone, actor=self.actor, allow=(TRIGGERS,)),
             kind="restore",
             skip=frozenset(self.skipped) | self.elections,
             kept=flags,
         )
         run = job.begin(finished=True)
+        triggers = firing(connection, job.writes)
+        after = Aftermath(connection, triggers, own=False) if triggers else None
+        self.tables.settle(self.written, early=True)
         self._yield_flags(run)
         for batch in job.batches(lambda: LARGEST_BATCH, 0):
-            job.make(Writer(connection, run), batch, 0)
+            job.make(Writer(connection, run, after), batch, 0)
+        if after:
+            job.judge(after.settle(run), run, 0)
         restored = self._restored(run, job)
         wrong = self._not_restored(job, restored) | self._under_dead_parents(restored)
         defaults = self._defaults(run, restored)
+        if not wrong:
+            try:
+                with self.tables.write_settings(self.written):
+                    self.tables.settle(self.written)
+            except psycopg.IntegrityError as error:
+                raise forbidden(error, self.written[0]) from None
         keys: dict[str, list[Key]] = {}
         for row in restored:
-            keys.setdefault(self.name(row), []).append(json.loads(row["key"]))
+            keys.setdefault(self.name(row), []).append(loads(row["key"]))
         document = Document(
             run=None if dry_run else run,
             dry_run=dry_run,
@@ -131,7 +153,7 @@ class _Restoration:
             changes=[Change(t, "restore", len(found), found) for t, found in keys.items()],
             defaults=defaults,
             left=[
-                Left(self.name(row), json.loads(row["key"]), why)
+                Left(self.name(row), loads(row["key"]), why)
                 for row in self.rows
                 for why in [self.skipped.get(row["step"]) or wrong.get(row["step"])]
                 if why
@@ -147,9 +169,9 @@ class _Restoration:
         tables = self.tables
         for name, flag in tables.declared.defaults():
             keys = [
-                json.loads(row["key"])
+                loads(row["key"])
                 for row in self.rows
-                if row["step"] in self.elections and self.name(row) == name
+                if self.name(row) == name and (row["step"], flag.flag) in self.elected
             ]
             if not (flag.flag_on_deleted and keys):
                 continue
@@ -165,7 +187,7 @@ class _Restoration:
                 why = "the default that it replaced is restored"
                 change = setting(tables, name, {flag.flag: "false"}, why)
                 recorder = Recorder(tables.connection, run)
-                write(tables, recorder, name, [row["key"] for row in held], change)
+                write(tables, recorder, [(name, [row["key"] for row in held], change)])
 
     def _restored(self, run: int, job: Reversal) -> list[dict[str, Any]]:
         written_steps = "select step from sexton.changes where run = %(run)s"
@@ -195,6 +217,8 @@ class _Restoration:
                 continue
             child = tables.tables[ref.source.table]
             live, parent_live = tables.declared.sides(ref)
+            keys = parameters(child, "keys", [loads(row["key"]) for row in mine])
+            self._lock_parents(ref, parent_live, keys)
             columns = [f"this.{column(c)} is not null" for c in ref.source.columns]
             given = " and ".join(columns)
             dead = tables.query(
@@ -206,12 +230,38 @@ class _Restoration:
                     where {tables.joined(ref, "this", "parent")}
                 )
                 """,
-                **parameters(child, "keys", [json.loads(row["key"]) for row in mine]),
+                **keys,
             )
-            keys = {row["key"] for row in dead}
+            found_dead = {row["key"] for row in dead}
             why = f"{ref.source.label} refers to {ref.target.table}, which is not live"
-            found |= {row["step"]: why for row in mine if row["key"] in keys}
+            found |= {row["step"]: why for row in mine if row["key"] in found_dead}
         return found
+
+    def _lock_parents(self, ref: Reference, live: str, keys: Mapping[str, Any]) -> None:
+        """Keep the parents of restored rows live until the end, if the role may lock them.
+
+        A deletion of one waits, and then sees the restored rows.
+        """
+        tables, child = self.tables, self.tables.tables[ref.source.table]
+        parent = tables.tables[ref.target.table]
+        [row] = tables.query(
+            "select pg_catalog.has_any_column_privilege(%(oid)s::pg_catalog.oid, "
+            "'update'::pg_catalog.text) as may",
+            oid=parent.relation.oid,
+        )
+        if row["may"]:
+            tables.query(
+                f"""
+                select from {tables.live(ref.target.table, live)} parent
+                where exists (
+                    select from {child.sql} this
+                    where {within(child, "this", "keys")}
+                      and {tables.joined(ref, "this", "parent")}
+                )
+                for share of parent
+                """,
+                **keys,
+            )
 
     def _defaults(
         self, run: int, restored: Sequence[Mapping[str, Any]]
@@ -219,21 +269,29 @@ class _Restoration:
         """Give restored rows their flag back, unless it moved after the run elected."""
         changes: list[DefaultChange] = []
         for name, flag in self.tables.declared.defaults():
+            mine = [row for row in self.rows if self.name(row) == name]
             elected = {
-                row["key"]
-                for row in self.rows
-                if row["step"] in self.elections and self.name(row) == name
+                self.elected[row["step"], flag.flag]
+                for row in mine
+                if (row["step"], flag.flag) in self.elected
             }
-            for row in restored:
-                if self.name(row) == name and (row["before"] or {}).get(flag.flag):
-                    changes += self._default(run, name, flag, row["key"], elected)
+            steps = {row["step"] for row in restored}
+            was = {
+                row["key"]: None
+                for row in mine
+                if row["step"] in steps
+                and (row["before"] or {}).get(flag.flag)
+                and not (row["after"] or {}).get(flag.flag)
+            }
+            for key in was:
+                changes += self._default(run, name, flag, key, elected)
         return changes
 
     def _default(
         self, run: int, name: str, flag: Default, key: str, elected: set[str]
     ) -> list[DefaultChange]:
         tables, table = self.tables, self.tables.tables[name]
-        mine: Key = json.loads(key)
+        mine: Key = loads(key)
         group = key_object(flag.per, "this") if flag.per else "'{}'::pg_catalog.jsonb"
         same = " and ".join(
             f"this.{column(c)} is not distinct from mine.{column(c)}" for c in flag.per
@@ -255,17 +313,15 @@ class _Restoration:
         )
         before = held[0]["key"] if held else None
         if before is not None and before not in elected:
-            return [
-                DefaultChange(name, where["of"], json.loads(before), json.loads(before))
-            ]
+            return [DefaultChange(name, where["of"], loads(before), loads(before))]
         recorder = Recorder(tables.connection, run)
         if before is not None:
             why = "the default that it replaced was restored"
             change = setting(tables, name, {flag.flag: "false"}, why)
-            write(tables, recorder, name, [json.loads(before)], change)
+            write(tables, recorder, [(name, [loads(before)], change)])
         change = setting(tables, name, {flag.flag: "true"}, "it was the default")
-        write(tables, recorder, name, [mine], change)
-        old = None if before is None else json.loads(before)
+        write(tables, recorder, [(name, [mine], change)])
+        old = None if before is None else loads(before)
         return [DefaultChange(name, where["of"], old, mine)]
 
 

@@ -2,11 +2,8 @@
 
 # ruff: noqa: S608 - quoted names and a declaration's own SQL; values are parameters
 
-import functools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -15,19 +12,62 @@ from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
 from sexton.audit.reference_facts import Pair, facts
+from sexton.catalog.relations import quoted
 from sexton.catalog.tables import Table, read_tables
 from sexton.check import Reference as SoftReference
-from sexton.database import Connection, settings
+from sexton.database import Connection, rows, settings
 from sexton.errors import UsageError
 from sexton.journal.images import column, key_object
 from sexton.project import Project
 from sexton.reference import Declarations, Reference
 from sexton.rows.result import Key
+from sexton.text.exact import canonical, dumps, loads
 from sexton.text.nearest import did_you_mean
 from sexton.text.printable import printable
 
-# A numeric key must not pass through a binary fraction.
-exact = functools.partial(json.loads, parse_float=Decimal)
+# The types of columns, of a domain what it is made of, without a length or a precision: a
+# cast to varchar(3) would cut a key short, and so name another row.
+TYPES = """
+    with recursive base as (
+        select a.attrelid, a.attname, a.atttypid as type
+        from pg_catalog.pg_attribute a where a.attrelid = any (%s::pg_catalog.oid[])
+        union all
+        select b.attrelid, b.attname, t.typbasetype
+        from base b join pg_catalog.pg_type t on t.oid = b.type
+        where t.typtype = 'd'::pg_catalog."char"
+    )
+    select
+        b.attrelid::pg_catalog.int8 as relation, b.attname::pg_catalog.text as name,
+        case when n.nspname = 'pg_catalog'::pg_catalog.name
+            then pg_catalog.format_type(t.oid, -1)
+            else pg_catalog.format(
+                '%%I.%%I'::pg_catalog.text, n.nspname::pg_catalog.text,
+                t.typname::pg_catalog.text
+            )
+        end as type
+    from base b
+    join pg_catalog.pg_type t on t.oid = b.type
+    join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+    where t.typtype <> 'd'::pg_catalog."char"
+"""
+
+DEFERRED = """
+    select distinct pg_catalog.format(
+        '%%I.%%I'::pg_catalog.text, n.nspname::pg_catalog.text, k.conname::pg_catalog.text
+    ) as name
+    from pg_catalog.pg_constraint k
+    join pg_catalog.pg_namespace n on n.oid = k.connamespace
+    where k.condeferred
+      and (
+          k.conrelid = any (%(oids)s::pg_catalog.oid[])
+          or k.confrelid = any (%(oids)s::pg_catalog.oid[])
+      )
+      and (
+          not %(early)s
+          or k.contype = any (array['p', 'u', 'x']::pg_catalog."char"[])
+      )
+    order by 1
+"""
 
 
 @dataclass(frozen=True)
@@ -45,12 +85,25 @@ class Tables:
 
     @cached_property
     def tables(self) -> dict[str, Table]:
-        """By declared name; keyed by the primary key, else by the declared id."""
+        """By declared name; keyed by the primary key, else by the declared id.
+
+        The types of keys have no length, so that no key is cut short.
+        """
         found = read_tables(self.connection, self.declared.tables())
-        return {
-            name: table if table.key else replace(table, key=self.declared.id(name))
-            for name, table in found.items()
+        oids = [table.relation.oid for table in found.values()]
+        types = {
+            (row["relation"], row["name"]): row["type"]
+            for row in rows(self.connection, TYPES, oids)
         }
+        made = {}
+        for name, table in found.items():
+            key = table.key or self.declared.id(name)
+            columns = dict(table.columns)
+            for part in key:
+                wide = types[table.relation.oid, part]
+                columns[part] = replace(columns[part], type=wide)
+            made[name] = replace(table, key=key, columns=columns)
+        return made
 
     @cached_property
     def pairs(self) -> dict[str, tuple[Pair, ...]]:
@@ -95,7 +148,7 @@ class Tables:
         """All rows of a query of ours."""
         query: Any = sql
         with self.connection.cursor(row_factory=dict_row) as cursor:
-            set_json_loads(exact, cursor)
+            set_json_loads(loads, cursor)
             return cursor.execute(query, parameters).fetchall()
 
     def live(self, name: str, condition: str | None = None) -> str:
@@ -128,9 +181,48 @@ class Tables:
             said = printable(str(error.diag.message_primary))
             raise UsageError(f"{printable(name)}: {said}") from None
 
-    def write_settings(self, name: str) -> Any:
-        """The search path on which a table's own triggers find their tables."""
-        return settings(self.connection, {"search_path": self.tables[name].path})
+    def absent(self, name: str, keys: Sequence[Key]) -> list[Key]:
+        """Those of some keys that no row has."""
+        table = self.tables[name]
+        arrays = ", ".join(
+            f"pg_catalog.unnest(%(keys {n})s::{table.columns[column].type}[])"
+            for n, column in enumerate(table.key)
+        )
+        names = [f"k{n}" for n in range(len(table.key))]
+        same = " and ".join(
+            f"this.{column(key)} operator(pg_catalog.=) wanted.{name}"
+            for key, name in zip(table.key, names, strict=True)
+        )
+        found = self.query(
+            f"""
+            select wanted.place
+            from rows from ({arrays}) with ordinality as wanted ({", ".join(names)}, place)
+            where not exists (select from {table.sql} this where {same})
+            order by wanted.place
+            """,
+            **parameters(table, "keys", keys),
+        )
+        return [keys[row["place"] - 1] for row in found]
+
+    def settle(self, names: Iterable[str], *, early: bool = False) -> None:
+        """Let happen what waits for the end of the transaction, for rows of some tables.
+
+        With `early`, unique keys do not wait any more, and nothing else is done. Raises
+        psycopg.Error for a constraint that is violated, and what triggers raise.
+        """
+        oids = [self.tables[name].relation.oid for name in names]
+        found = self.query(DEFERRED, oids=oids, early=early)
+        constraints = ", ".join(row["name"] for row in found)
+        for mode in ("immediate",) if early else ("immediate", "deferred"):
+            statement: Any = f"set constraints {constraints} {mode}"
+            if constraints:
+                self.connection.execute(statement)
+
+    def write_settings(self, names: Iterable[str]) -> Any:
+        """The search path on which the tables' own triggers find their tables."""
+        schemas = dict.fromkeys(self.tables[name].relation.schema for name in names)
+        path = ", ".join(["pg_catalog", *map(quoted, schemas), "pg_temp"])
+        return settings(self.connection, {"search_path": path})
 
 
 def _target(ref: Reference) -> tuple[str, tuple[str, ...]]:
@@ -161,7 +253,7 @@ def within(table: Table, alias: str, name: str) -> str:
     )
 
 
-def parameters(table: Table, name: str, keys: Sequence[Key]) -> dict[str, list[str]]:
+def parameters(table: Table, name: str, keys: Sequence[Key]) -> dict[str, list[str | None]]:
     """The values of keys for `within`, one array of texts for each column."""
     return {
         f"{name} {n}": [_text(key[column]) for key in keys]
@@ -169,9 +261,11 @@ def parameters(table: Table, name: str, keys: Sequence[Key]) -> dict[str, list[s
     }
 
 
-def _text(value: Any) -> str:
-    """A value of a JSON document as the text that PostgreSQL reads."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+def _text(value: Any) -> str | None:
+    """A value of a JSON document as the text that PostgreSQL reads; None is NULL."""
+    if value is None:
+        return None
+    return value if isinstance(value, str) else dumps(value)
 
 
 def listed(names: Iterable[str], alias: str) -> str:
@@ -181,7 +275,7 @@ def listed(names: Iterable[str], alias: str) -> str:
 
 def frozen(key: Mapping[str, Any]) -> str:
     """A key as text, to be found again in a set."""
-    return json.dumps(key, sort_keys=True, default=str)
+    return canonical(key)
 
 
 def named(key: Mapping[str, Any]) -> str:

@@ -337,11 +337,13 @@ FOUND = {
     "addresses_default_dangling": [{"id": 5}],
     "addresses_default_missing": [{"customer_id": 1}],
     "customers_deleted_at_implausible": [{"id": 4}],
+    "customers_key_counts_deleted": [],
     "customers_half_deleted": [{"id": 3}],
     "invoices_customer_id_dangling": [{"id": 2}, {"id": 4}],
     "note_lines_without_note": [{"Tenant": 2, "No": "a", "place": 1}],
     "staff_boss_id_dangling": [{"id": 4}],
     "staff_deleted_at_implausible": [],
+    "staff_key_counts_deleted": [],
 }
 
 

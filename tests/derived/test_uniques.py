@@ -143,3 +143,83 @@ def test_what_cannot_be_is_refused_with_file_and_line(users, file, old, new, mes
     result = users("audit")
     assert result.code == 2, result.stdout + result.stderr
     assert message in result.stderr
+
+
+COUNTED = """
+    create table accounts (
+        id int primary key, slug text unique, email text, no int, kind text,
+        deleted boolean not null default false, deleted_at timestamptz
+    );
+    create table logins (id int primary key, slug text references accounts (slug));
+    create unique index accounts_email on accounts (lower(email), no);
+    create unique index accounts_kind on accounts (kind) where kind <> 'x';
+    create unique index accounts_or on accounts (kind) where not deleted or no > 1;
+    create unique index accounts_flag on accounts (kind, deleted);
+    create unique index accounts_no on accounts (no);
+    create index accounts_plain on accounts (kind);
+    create unique index live_1 on accounts (no) where deleted = false;
+    create unique index live_2 on accounts (no) where kind = 'x' and deleted is not true;
+    create unique index live_3 on accounts (no) where deleted_at is null;
+    create unique index live_4 on accounts (no, deleted_at);
+    create unique index live_5 on accounts (no) where (not deleted) and (no = 1 or no = 2);
+"""
+DECLARED = """
+project = "shop"
+[[soft_delete]]
+table = "accounts"
+deleted = "deleted"
+deleted_at = "deleted_at"
+"""
+
+
+def counted(run, table="accounts"):
+    asked = ("audit", f"{table}_key_counts_deleted", "--confirm-after", "0")
+    result = run(*asked, "--format", "json")
+    [check] = result.json["checks"]
+    assert check["status"] in ("pass", "fail"), check["reason"]
+    assert check["severity"] == "warning"
+    return {f["key"]["index"]: f["message"] for f in check["findings"]}
+
+
+def test_unique_indexes_that_count_deleted_rows(shop_url, run, file):
+    file.write_text(DECLARED)
+    with connect(shop_url, name="tests") as connection:
+        connection.execute(COUNTED)
+    found = counted(run)
+    assert sorted(found) == [
+        f"accounts_{name}" for name in ("email", "flag", "kind", "no", "or")
+    ]
+    assert found["accounts_email"] == (
+        "accounts_email, unique over (lower(email), no), counts soft-deleted rows of "
+        "accounts: no row can take the values of a deleted one"
+    )
+    # A key by which other rows refer to these, foreign or not, is theirs as well.
+    file.write_text(
+        DECLARED + '[[reference]]\nchild = "logins.id"\nparent = "accounts.no"\n'
+    )
+    assert "accounts_no" not in counted(run)
+
+
+@pytest.mark.parametrize(
+    ("live", "predicate", "counts"),
+    [
+        ("deleteat = 0", "deleteat = 0", False),
+        ("deleteat = 0", "deleteat = 1", True),
+        ("deleteat = 0", "deleteat = 0 or no = 1", True),
+        ("state <> 'gone'", "state != 'gone' and no > 0", False),
+        ("state <> 'gone' and no > 0", "state <> 'gone'", True),
+        ("state = 'a' or no = 1", "state = 'a' or no = 1", True),  # it cannot tell
+    ],
+)
+def test_predicates_of_any_convention(shop_url, run, file, live, predicate, counts):
+    file.write_text(f'project = "shop"\n[[soft_delete]]\ntable = "t"\nlive = "{live}"\n')
+    with connect(shop_url, name="tests") as connection:
+        connection.execute(
+            f"""
+            create table t (
+                id int primary key, no int, state varchar(9), deleteat bigint default 0
+            );
+            create unique index i on t (no) where {predicate}
+            """
+        )
+    assert bool(counted(run, "t")) is counts

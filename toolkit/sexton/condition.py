@@ -124,6 +124,64 @@ def closed(text: str) -> None:
         raise ValueError(f"`{shown}` is no SQL condition, closed in itself{why}")
 
 
+def implies(predicate: str, text: str) -> bool:
+    """Whether a predicate of the catalogs says, among others, what a condition says.
+
+    Told by their texts alone: what is spelt in other words is not known to be implied.
+    """
+    try:
+        return _conjuncts(tokens(text)) <= _conjuncts(tokens(predicate))
+    except ValueError:
+        return False
+
+
+def _conjuncts(read: list[Token]) -> set[tuple[str, ...]]:
+    """What AND joins, each part without brackets, casts and the ways to spell a boolean."""
+    parts, alternatives, depth = [list[Token]()], False, 0
+    for token in read:
+        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "sign" else 0
+        word = token.text if token.kind == "name" and not depth else ""
+        alternatives = alternatives or word == "or"
+        if word == "and":
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    if alternatives:
+        return {tuple(token.text for token in read)}
+    if len(parts) > 1:
+        return {one for part in parts for one in _conjuncts(part)}
+    if _bracketed(read):
+        return _conjuncts(read[1:-1])
+    if any(token.kind == "name" and token.text in ("and", "or") for token in read):
+        return {tuple(token.text for token in read)}
+    return {_plain(read)}
+
+
+def _bracketed(read: list[Token]) -> bool:
+    """Whether one pair of brackets is around all of it."""
+    depth = 0
+    for n, token in enumerate(read):
+        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "sign" else 0
+        if depth == 0:
+            return n > 0 and n == len(read) - 1
+    return False
+
+
+def _plain(read: list[Token]) -> tuple[str, ...]:
+    found, at = list[str](), 0
+    while at < len(read):
+        if [token.text for token in read[at : at + 2]] == [":", ":"]:
+            _, at = _chain(read, at + 2)
+        else:
+            found += [] if read[at].text in ("(", ")") else [read[at].text]
+            at += 1
+    said = " ".join(found).replace("! =", "< >")
+    for form in (r"(.+) = false", r"(.+) is (?:false|not true)", r"false = (.+)"):
+        if spelt := re.fullmatch(form, said):
+            said = f"not {spelt[1]}"
+    return tuple(said.split(" "))
+
+
 def beyond(connection: Connection, text: str) -> str | None:
     """Where a condition goes beyond its row, in words; None where it does not.
 

@@ -31,6 +31,8 @@ def _checks(declared: Declarations, package: str) -> Iterator[tuple[str, Check]]
             continue
         for check in soft_deletes.checks(declared, package, soft):
             yield declared.path("soft_delete", n), check
+        counting = uniques.counting(declared, package, soft)
+        yield declared.path("soft_delete", n), counting
     for n, ref in enumerate(declared.reference):
         for check in references.checks(declared, package, ref):
             yield declared.path("reference", n), check

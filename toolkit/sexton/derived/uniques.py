@@ -1,11 +1,14 @@
-"""The check of a declared unique key: no two live rows have the same values."""
+"""What is unique among live rows: no duplicates, and no index that counts deleted rows."""
 
-from sexton import reference
+from typing import Any
+
+from sexton import condition, reference
 from sexton.catalog.identifiers import identifier
-from sexton.check import Check, Update
+from sexton.check import Check, Severity, Update
 from sexton.derived.defaults import flags
-from sexton.derived.naming import Shown, same_row, template, unique_name
-from sexton.reference import Declarations, Unique
+from sexton.derived.naming import Shown, same_row, stem, template, unique_name
+from sexton.guard.spec import MARKER
+from sexton.reference import Declarations, SoftDelete, Unique
 
 
 def check(declared: Declarations, package: str, unique: Unique) -> Check:
@@ -104,3 +107,94 @@ def _find(
         where d.ordinal > 1
         order by {", ".join(found)}
     """  # noqa: S608 - names, quoted
+
+
+def counting(declared: Declarations, package: str, soft: SoftDelete) -> Check:
+    """The check of the unique indexes of a soft-deletable table."""
+    table = reference.table(soft.table)
+    oid = f"to_regclass({_literal(table)})"
+    # By these rows are referred to, deleted ones as well.
+    keys = [declared.id(table)]
+    keys += [r.target.columns for r in declared.reference if r.target.table == table]
+    listed = [f"array[{', '.join(map(_literal, sorted(key)))}]::text[]" for key in keys]
+    apart = [_literal(c) for c in soft.marks if c != soft.deleted]
+    return Check(
+        f"{package}.{soft.name or stem(table)}_key_counts_deleted",
+        severity=Severity.WARNING,
+        table="pg_index",
+        key=("index",),
+        message=f"{{index}}, unique over {{columns}}, counts soft-deleted rows of "
+        f"{template(table)}: no row can take the values of a deleted one",
+        reads={table: tuple(filter(None, (soft.deleted, soft.deleted_at)))},
+        find=f"""
+            select
+                c.relname::text as index, k.columns,
+                pg_get_expr(i.indpred, i.indrelid) as predicate,
+                {_literal(soft.condition)}::text as live,
+                {_literal(_at(soft))}::text as at
+            from pg_index i
+            join pg_class c on c.oid = i.indexrelid
+            cross join lateral (
+                select
+                    array_agg(a.attname::text order by a.attname::text) as names,
+                    string_agg(
+                        pg_get_indexdef(i.indexrelid, n.n + 1, true), ', ' order by n.n
+                    ) as columns
+                from generate_series(0, i.indnkeyatts::int4 - 1) as n (n)
+                left join pg_attribute a
+                  on a.attrelid = i.indrelid and a.attnum = (i.indkey::int2[])[n.n]
+            ) k
+            where i.indrelid = {oid} and i.indisunique and i.indisready
+              and not i.indisprimary
+              and not k.names = any (
+                  select p.columns from (values {", ".join(f"({x})" for x in listed)})
+                  as p (columns)
+              )
+              and not coalesce(k.names && array[{", ".join(apart)}]::text[], false)
+              and not exists (
+                  select from unnest(k.names) as m (name) where m.name ~ {_literal(MARKER)}
+              )
+              and not exists (
+                  select from pg_constraint f
+                  where f.contype = 'f' and f.confrelid = i.indrelid
+                    and f.conindid = i.indexrelid
+              )
+            order by index
+        """,  # noqa: S608 - names as literals
+        judge=_counts,
+        text="\n\n".join(
+            [
+                f"A unique index or constraint of `{table}` counts soft-deleted rows.",
+                "A soft-deleted row keeps its values for itself: nobody can sign up again "
+                "with the address of an account that was deleted, or create what was "
+                "deleted under the same name. The primary key, and keys by which other "
+                "rows refer to these, are no findings; nor is an index that has a column "
+                "of the time of deletion.",
+                "There is no automatic repair: declare a `[[unique]]` over the same "
+                "columns, and `sexton revision` replaces the index by one of live rows.",
+            ]
+        ),
+        manual_action=f"declare a [[unique]] of {table}; sexton revision replaces the "
+        "index by one of live rows",
+    )
+
+
+def _at(soft: SoftDelete) -> str:
+    """The other condition that a row is not deleted: checks hold the marks together."""
+    both = soft.deleted and soft.deleted_at and soft.live is None
+    return f"{identifier(soft.deleted_at)} is null" if both else soft.condition
+
+
+def _counts(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The finding of an index, unless its predicate leaves out soft-deleted rows."""
+    predicate = row["predicate"] or ""
+    if any(condition.implies(predicate, live) for live in (row["live"], row["at"])):
+        return None
+    return {"index": row["index"], "columns": f"({row['columns']})"}
+
+
+def _literal(text: str) -> str:
+    """A text as a literal in SQL."""
+    from sexton.catalog.relations import literal
+
+    return literal(text)

@@ -1,9 +1,13 @@
 """The operations in a team's own environment, on its own tables."""
 
 import sexton.alembic
-from sexton.online.indexes import Index
+from sexton.online.indexes import Index, unique_of
 from sexton.online.keys import key_of
-from sexton.online.operations import CreateForeignKeyOnline, CreateIndexOnline
+from sexton.online.operations import (
+    CreateForeignKeyOnline,
+    CreateIndexOnline,
+    CreateUniqueOnline,
+)
 from sexton.online.tables import Table
 from tests.support.environments import alembic
 from tests.support.online import state
@@ -28,10 +32,15 @@ def upgrade():
         server_default=sa.text("false")), **SHOP)
     op.set_not_null_online("Customers", "name", **SHOP)
     op.add_soft_delete("Customers", **SHOP)
+    op.create_unique_online("one name", "Customers", ["lower(name)"], **SHOP,
+        among="not deleted")
+    op.create_unique_online("notes", "order lines", ["note", "customer"], **SHOP)
 
 
 def downgrade():
     op.drop_soft_delete("Customers", **SHOP)
+    op.drop_constraint_online("notes", "order lines", **SHOP)
+    op.drop_index_online("one name", "Customers", **SHOP, if_exists=True)
     op.drop_not_null_online("Customers", "name", **SHOP)
     op.drop_column_online("order lines", "paid", **SHOP)
     op.drop_constraint_online("fk: lines", "order lines", **SHOP)
@@ -86,7 +95,9 @@ def test_what_is_printed_makes_the_same(team, shop, database):
 def test_each_knows_its_reverse():
     key = key_of("k", (Table("a"), Table("b")), (["x"], ["y"]), ondelete="set null")
     index = CreateIndexOnline(Index("i", Table("a"), ("x",)))
-    for there in (CreateForeignKeyOnline(key), index):
+    unique = CreateUniqueOnline(unique_of("u", Table("a"), ['"x y"', "z"]))
+    among = CreateIndexOnline(unique_of("u", Table("a"), ["lower(z)"], "z <> '%'"))
+    for there in (CreateForeignKeyOnline(key), index, unique, among):
         again = there.reverse().reverse()
         assert [s.title for s in again.build(None)] == [s.title for s in there.build(None)]
     assert sexton.alembic.include_name("sexton_guard", "index", {}) is False

@@ -44,6 +44,18 @@ CASES = {
         lambda op: op.create_index_online("i", "invoices", ["note"], unique=True),
         lambda op: op.drop_index_online("i", "invoices", if_exists=True),
     ),
+    "unique": (
+        "",
+        lambda op: op.create_unique_online("u", "invoices", ["note", "customer_id"]),
+        lambda op: op.drop_constraint_online("u", "invoices", if_exists=True),
+    ),
+    "unique, among some": (
+        "",
+        lambda op: op.create_unique_online(
+            "u", "invoices", ["lower(note)"], among="customer_id is not null"
+        ),
+        lambda op: op.drop_index_online("u", "invoices", if_exists=True),
+    ),
     "column": (
         "",
         lambda op: op.add_column_online(

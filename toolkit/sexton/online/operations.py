@@ -92,6 +92,60 @@ def _referring(key: keys.Key) -> dict[str, Any]:
     return made | ({"initially": "DEFERRED"} if key.initially == "DEFERRED" else {})
 
 
+@Operations.register_operation("create_unique_online")
+class CreateUniqueOnline(Online):
+    """The operation behind `op.create_unique_online`."""
+
+    name = "create_unique_online"
+
+    def __init__(self, index: indexes.Index) -> None:
+        self.index = index
+
+    @classmethod
+    def create_unique_online(
+        cls,
+        operations: Operations,
+        constraint_name: str,
+        table_name: str,
+        columns: Sequence[Any],
+        *,
+        among: Any = None,
+        schema: str | None = None,
+    ) -> None:
+        """Let no two rows have the same values, of those for which `among` is true.
+
+        `columns` are names, in quotes if they are more than a word, or expressions such
+        as "lower(email)". Columns of all rows get a constraint, everything else a unique
+        index. Both are built CONCURRENTLY. Raises UsageError, Refused, Busy.
+        """
+        table = Table(table_name, schema)
+        operations.invoke(cls(indexes.unique_of(constraint_name, table, columns, among)))
+
+    def build(self, driver: Driver | None) -> list[Step]:
+        """Look for duplicates, build the index, make a constraint of it."""
+        return indexes.create_unique(driver, self.index)
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """As Alembic's."""
+        columns = [indexes.spelt(one) for one in self.index.columns]
+        return (self.index.name, self.index.table.name, columns)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Which rows it is about, and the schema."""
+        among = self.index.where
+        said = None if among is None else indexes.expression(among)
+        return {"among": said, "schema": self.index.table.schema}
+
+    def reverse(self) -> "DropConstraintOnline | DropIndexOnline":
+        """The operation that drops it."""
+        index = self.index
+        if indexes.constrains(index):
+            return DropConstraintOnline(index.name, index.table, "unique", unique=index)
+        return DropIndexOnline(index.name, index.table, index)
+
+
 @Operations.register_operation("drop_constraint_online")
 class DropConstraintOnline(Online):
     """The operation behind `op.drop_constraint_online`."""
@@ -105,9 +159,11 @@ class DropConstraintOnline(Online):
         type_: str | None = None,
         key: keys.Key | None = None,
         if_exists: bool = False,
+        unique: indexes.Index | None = None,
     ) -> None:
         self.constraint_name, self.table = constraint_name, table
         self.type_, self.key, self.if_exists = type_, key, if_exists
+        self.unique = unique
 
     @classmethod
     def drop_constraint_online(
@@ -123,28 +179,31 @@ class DropConstraintOnline(Online):
         local_cols: Sequence[str] | None = None,
         remote_cols: Sequence[str] | None = None,
         if_exists: bool = False,
+        columns: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
         """Drop a constraint; of a foreign key, lock the parent first.
 
         referent_table, local_cols and remote_cols describe a foreign key: one that fits is
         dropped whatever its name here. They and the `options` of
-        `create_foreign_key_online` give the operation its reverse. A constraint that does
-        not exist is refused unless `if_exists`. Raises UsageError, Refused, Busy.
+        `create_foreign_key_online` give the operation its reverse, as `columns` do for a
+        unique constraint. A constraint that does not exist is refused unless `if_exists`.
+        Raises UsageError, Refused, Busy.
         """
         table = Table(table_name, schema)
+        unique = indexes.unique_of(constraint_name, table, columns) if columns else None
         given = [referent_table, local_cols, remote_cols]
         key = None
         if referent_table and local_cols and remote_cols:
             tables = (table, Table(referent_table, referent_schema))
-            columns = (local_cols, remote_cols)
-            key = keys.key_of(constraint_name, tables, columns, **options)
+            pairs = (local_cols, remote_cols)
+            key = keys.key_of(constraint_name, tables, pairs, **options)
         elif options or referent_schema or any(part is not None for part in given):
             raise UsageError(
                 f"{constraint_name}: what the foreign key was is half said",
                 hint="give referent_table, local_cols and remote_cols, or none of them",
             )
-        operations.invoke(cls(constraint_name, table, type_, key, if_exists))
+        operations.invoke(cls(constraint_name, table, type_, key, if_exists, unique))
 
     def build(self, driver: Driver | None) -> list[Step]:
         """One step, or one for each key that fits."""
@@ -166,6 +225,8 @@ class DropConstraintOnline(Online):
         """As Alembic's, and what the foreign key was, where that is known."""
         made: dict[str, Any] = {"type_": self.type_, "schema": self.table.schema}
         made["if_exists"] = self.if_exists
+        if self.unique:
+            made["columns"] = [indexes.spelt(one) for one in self.unique.columns]
         if self.key:
             made["referent_table"] = self.key.referent.name
             made["local_cols"], made["remote_cols"] = (
@@ -177,13 +238,16 @@ class DropConstraintOnline(Online):
                 made["orphans"] = self.key.orphans
         return made
 
-    def reverse(self) -> CreateForeignKeyOnline:
-        """The operation that makes the foreign key; ValueError where it is not known."""
+    def reverse(self) -> CreateForeignKeyOnline | CreateUniqueOnline:
+        """The operation that makes it again; ValueError where it is not known."""
+        if self.unique:
+            return CreateUniqueOnline(self.unique)
         if self.key is None:
             raise ValueError(
                 f"what the constraint {self.constraint_name} was is not known: where it is "
                 "a foreign key, give op.drop_constraint_online its referent_table, "
-                "local_cols and remote_cols (and ondelete, …); nothing online makes others"
+                "local_cols and remote_cols (and ondelete, …), and where it is unique, its "
+                "columns; nothing online makes others"
             )
         return CreateForeignKeyOnline(self.key)
 

@@ -12,7 +12,7 @@ from alembic.operations.ops import AddColumnOp
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column
 
-from sexton.online.indexes import expression
+from sexton.online.indexes import Expression, expression
 
 WIDTH = 88  # the formatters' own
 INDENT = 4
@@ -60,7 +60,7 @@ def _written(context: Any, value: Any) -> str:
         added = ast.parse(render_op_text(context, AddColumnOp("t", value)), mode="eval")
         assert isinstance(added.body, ast.Call)
         return ast.unparse(added.body.args[1])
-    if hasattr(value, "compile"):
+    if isinstance(value, Expression) or hasattr(value, "compile"):
         prefix = context.opts["sqlalchemy_module_prefix"] or ""
         return f"{prefix}text({expression(value)!r})"
     return repr(value)

@@ -12,11 +12,12 @@ from alembic.operations import MigrateOperation, ops
 from sqlalchemy import Column
 
 from sexton.errors import UsageError
-from sexton.online.indexes import Index
+from sexton.online.indexes import Index, spelt, unique_of
 from sexton.online.keys import Key, key_of
 from sexton.online.operations import (
     CreateForeignKeyOnline,
     CreateIndexOnline,
+    CreateUniqueOnline,
     DropConstraintOnline,
     DropIndexOnline,
 )
@@ -46,8 +47,14 @@ def _create_key(op: ops.CreateForeignKeyOp) -> MigrateOperation:
 def _drop_constraint(op: ops.DropConstraintOp) -> MigrateOperation:
     was = op._reverse
     key = _key(was) if isinstance(was, ops.CreateForeignKeyOp) else None
-    table = Table(op.table_name, op.schema)
-    return DropConstraintOnline(_name(op.constraint_name), table, op.constraint_type, key)
+    unique = _unique(was) if isinstance(was, ops.CreateUniqueConstraintOp) else None
+    name, table = _name(op.constraint_name), Table(op.table_name, op.schema)
+    return DropConstraintOnline(name, table, op.constraint_type, key, unique=unique)
+
+
+@_rewrites(ops.CreateUniqueConstraintOp)
+def _create_unique(op: ops.CreateUniqueConstraintOp) -> MigrateOperation:
+    return CreateUniqueOnline(_unique(op))
 
 
 @_rewrites(ops.CreateIndexOp)
@@ -77,6 +84,13 @@ def _key(op: ops.CreateForeignKeyOp) -> Key:
     )
     columns = (op.local_cols, op.remote_cols)
     return key_of(_name(op.constraint_name), tables, columns, **said)
+
+
+def _unique(op: ops.CreateUniqueConstraintOp) -> Index:
+    if said := [name for name, value in op.kw.items() if value]:
+        raise UsageError(f"a unique constraint online has no {', '.join(said)}")
+    columns = [spelt(str(getattr(c, "name", c))) for c in op.columns]
+    return unique_of(_name(op.constraint_name), Table(op.table_name, op.schema), columns)
 
 
 def _index(op: ops.CreateIndexOp) -> Index:

@@ -171,11 +171,16 @@ def _create_key(operation: Any, _: Driver) -> Plain:
     )
 
 
-def _add_constraint(operation: Any, _: Driver) -> Plain:
+def _add_unique(operation: Any, driver: Driver) -> Plain:
+    return _add_constraint(operation, driver, better="create_unique_online")
+
+
+def _add_constraint(operation: Any, _: Driver, better: str = "") -> Plain:
     return _step(
         f"add the constraint {operation.constraint_name} to {operation.table_name}",
         STRONG,
         _at(operation),
+        better=better,
         reads=not operation.kw.get("postgresql_not_valid"),
     )
 
@@ -231,6 +236,7 @@ _READERS: dict[type, Callable[[Any, Driver], Plain]] = {
     ops.DropIndexOp: _drop_index,
     ops.CreateForeignKeyOp: _create_key,
     CreateExcludeConstraintOp: _add_constraint,
+    ops.CreateUniqueConstraintOp: _add_unique,
     ops.AddConstraintOp: _add_constraint,
     ops.DropConstraintOp: _drop_constraint,
     ops.BulkInsertOp: _bulk_insert,

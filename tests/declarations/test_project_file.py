@@ -340,6 +340,7 @@ FOUND = {
     "customers_key_counts_deleted": [],
     "customers_half_deleted": [{"id": 3}],
     "invoices_customer_id_dangling": [{"id": 2}, {"id": 4}],
+    "invoices_customer_id_undecided": [],
     "note_lines_without_note": [{"Tenant": 2, "No": "a", "place": 1}],
     "staff_boss_id_dangling": [{"id": 4}],
     "staff_deleted_at_implausible": [],

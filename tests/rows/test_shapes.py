@@ -6,8 +6,10 @@ import psycopg
 import pytest
 
 import sexton.rows
+from sexton import project as projects
 from sexton.database import rows, scalar
 from sexton.errors import Busy, NotFound, Refused, UsageError
+from sexton.repair.undo import undo_run
 from tests.rows.conftest import default, refer, soft
 
 
@@ -480,3 +482,35 @@ def test_values_of_every_type_come_back_as_they_were(world):
     assert scalar(connection, "select count(*) from a") == 0
     sexton.rows.restore(connection, run=done.run, project=project)
     assert rows(connection, "select a::text from a") == before
+
+
+def test_a_kept_flag_that_moved_stays_where_it_is(world):
+    connection, project = world(
+        """
+        create table a (id int primary key, f boolean, deleted_at timestamptz);
+        insert into a values (1, true), (2, false), (3, false);
+        """,
+        soft("a") + default("a", "f", elect=["id"]) + "flag_on_deleted = true\n",
+    )
+    done = sexton.rows.delete(connection, "a", 1, project=project)
+    connection.execute("update a set f = false where id = 2")
+    connection.execute("update a set f = true where id = 3")
+    sexton.rows.restore(connection, run=done.run, project=project)
+    flagged = "select id from a where f and deleted_at is null"
+    assert rows(connection, flagged) == [{"id": 3}]
+
+
+def test_a_restoration_that_was_undone_can_be_repeated(world):
+    connection, project = world(
+        """
+        create table a (id int primary key, deleted_at timestamptz);
+        insert into a values (1);
+        """,
+        soft("a"),
+    )
+    done = sexton.rows.delete(connection, "a", 1, project=project)
+    back = sexton.rows.restore(connection, run=done.run, project=project)
+    with projects.using(project):
+        undo_run(connection, back.run)
+    sexton.rows.restore(connection, "a", 1, project=project)
+    assert scalar(connection, "select deleted_at is null from a")

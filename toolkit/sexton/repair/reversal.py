@@ -53,7 +53,7 @@ JOURNALLED = """(
         pg_catalog.concat('as it was before run '::pg_catalog.text, c.run) as why,
         c.key, c.after as before,
         c.before operator(pg_catalog.||) case
-            when c.after is null and pg_catalog.cardinality(%(kept)s::pg_catalog.text[])
+            when pg_catalog.cardinality(%(kept)s::pg_catalog.text[])
                 operator(pg_catalog.>) 0::pg_catalog.int4
             then (
                 select coalesce(
@@ -130,8 +130,8 @@ class Reversal:
     `triggers`, what they make of a row is said; else it is refused. Without `cascades`, a
     row stays that others refer to by keys which would delete or empty them. `back` is the
     command that reverts the change of the schema that the run belongs to. Steps in `skip`
-    are left as they are, and so are the columns of each table that are `kept`: flags,
-    which rows that come back do not have.
+    are left as they are. `kept` are flags, by table, which rows that come back do not have
+    at first.
     """
 
     connection: Connection
@@ -201,6 +201,7 @@ class Reversal:
                 for n in found["written"]
                 if (not allowed or n in allowed) and n not in kept
             ]
+            written += [n for n in found["before"] if n in kept]
 
         def stored(names: list[str]) -> tuple[str, ...]:
             return tuple(

@@ -37,7 +37,10 @@ DELETED = """
         select from jsonb_array_elements(r.options -> 'keys') k (key) where k.key <> c.key
     ) as alone
     from sexton.changes c join sexton.runs r on r.run = c.run
-    where r.kind = 'delete' and r.undone_by is null
+    where r.kind = 'delete'
+      and not exists (
+          select from sexton.runs u where u.run = r.undone_by and u.undone_by is null
+      )
       and c.relation = %(oid)s::oid and c.key = %(key)s::jsonb
     order by r.run desc limit 1
 """
@@ -129,7 +132,6 @@ class _Restoration:
         triggers = firing(connection, job.writes)
         after = Aftermath(connection, triggers, own=False) if triggers else None
         self.tables.settle(self.written, early=True)
-        self._yield_flags(run)
         for batch in job.batches(lambda: LARGEST_BATCH, 0):
             job.make(Writer(connection, run, after), batch, 0)
         if after:
@@ -160,34 +162,6 @@ class _Restoration:
             ],
         )
         return document, wrong
-
-    def _yield_flags(self, run: int) -> None:
-        """Take the flag from rows that the run elected, if a deleted row still has it.
-
-        Elections are a deletion's last steps, and their numbers are free in this run.
-        """
-        tables = self.tables
-        for name, flag in tables.declared.defaults():
-            keys = [
-                loads(row["key"])
-                for row in self.rows
-                if self.name(row) == name and (row["step"], flag.flag) in self.elected
-            ]
-            if not (flag.flag_on_deleted and keys):
-                continue
-            table = tables.tables[name]
-            held = tables.query(
-                f"""
-                select {key_object(table.key, "this")} as key from {table.sql} this
-                where {within(table, "this", "keys")} and this.{column(flag.flag)}
-                """,
-                **parameters(table, "keys", keys),
-            )
-            if held:
-                why = "the default that it replaced is restored"
-                change = setting(tables, name, {flag.flag: "false"}, why)
-                recorder = Recorder(tables.connection, run)
-                write(tables, recorder, [(name, [row["key"] for row in held], change)])
 
     def _restored(self, run: int, job: Reversal) -> list[dict[str, Any]]:
         written_steps = "select step from sexton.changes where run = %(run)s"
@@ -279,9 +253,7 @@ class _Restoration:
             was = {
                 row["key"]: None
                 for row in mine
-                if row["step"] in steps
-                and (row["before"] or {}).get(flag.flag)
-                and not (row["after"] or {}).get(flag.flag)
+                if row["step"] in steps and (row["before"] or {}).get(flag.flag)
             }
             for key in was:
                 changes += self._default(run, name, flag, key, elected)
@@ -343,7 +315,8 @@ def execute(
             f"run {run} is no `sexton delete`: it is `{printable(undone['kind'])}`",
             hint=f"sexton undo {run}",
         )
-    if undone["undone_by"]:
+    by = undone["undone_by"]
+    if by and not journal.get_run(tables.connection, by)["undone_by"]:
         raise UsageError(
             f"run {run} was undone by run {undone['undone_by']}", hint="sexton history"
         )

@@ -170,12 +170,13 @@ def counting(declared: Declarations, package: str, soft: SoftDelete) -> Check:
                 "deleted under the same name. The primary key, and keys by which other "
                 "rows refer to these, are no findings; nor is an index that has a column "
                 "of the time of deletion.",
-                "There is no automatic repair: declare a `[[unique]]` over the same "
-                "columns, and `sexton revision` replaces the index by one of live rows.",
+                "There is no automatic repair: in a revision, build a unique index among "
+                "live rows with `op.create_unique_online(..., among=...)`, then drop this "
+                "one. Declare it as a `[[unique]]`.",
             ]
         ),
-        manual_action=f"declare a [[unique]] of {table}; sexton revision replaces the "
-        "index by one of live rows",
+        manual_action=f"build a unique index among the live rows of {table} with "
+        "op.create_unique_online(..., among=...), then drop this one",
     )
 
 

@@ -48,7 +48,7 @@ def kill_at(connection: Connection, number: int) -> None:
         f"""
         create or replace function killer() returns event_trigger language plpgsql as $$
         begin
-            if nextval('deaths') = {number} then
+            if nextval('public.deaths') = {number} then
                 perform pg_terminate_backend(pg_backend_pid());
                 perform pg_sleep(10);
             end if;

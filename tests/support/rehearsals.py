@@ -68,7 +68,7 @@ class Environment:
         (folder / "db" / "env.py").write_text(text)
         self.ini = folder / "alembic.ini"
         self.ini.write_text(INI)
-        self.head = None
+        self.head: str | None = None
         self.add("root", BASE)
 
     def add(self, number: str, up: str, down: str = "pass", below=()) -> Path:

@@ -41,6 +41,8 @@ def test_columns_come_first_and_keys_go_last(empty):
 
 
 def test_children_that_no_index_can_find_are_said(empty):
+    if empty.info.server_version < 180000:
+        return  # a partitioned table can have no guard there: tests/guard/test_binding.py
     empty.execute(
         TABLES
         + """

@@ -103,6 +103,9 @@ class Watcher:
                     now = time.monotonic()
                     if now - announced >= ANNOUNCE_EVERY:
                         announced = now
+                        # logging.config.fileConfig, which most env.py files call,
+                        # disables the loggers that exist. A level silences this one.
+                        log.disabled = False
                         log.info("waiting for a lock held by %s", self.blockers)
                 if self._ended.wait(pause):
                     return

@@ -7,6 +7,7 @@ import pytest
 from sexton import journal
 from sexton.database import rows, scalar
 from sexton.errors import Refused
+from sexton.repair import trust
 from sexton.repair.apply import apply_plan
 from sexton.repair.plan import Action, Plan
 from sexton.repair.planfile import read_plan
@@ -96,10 +97,22 @@ def test_a_run_of_a_role_that_may_not_write_its_tables_is_refused(connection, ma
         from sexton.runs r, (select id from chat_providers limit 1) p group by p.*
         """
     )
-    with pytest.raises(Refused, match="sexton_app wrote run 2") as error:
+    with pytest.raises(
+        Refused, match="recorded by the role sexton_app, which may not"
+    ) as error:
         undo_run(connection, 2)
     assert "--allow-writer" in error.value.hint
     assert scalar(connection, "select max(base_url) from chat_providers") == ""
+
+
+def test_a_role_s_own_run_is_believed_whatever_it_may_do_by_now(connection, made, app):
+    del made
+    oid = scalar(connection, "select 'chat_model_configs'::regclass::oid")
+    touched = {"oid": oid, "inserted": False, "deleted": True, "changed": [], "allowed": ()}
+    run = {"run": 1, "role": "sexton_app"}
+    assert trust.writer_limit(app, run, [touched], ()) == []
+    [limit] = trust.writer_limit(connection, run, [touched], ())
+    assert "sexton_app, which may not delete from chat_model_configs" in limit.saw
 
 
 def test_a_planted_run_does_not_make_a_plan_look_applied(connection, app, sexton):

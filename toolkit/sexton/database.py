@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, LiteralString, TypeVar
+from typing import LiteralString, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.rows import dict_row, tuple_row
 
 from sexton.errors import Busy, ConnectionFailed, Refused
 from sexton.postgres.blockers import Watcher, watched
@@ -24,6 +23,8 @@ from sexton.postgres.connect import Connection as Connection
 from sexton.postgres.connect import connect as connect
 from sexton.postgres.connect import in_libpqs_words, marked_as_embedded
 from sexton.postgres.session import bound_waits, safe_transaction, set_in_transaction
+from sexton.postgres.session import rows as rows
+from sexton.postgres.session import scalar as scalar
 from sexton.server_errors import BUSY_STATES, to_sexton_error
 from sexton.text.printable import printable
 
@@ -203,19 +204,3 @@ def require_transaction(connection: Connection) -> None:
         connection.autocommit
     ):
         raise RuntimeError("call this inside `with connection.transaction():`")
-
-
-def scalar(connection: Connection, query: LiteralString, *args: object) -> Any:
-    """The first column of the first row, or None."""
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(query, args or None).fetchone()
-        return row[0] if row else None
-
-
-def rows(
-    connection: Connection, query: LiteralString, *args: object
-) -> list[dict[str, Any]]:
-    """All rows of a query, each as a dictionary."""
-    # Not the connection's own row factory: SQLAlchemy's connections make tuples.
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, args or None).fetchall()

@@ -27,7 +27,7 @@ ALLOW_WRITER = click.option(
     "allow",
     flag_value="writer",
     multiple=True,
-    help="Believe a run of a role that is gone, or may not write its tables.",
+    help="Undo a run of another role that is gone, or may not make its changes.",
 )
 
 ALLOW_TABLE = click.option(

@@ -8,10 +8,10 @@ in the place of the server's own.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, tuple_row
 
 # What our own statements see: pg_temp last, or a temporary table would come first.
 SAFE_PATH = "pg_catalog, pg_temp"
@@ -160,3 +160,19 @@ def safe_transaction(connection: psycopg.Connection[Any]) -> None:
     if not getattr(connection, "sexton_direct", True):
         set_in_transaction(connection, EXACT)
         connection.execute(BOUND, (LOCK_TIMEOUT, True))
+
+
+def scalar(connection: psycopg.Connection[Any], query: LiteralString, *args: object) -> Any:
+    """The first column of the first row, or None."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(query, args or None).fetchone()
+        return row[0] if row else None
+
+
+def rows(
+    connection: psycopg.Connection[Any], query: LiteralString, *args: object
+) -> list[dict[str, Any]]:
+    """All rows of a query, each as a dictionary."""
+    # Not the connection's own row factory: SQLAlchemy's connections make tuples.
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, args or None).fetchall()

@@ -4,18 +4,15 @@ A row of the journal says which table, which columns and which values, never SQL
 what the project declares that Sexton writes is written again.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from sexton.catalog.tables import Table
-from sexton.catalog.triggers import USERS
 from sexton.check import Check
-from sexton.database import Connection, rows
+from sexton.database import Connection, rows, scalar
 from sexton.errors import Incomplete, Refused
 from sexton.journal.images import JSON_NULLS
+from sexton.postgres.privileges import unable
 from sexton.project import current
 from sexton.repair import proposals
 from sexton.repair.plan import Limit
@@ -187,21 +184,23 @@ def writer_limit(
     touched: Iterable[Mapping[str, Any]],
     allow: Collection[str],
 ) -> list[Limit]:
-    """The limit that whoever wrote a run could not have made its changes. Reads only.
+    """The limit that the role which recorded a run may not make its changes. Reads only.
 
     Who may write the journal and not the tables could otherwise have them written by
-    whoever undoes the run.
+    whoever undoes the run. This session's own role gains nothing by that.
     """
-    role = printable(str(run["role"]))
+    role = str(run["role"])
+    if role == scalar(connection, "select session_user::text"):
+        return []
     return [
         Limit(
             WRITER,
-            f"the role {role} wrote run {run['run']}, and may not {verb}: the run may have "
-            f"been put into the journal, or the role lost the right (grant {grant})",
+            f"run {run['run']} was recorded by the role {printable(role)}, which may not "
+            f"{what}",
             f"--allow-{WRITER}",
             lifted=WRITER in allow,
         )
-        for verb, grant in lacking(connection, str(run["role"]), touched, back=False)
+        for what in unable(connection, role, _needs(touched))
     ]
 
 
@@ -236,15 +235,10 @@ def recorded_tables(
         """
         select distinct c.table_schema as schema, c.table_name as name
         from sexton.changes c
-        join pg_catalog.pg_namespace n on n.nspname::pg_catalog.text = c.table_schema
-        join pg_catalog.pg_class t
-          on t.relnamespace = n.oid and t.relname::pg_catalog.text = c.table_name
-        join pg_catalog.pg_roles r on r.rolname::pg_catalog.text = %s::pg_catalog.text
-        where c.run = %s::pg_catalog.int8
-          and (
-              r.rolsuper
-              or pg_catalog.pg_has_role(r.oid, t.relowner, 'usage'::pg_catalog.text)
-          )
+        join pg_namespace n on n.nspname::text = c.table_schema
+        join pg_class t on t.relnamespace = n.oid and t.relname::text = c.table_name
+        join pg_roles r on r.rolname::text = %s
+        where c.run = %s and pg_has_role(r.oid, t.relowner, 'usage')
         """,
         str(run["role"]),
         run["run"],
@@ -253,102 +247,25 @@ def recorded_tables(
 
 
 def require_rights(connection: Connection, touched: Iterable[Mapping[str, Any]]) -> None:
-    """Insist that this role may take a run back; raises Incomplete, naming the GRANT."""
-    [row] = rows(connection, "select current_user::pg_catalog.text as role")
-    for verb, grant in lacking(connection, row["role"], touched, back=True):
+    """Raise Incomplete if this role may not undo a run's changes."""
+    role = str(scalar(connection, "select current_user::text"))
+    if what := unable(connection, role, _needs(touched, back=True)):
         raise Incomplete(
-            f"the role {printable(row['role'])} may not {verb}; nothing was changed",
-            hint=f"let the table's owner, or a superuser, type: grant {grant}",
+            f"the role {printable(role)} may not {what[0]}; nothing was changed",
+            hint="a repairer may: sexton grants repairer --to ROLE",
         )
 
 
-def lacking(
-    connection: Connection,
-    role: str,
-    touched: Iterable[Mapping[str, Any]],
-    *,
-    back: bool,
-) -> list[tuple[str, str]]:
-    """What a role may not do of what a run did: in words, and what a GRANT would say.
-
-    With `back`, of what takes it back. Where a trigger may have set a column, the right
-    to one of the changed columns is enough.
-    """
-    wanted = []
+def _needs(
+    touched: Iterable[Mapping[str, Any]], *, back: bool = False
+) -> list[tuple[int, str, list[str]]]:
+    """The rights that a run's changes took, or take to undo: table, kind and columns."""
+    needs = []
     for row in touched:
-        kind = "update"
-        if row["inserted"]:
-            kind = "delete" if back else "insert"
-        elif row["deleted"]:
-            kind = "insert" if back else "delete"
         changed = set(row["changed"] or ()) - {JSON_NULLS}
         changed &= row["allowed"] or changed
-        wanted.append((row["oid"], kind, sorted(changed) if kind == "update" else []))
-    given = {
-        "role": role,
-        "oids": [oid for oid, _, _ in wanted],
-        "kinds": [kind for _, kind, _ in wanted],
-        "columns": [json.dumps(columns) for _, _, columns in wanted],
-    }
-    with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(LACKING, given).fetchall()
-    said = []
-    for row in found:
-        some = f" ({', '.join(row['columns'])})" if row["columns"] else ""
-        words = f"{row['kind']}{some} {VERBS[row['kind']]} {row['name']}"
-        said.append((printable(words), printable(row["grant"])))
-    return said
-
-
-VERBS = {"insert": "into", "update": "of", "delete": "from"}
-LACKING = f"""
-    select
-        w.kind, m.columns, t.relname::pg_catalog.text as name,
-        pg_catalog.concat(
-            w.kind,
-            case when pg_catalog.cardinality(m.columns) > 0 then pg_catalog.concat(
-                ' (', pg_catalog.array_to_string(m.quoted, ', '::pg_catalog.text), ')'
-            ) end,
-            ' on ', t.oid::pg_catalog.regclass, ' to ',
-            pg_catalog.quote_ident(%(role)s::pg_catalog.text)
-        ) as "grant"
-    from rows from (
-        pg_catalog.unnest(%(oids)s::pg_catalog.int8[]::pg_catalog.oid[]),
-        pg_catalog.unnest(%(kinds)s::pg_catalog.text[]),
-        pg_catalog.unnest(%(columns)s::pg_catalog.text[])
-    ) as w (relation, kind, named)
-    join pg_catalog.pg_class t on t.oid = w.relation
-    left join pg_catalog.pg_roles r
-      on r.rolname::pg_catalog.text = %(role)s::pg_catalog.text
-    cross join lateral (
-        select
-            pg_catalog.count(*) as given,
-            coalesce(pg_catalog.array_agg(e.name order by e.name) filter (
-                where e.lacks), '{{}}'::pg_catalog.text[]) as columns,
-            pg_catalog.array_agg(pg_catalog.quote_ident(e.name) order by e.name) filter (
-                where e.lacks) as quoted
-        from (
-            select j.name, pg_catalog.has_column_privilege(
-                r.oid, w.relation, j.name, 'update'::pg_catalog.text
-            ) is not true as lacks
-            from pg_catalog.jsonb_array_elements_text(w.named::pg_catalog.jsonb)
-                as j (name)
-        ) e
-    ) m
-    where case w.kind
-        when 'delete' then pg_catalog.has_table_privilege(
-            r.oid, w.relation, 'delete'::pg_catalog.text) is not true
-        when 'insert' then pg_catalog.has_any_column_privilege(
-            r.oid, w.relation, 'insert'::pg_catalog.text) is not true
-        else case
-            when m.given = 0 then pg_catalog.has_any_column_privilege(
-                r.oid, w.relation, 'update'::pg_catalog.text) is not true
-            when exists (
-                select from pg_catalog.pg_trigger t
-                where t.tgrelid = w.relation and {USERS}
-            ) then pg_catalog.cardinality(m.columns) = m.given
-            else pg_catalog.cardinality(m.columns) > 0
-        end
-    end
-    order by t.relname, w.kind
-"""  # noqa: S608 - a condition of ours
+        kind = "update"
+        if row["inserted"] or row["deleted"]:
+            kind = "delete" if row["inserted"] == back else "insert"
+        needs.append((row["oid"], kind, sorted(changed) if kind == "update" else []))
+    return needs

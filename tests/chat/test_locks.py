@@ -31,7 +31,7 @@ def test_who_holds_the_election_lock_is_named(url, connection, two, monkeypatch)
             with pytest.raises(Busy) as busy:
                 operation.run(connection, DeleteProvider("openai"))
         who = rf"pid {other.info.backend_pid}, {other.info.user} \(a stranger\), "
-    state = r"idle in transaction, \d+ s old, holds the election lock"
+    state = r"idle in transaction, [\d.]+ m?s old, holds the election lock"
     assert re.search(who + state, busy.value.message)
 
 

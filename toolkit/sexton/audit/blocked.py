@@ -4,7 +4,8 @@ from collections.abc import Collection
 
 from sexton.audit.rewrites import Seen
 from sexton.database import Connection, rows
-from sexton.ddl.holders import LockSampler
+from sexton.ddl.steps import CONFLICTS
+from sexton.postgres.blockers import holding
 
 # A reader waits behind ACCESS EXCLUSIVE alone, and behind whoever waits for it.
 BLOCKED = """
@@ -40,7 +41,6 @@ def blocked(connection: Connection, before: Seen, roots: Collection[int]) -> dic
 
 
 def _who(connection: Connection, relations: list[int]) -> str:
-    sampler = LockSampler(connection, (), "access share", oids=relations)
-    for holder in sampler.sample():
-        return holder.summary()
+    for session in holding(connection, relations, CONFLICTS["access share"]):
+        return session.summary()
     return "a session that itself waits for ACCESS EXCLUSIVE"

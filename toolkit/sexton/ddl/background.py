@@ -14,12 +14,13 @@ from contextlib import closing
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from sexton.ddl.holders import Holder, advice, terminate_idle
+from sexton.ddl.holders import advice, terminate_idle
 from sexton.ddl.options import TELL_EVERY, Options
 from sexton.ddl.sending import Sender
 from sexton.ddl.session import Driver, secure_session
 from sexton.ddl.steps import Statement
 from sexton.errors import Busy
+from sexton.postgres.blockers import BlockingSession, blocking
 from sexton.postgres.connect import another, closed_on_error
 from sexton.text.durations import duration
 
@@ -30,37 +31,6 @@ PROGRESS = """
         phase, lockers_done, lockers_total,
         blocks_done, blocks_total, tuples_done, tuples_total
     from pg_catalog.pg_stat_progress_create_index where pid = %s
-"""
-WAITS = """
-    select nullif(b.pid, 0) as pid, p.gid,
-           coalesce(a.usename, p.owner)::pg_catalog.text as "user",
-           a.application_name as application, a.state, a.backend_type as backend,
-           coalesce(a.xact_start, p.prepared) as since,
-           coalesce(pg_catalog.date_part(
-               'epoch'::text,
-               pg_catalog.clock_timestamp() - coalesce(a.xact_start, p.prepared)
-           ), 0::pg_catalog.float8) as age,
-           pg_catalog.date_part(
-               'epoch'::text, pg_catalog.clock_timestamp() - a.state_change
-           ) as idle,
-           a.query
-    from pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) as b (pid)
-    left join pg_catalog.pg_stat_activity a on a.pid = b.pid
-    -- The process id of a prepared transaction is 0.
-    left join pg_catalog.pg_prepared_xacts p
-      on b.pid = 0
-     and p.transaction in (
-         select t.transactionid
-         from pg_catalog.pg_locks w
-         join pg_catalog.pg_locks h
-           on h.pid is null and h.granted and h.locktype = w.locktype
-          and (h.relation = w.relation or h.transactionid = w.transactionid)
-         join pg_catalog.pg_locks t
-           on t.pid is null and t.virtualtransaction = h.virtualtransaction
-         where w.pid = %(pid)s::pg_catalog.int4 and not w.granted
-           and t.locktype = 'transactionid'
-     )
-    order by age desc, pid
 """
 
 
@@ -118,7 +88,7 @@ def _run(
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     late = False
-    last, blockers = "it was waiting for nobody in particular", list[Holder]()
+    last, blockers = "it was waiting for nobody in particular", list[BlockingSession]()
     try:
         while thread.is_alive():
             thread.join(POLL_INTERVAL)
@@ -162,15 +132,9 @@ def _first_words(statement: Statement) -> str:
     return "validate" if "validate" in words else " ".join(words[:2])
 
 
-def blocking(driver: Driver, pid: int) -> list[Holder]:
-    """The sessions and prepared transactions that block a session, the oldest first."""
-    found = driver.cursor(row_factory=dict_row).execute(WAITS, {"pid": pid}).fetchall()
-    return [Holder(**row, modes=("what it waits for",)) for row in found]
-
-
 def _progress(
     driver: Driver, pid: int, options: Options, rows: str
-) -> tuple[str, list[Holder]]:
+) -> tuple[str, list[BlockingSession]]:
     cursor = driver.cursor(row_factory=dict_row)
     said = rows or "at work"
     if row := cursor.execute(PROGRESS, (pid,)).fetchone():

@@ -17,6 +17,7 @@ from sexton.ddl.background import connect
 from sexton.ddl.options import TELL_EVERY, Options
 from sexton.ddl.session import Driver, is_direct
 from sexton.errors import Busy, WrongServer
+from sexton.postgres.blockers import holding
 from sexton.text.durations import duration
 from sexton.text.printable import printable
 
@@ -92,31 +93,8 @@ def _busy(own: Driver, key: int, waited: float) -> Busy:
 
 def _who(own: Driver, key: int) -> tuple[str, bool, int | None]:
     """Who holds the lock, whether that looks like Sexton, and the process id."""
-    row = (
-        own.cursor(row_factory=dict_row)
-        .execute(
-            """
-            select l.pid, a.usename::pg_catalog.text as "user",
-                   a.application_name as application, a.client_addr::pg_catalog.text as host
-            from pg_catalog.pg_locks l
-            left join pg_catalog.pg_stat_activity a on a.pid = l.pid
-            where l.locktype = 'advisory' and l.granted and l.objsubid = 1::int2
-              and l.database = (
-                  select oid from pg_catalog.pg_database
-                  where datname = pg_catalog.current_database()
-              )
-              and l.classid::pg_catalog.int8 = (%(key)s::pg_catalog.int8 >> 32)
-              and l.objid::pg_catalog.int8
-                  = (%(key)s::pg_catalog.int8 & 4294967295::pg_catalog.int8)
-            """,
-            {"key": key},
-        )
-        .fetchone()
-    )
-    if row is None:
-        return "it has just ended", True, None
-    said = f"pid {row['pid']}, {row['user'] or 'a user we may not see'}"
-    said += f" ({row['application']})" if row["application"] else ""
-    said += f" at {row['host']}" if row["host"] else ""
-    ours = row["application"] is None or row["application"].startswith("sexton")
-    return printable(said), ours, row["pid"]
+    for found in holding(own, key=key, name="the upgrade lock"):
+        ours = found.application is None or found.application.startswith("sexton")
+        host = f", at {printable(found.host)}" if found.host else ""
+        return f"{found.summary()}{host}", ours, found.pid
+    return "it has just ended", True, None

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from sexton.ddl.holders import SHORTEST, Holder, LockSampler, advice, terminate_idle
+from sexton.ddl.holders import SHORTEST, LockSampler, advice, terminate_idle
 from sexton.ddl.options import TELL_EVERY, Options
 from sexton.errors import Busy
+from sexton.postgres.blockers import BlockingSession
 from sexton.text.durations import duration
 
 QUICK_SAMPLES = 3  # that saw nobody are worth one try, which stalls others for SHORTEST
@@ -39,7 +40,7 @@ class LockWait:
     longest_try: float = 0.0
     timeout: float = 0.0
     last_error: psycopg.Error | None = None
-    blockers: list[Holder] = field(default_factory=list)
+    blockers: list[BlockingSession] = field(default_factory=list)
     _last_said: float = 0.0
 
     @property
@@ -77,19 +78,19 @@ class LockWait:
         self.timeout = self.sampler.timeout(self.options.max_stall)
         return self.timeout
 
-    def _sample(self) -> list[Holder]:
+    def _sample(self) -> list[BlockingSession]:
         if self.sampler.ages:
             time.sleep(INTERVAL / 2)
         return [holder for holder in self.sampler.sample() if not holder.autovacuum]
 
-    def _old(self, holders: list[Holder]) -> list[Holder]:
+    def _old(self, holders: list[BlockingSession]) -> list[BlockingSession]:
         return [
             holder
             for holder in holders
             if not holder.autovacuum and holder.age > self.options.max_stall
         ]
 
-    def _tell(self, old: list[Holder]) -> None:
+    def _tell(self, old: list[BlockingSession]) -> None:
         now = time.monotonic()
         if now - self._last_said < TELL_EVERY:
             return
@@ -115,7 +116,7 @@ class LockWait:
         self.longest_try = max(self.longest_try, took)
         self.last_error = error
 
-    def give_up(self, holders: list[Holder]) -> None:
+    def give_up(self, holders: list[BlockingSession]) -> None:
         """Raise Busy, and say who was in the way."""
         show = self.options.show_queries
         tables = ", ".join(self.sampler.tables)
@@ -133,7 +134,7 @@ class LockWait:
         )
         raise Busy("\n".join(lines), hint=self._hint(holders))
 
-    def _hint(self, holders: list[Holder]) -> str:
+    def _hint(self, holders: list[BlockingSession]) -> str:
         if found := advice(self.sampler.driver, holders):
             return found
         budget, usual = self.options.max_stall, self.sampler.median_age

@@ -22,8 +22,7 @@ from psycopg import errors
 from psycopg.rows import dict_row
 from sqlalchemy.exc import DBAPIError
 
-from sexton.ddl.background import blocking
-from sexton.ddl.holders import Holder, advice
+from sexton.ddl.holders import advice
 from sexton.ddl.session import Driver
 from sexton.errors import (
     Busy,
@@ -37,6 +36,7 @@ from sexton.errors import (
     WrongServer,
     was_interrupted,
 )
+from sexton.postgres.blockers import BlockingSession, blocking
 from sexton.server_errors import to_sexton_error
 from sexton.text.printable import printable
 from sexton.text.redaction import redact
@@ -282,7 +282,7 @@ class LockWatch:
     driver: Driver
     pid: int
     every: float = POLL
-    holders: Sequence[Holder] = ()
+    holders: Sequence[BlockingSession] = ()
     table: str | None = None
     _end: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None

@@ -18,11 +18,11 @@ from sexton import journal
 from sexton.catalog.triggers import firing
 from sexton.database import REPAIR, Connection, scalar, settings, transact
 from sexton.errors import Busy, Refused, SextonError
+from sexton.postgres.blockers import holding, in_words
 from sexton.postgres.session import ROWS
 from sexton.project import current
 from sexton.repair.aftermath import Aftermath, Difference
 from sexton.repair.changes import Block, Writer
-from sexton.repair.holders import holders, lock_holder
 from sexton.server_errors import BUSY_STATES, to_sexton_error
 from sexton.text.printable import printable
 
@@ -170,8 +170,9 @@ def _transact(
         return transact(connection, prepared)
     except psycopg.Error as error:
         if isinstance(error, BUSY_STATES):
-            who = "" if inside else holders(connection, list(job.writes))
-            found: SextonError = Busy(f"{to_sexton_error(error).message}{who}")
+            who = "" if inside else in_words(holding(connection, list(job.writes)))
+            held = f"; locks on its tables are held by {who}" if who else ""
+            found: SextonError = Busy(f"{to_sexton_error(error).message}{held}")
         elif isinstance(error, psycopg.DataError):
             said = printable(str(error.diag.message_primary))
             found = Refused(f"a value does not fit its column: {said}")
@@ -236,8 +237,9 @@ def repair_lock(connection: Connection) -> Iterator[None]:
     scope = "_xact" if inside else ""
     taken = f"select pg_catalog.pg_try_advisory{scope}_lock(%s::pg_catalog.int8)"
     if not scalar(connection, taken, REPAIR):
+        who = in_words(holding(connection, key=REPAIR, name="the repair lock"))
         raise Busy(
-            f"another repair of this database is running{lock_holder(connection)}",
+            f"another repair of this database is running{who and f': {who}'}",
             hint="nothing was changed; wait until it ends: sexton history",
         )
     try:

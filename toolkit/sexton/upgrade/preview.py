@@ -4,11 +4,12 @@ from typing import Any
 
 from sexton.catalog.relations import resolve
 from sexton.database import Connection, rows
-from sexton.ddl.holders import LockSampler, grant_statistics, summary
+from sexton.ddl.holders import LockSampler, grant_statistics
 from sexton.ddl.options import Options
 from sexton.ddl.row_changes import unrecorded
 from sexton.ddl.session import is_direct, own_session
 from sexton.ddl.upgrade_lock import NAME_THE_SERVER, POOLED
+from sexton.postgres.blockers import summary
 from sexton.text.durations import duration
 from sexton.upgrade.drift import drift
 from sexton.upgrade.plain import Plain

@@ -21,7 +21,8 @@ def test_a_row_that_stays_locked_is_busy_and_says_who(connection, other):
             apply_plan(connection, plan)
     assert re.search(
         rf"locks on its tables are held by pid {other.info.backend_pid}, "
-        rf"{other.info.user} \(nightly report\), idle in transaction, for \d+ s",
+        rf"{other.info.user} \(nightly report\), idle in transaction, [\d.]+ m?s old, "
+        "holds row share on chat_model_configs",
         error.value.message,
     )
     assert "nothing was changed" in str(error.value.hint)

@@ -1,9 +1,8 @@
 """What else goes, or changes, when a row is deleted."""
 
 import pytest
-from psycopg.rows import dict_row
 
-from sexton.catalog.cascades import KEYS, count_reached, key_of
+from sexton.catalog.cascades import DOES, count_reached, referring
 from sexton.catalog.relations import resolve
 
 TABLES = """
@@ -27,9 +26,8 @@ def found(connection):
     """The keys that a deletion of owners may follow, and the table's oid."""
     connection.execute(TABLES)
     relation = resolve(connection, ["owner"])["owner"].oid
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(KEYS, {"relations": [relation]}).fetchall()
-    return [key_of(row) for row in rows], relation
+    keys = referring(connection, relation, follow=True)
+    return [key for key in keys if key.action in DOES], relation
 
 
 def test_keys_that_only_refuse_are_not_followed(found):

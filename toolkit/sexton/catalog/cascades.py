@@ -1,6 +1,6 @@
 """Foreign keys that reach further: what else a deletion deletes, changes, or meets."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -16,7 +16,7 @@ DOES = {"c": "deleted", "n": "set to null", "d": "set to their default"}
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A foreign key with an action at the deletion of the row that it refers to."""
+    """A foreign key, and what it does when the row that it refers to is deleted."""
 
     oid: int
     name: str
@@ -26,12 +26,12 @@ class Key:
     parent: str  # its whole name, quoted
     parent_oid: int
     target: tuple[str, ...]
-    action: str  # pg_constraint.confdeltype: c, n or d; with `REFERRING`, also a or r
-    on_update: str = "a"  # pg_constraint.confupdtype
-    emptied: tuple[str, ...] = ()  # the columns that an action n or d sets
-    operators: tuple[str, ...] = ()  # that compare a target with a column, for each pair
-    child_schema: str = ""
-    child_name: str = ""
+    action: str  # pg_constraint.confdeltype: c, n, d, a or r
+    on_update: str  # pg_constraint.confupdtype
+    emptied: tuple[str, ...]  # the columns that an action n or d sets
+    operators: tuple[str, ...]  # that compare a target with a column, for each pair
+    child_schema: str
+    child_name: str
 
     @property
     def shown(self) -> str:
@@ -50,64 +50,37 @@ class Key:
             )
         )
 
-
-# The keys that a deletion from `relations` may follow: from those tables, and from the
-# tables whose rows would go.
-KEYS: LiteralString = f"""
-    with recursive followed as (
-        select k.oid, k.conname, k.conrelid, k.confrelid, k.conkey, k.confkey, k.confdeltype
-        from pg_catalog.pg_constraint k
-        where k.contype = 'f'::pg_catalog."char"
-          and k.confdeltype = any (array['c', 'n', 'd']::pg_catalog."char"[])
-          and k.conparentid = 0::pg_catalog.oid
-          and k.confrelid = any (%(relations)s::pg_catalog.oid[])
-        union
-        select k.oid, k.conname, k.conrelid, k.confrelid, k.conkey, k.confkey, k.confdeltype
-        from followed f
-        join pg_catalog.pg_constraint k on k.confrelid = f.conrelid
-        where f.confdeltype = 'c'::pg_catalog."char"
-          and k.contype = 'f'::pg_catalog."char"
-          and k.confdeltype = any (array['c', 'n', 'd']::pg_catalog."char"[])
-          and k.conparentid = 0::pg_catalog.oid
-    )
-    select
-        f.oid::pg_catalog.int8 as oid,
-        f.conname::pg_catalog.text as name,
-        pg_catalog.format(
-            '%%I.%%I'::pg_catalog.text, cn.nspname::pg_catalog.text,
-            c.relname::pg_catalog.text
-        ) as child,
-        f.conrelid::pg_catalog.int8 as child_oid,
-        {column_names("f.conrelid", "f.conkey")} as columns,
-        pg_catalog.format(
-            '%%I.%%I'::pg_catalog.text, pn.nspname::pg_catalog.text,
-            p.relname::pg_catalog.text
-        ) as parent,
-        f.confrelid::pg_catalog.int8 as parent_oid,
-        {column_names("f.confrelid", "f.confkey")} as target,
-        f.confdeltype::pg_catalog.text as action
-    from followed f
-    join pg_catalog.pg_class c on c.oid = f.conrelid
-    join pg_catalog.pg_namespace cn on cn.oid = c.relnamespace
-    join pg_catalog.pg_class p on p.oid = f.confrelid
-    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
-    order by f.conname, f.oid
-"""  # noqa: S608 - names of the catalogs
+    def reached(self, parents: str) -> str:
+        """The condition that the row `this` of the child refers to one of a query's."""
+        return f"exists (select from ({parents}) as gone where {self.same('gone', 'this')})"
 
 
 # Every foreign key that refers to rows of `relations`: to the tables, to partitioned ones
-# that they are part of, and to their own parts.
-REFERRING: LiteralString = f"""
+# that they are part of, and to their own parts. If it is to `follow`, also those that refer
+# to rows which a key would delete with theirs.
+KEYS: LiteralString = f"""
     with recursive family as (
         select r.oid as relation, r.oid as member, 0 as way
         from pg_catalog.unnest(%(relations)s::pg_catalog.oid[]) as r (oid)
         union
-        select f.relation, case f.way when 1 then i.inhparent else i.inhrelid end, w.way
+        select n.relation, n.member, n.way
         from family f
-        cross join (values (1), (2)) as w (way)
-        join pg_catalog.pg_inherits i
-          on case w.way when 1 then i.inhrelid else i.inhparent end = f.member
-        where f.way = any (array[0, w.way])
+        cross join lateral (
+            select f.relation, i.inhparent as member, 1 as way
+            from pg_catalog.pg_inherits i where i.inhrelid = f.member and f.way <> 2
+            union all
+            select f.relation, i.inhrelid, 2
+            from pg_catalog.pg_inherits i where i.inhparent = f.member and f.way <> 1
+            union all
+            select k.conrelid, k.conrelid, 0
+            from pg_catalog.pg_constraint k
+            where %(follow)s
+              and k.confrelid = f.member
+              and k.contype = 'f'::pg_catalog."char"
+              and k.confdeltype = 'c'::pg_catalog."char"
+              and k.conparentid = 0::pg_catalog.oid
+              and {ENFORCED}
+        ) n
     )
     select
         k.oid::pg_catalog.int8 as oid,
@@ -167,22 +140,27 @@ REFERRING: LiteralString = f"""
 """  # noqa: S608 - names of the catalogs
 
 
-def referring(connection: Connection, relation: int) -> list[Key]:
-    """The foreign keys by which rows refer to those of a relation. Reads only."""
+def referring(connection: Connection, *relations: int, follow: bool = False) -> list[Key]:
+    """The foreign keys by which rows refer to those of relations. Reads only.
+
+    With `follow`, also those that refer to rows which such a key deletes.
+    """
     with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(REFERRING, {"relations": [relation]}).fetchall()
-    return [key_of(row) for row in found]
+        given = {"relations": list(relations), "follow": follow}
+        return [key_of(row) for row in cursor.execute(KEYS, given)]
 
 
 def key_of(row: Mapping[str, Any]) -> Key:
-    """A row of `KEYS`, or of `REFERRING`, as a key."""
-    listed = {"columns", "target", "emptied", "operators"} & row.keys()
-    lists = {name: tuple(row[name]) for name in listed}
-    lists |= {
-        n: tuple(o.replace("%", "%%") for o in lists[n]) for n in {"operators"} & listed
-    }
-    names = {name: row[name].replace("%", "%%") for name in ("child", "parent")}
-    return Key(**{**row, **lists, **names})
+    """A row of `KEYS` as a key."""
+    listed = ("columns", "target", "emptied")
+    return Key(
+        **{
+            **row,
+            **{name: tuple(row[name]) for name in listed},
+            "operators": tuple(o.replace("%", "%%") for o in row["operators"]),
+            **{name: row[name].replace("%", "%%") for name in ("child", "parent")},
+        }
+    )
 
 
 def count_reached(
@@ -208,12 +186,7 @@ def count_reached(
         if key.oid in seen:
             continue
         seen.add(key.oid)
-        children = f"""
-            select this.* from {key.child} this
-            where ({_list("this", key.columns)}) in (
-                select {_list("gone", key.target)} from ({parents}) gone
-            )
-        """  # noqa: S608 - names from the catalogs
+        children = f"select this.* from {key.child} this where {key.reached(parents)}"  # noqa: S608
         query: Any = f"select pg_catalog.count(*) from ({children}) reached"  # noqa: S608
         with connection.cursor(row_factory=tuple_row) as cursor:
             [count] = cursor.execute(query, parameters).fetchone() or [0]
@@ -222,10 +195,6 @@ def count_reached(
             if key.action == "c":
                 paths += [(k, children) for k in keys if k.parent_oid == key.child_oid]
     return found
-
-
-def _list(alias: str, names: Iterable[str]) -> str:
-    return ", ".join(f"{alias}.{_name(name)}" for name in names)
 
 
 def _name(column: str) -> str:

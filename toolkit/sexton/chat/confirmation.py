@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sexton.catalog.cascades import KEYS, key_of
+from sexton.catalog.cascades import DOES, referring
 from sexton.catalog.triggers import DELETE, INSERT, UPDATE, fire, firing
 from sexton.chat.schema import Product, fetch
 from sexton.database import Connection
@@ -73,9 +73,8 @@ def _refuse_new_keys(
 ) -> None:
     tables = {c.table.relation.oid: c.table.relation.name for c in changes if c.deletes}
     known = {key.oid for key in product.keys}
-    found = fetch(connection, KEYS, {"relations": list(tables)}) if tables else ()
-    for key in map(key_of, found):
-        if key.parent_oid in tables and key.oid not in known:
+    for key in referring(connection, *tables) if tables else ():
+        if key.action in DOES and key.oid not in known:
             raise unwritten(tables[key.parent_oid], 1, f"the foreign key {key.name}")
 
 

@@ -78,7 +78,10 @@ STATE = f"""
               and r.ev_enabled <> 'D'::pg_catalog."char"
             order by 1
         ) as rules,
-        (select pg_catalog.json_agg(k) from ({KEYS}) k) as keys,
+        (
+            select pg_catalog.json_agg(k) from ({KEYS}) k
+            where k.action = any (array['c', 'n', 'd']::pg_catalog.text[])
+        ) as keys,
         array(
             -- Those of constraints; where rows may lie in other tables, none is known.
             select t.oid::pg_catalog.int8
@@ -170,6 +173,7 @@ def read_product(connection: Connection) -> Product:
         "oids": list(oids.values()),
         "models": oids[MODELS],
         "relations": [oids[name] for name in (PROVIDERS, USER_KEYS) if name in oids],
+        "follow": True,
     }
     [state] = fetch(connection, STATE, parameters)
     if state["hidden"]:

@@ -296,9 +296,8 @@ def children(key: Key, change: RowChange, relation: Relation) -> RowChange:
 
     Rows that the change itself takes cannot refuse it.
     """
-    condition = key.same("gone", "this").replace("%%", "%")
     rows = f"select this.* from {relation.sql} as this where {change.where}"  # noqa: S608
-    where = f"exists (select from ({rows}) as gone where {condition})"
+    where = key.reached("{}").replace("%%", "%").replace("{}", rows)
     if key.child_oid == relation.oid and not passes_on(key, change):
         where += f" and ({change.where}) is not true"
     name = f"{key.child_schema}.{key.child_name}"

@@ -225,22 +225,14 @@ def reachable(
     None stands for whole rows, which are deleted. Reads only.
     """
     found: dict[int, tuple[str, frozenset[str] | None]] = {}
-    waiting, seen = list(oids), set[int]()
-    while waiting:
-        oid = waiting.pop()
-        if oid in seen:
-            continue
-        seen.add(oid)
-        for key in referring(connection, oid):
-            if key.action not in DOES:
-                continue
+    for key in referring(connection, *oids, follow=True):
+        if key.action in DOES:
             name = f"{key.child_schema}.{key.child_name}"
             before = found.get(key.child_oid, (name, frozenset()))[1]
-            if key.action == "c" or before is None:
-                found[key.child_oid] = name, None
-                waiting.append(key.child_oid)
-            else:
+            if key.action != "c" and before is not None:
                 found[key.child_oid] = name, before | {*key.emptied}
+            else:
+                found[key.child_oid] = name, None
     return found
 
 

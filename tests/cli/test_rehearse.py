@@ -25,5 +25,18 @@ def test_exit_codes_and_streams(tmp_path, monkeypatch, capfd):
     document = sexton(*line, "--format", "json", database=False)
     assert conforms(document.json, "rehearsal")["summary"]["exit_code"] == 1
     assert "never-shown" not in document.stdout + document.stderr + found.stdout
+    more = ("--format", "github", "-o", "markdown:m.md", "-o", "sarif:s.sarif")
+    written = sexton(*line, *more, database=False)
+    assert written.code == 1
+    assert written.stdout.startswith("::error file=db/versions/one.py,line=13,title=sexton")
+    assert "| error | `blocking-index-build` | 13 |" in (tmp_path / "m.md").read_text()
+    assert '"startLine": 13' in (tmp_path / "s.sarif").read_text()
+    fixed = sexton(*line, "--fix", database=False)
+    assert fixed.stderr == "sexton: rehearsing one\nsexton: rewrote db/versions/one.py\n"
+    assert sexton(*line, database=False).code == 0
+    for wrong in ("html:x", "markdown", "markdown:"):
+        refused = sexton(*line, "-o", wrong, database=False)
+        assert refused.code == 2
+        assert "FORMAT:FILE" in refused.stderr
     wrong = sexton("rehearse", "--alembic", "nowhere.ini", database=False)
     assert wrong.code == 2

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import kubernetes_validate
@@ -14,7 +15,9 @@ import pytest
 import yaml
 
 from sexton.errors import BUSY, NO_CONNECTION
+from tests.rehearse.test_rehearsal import git
 from tests.support.project import ROOT
+from tests.support.rehearsals import Environment
 
 EXAMPLES = ROOT / "examples"
 
@@ -98,6 +101,72 @@ def test_the_ci_job_is_a_workflow_and_its_commands_run(url, tmp_path):
     for command in commands:
         ran(shell(command, url, tmp_path), file)
     assert (tmp_path / "audit.xml").exists(), "examples/ci/github.yml writes it no more"
+
+
+def branch(folder):
+    """A repository whose branch adds a revision that blocks; the base is `main`."""
+    environment = Environment(folder)
+    git(folder, "init", "-b", "main")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "released")
+    git(folder, "checkout", "-b", "feature")
+    environment.add(
+        "new", 'op.create_index("i", "invoices", ["total"])', 'op.drop_index("i")'
+    )
+    (folder / "requirements.txt").touch()
+
+
+def test_the_action_annotates_and_summarizes(tmp_path):
+    file = ROOT / "action.yml"
+    check = [sys.executable, "-m", "check_jsonschema"]
+    schema = ["--builtin-schema", "vendor.github-actions"]
+    ran(subprocess.run([*check, *schema, str(file)], capture_output=True, text=True), file)
+    branch(tmp_path)
+    (tmp_path / "summary.md").touch()
+    variables = {
+        "BASE": "main",
+        "ALEMBIC": "alembic.ini",
+        "ARGUMENTS": "",
+        "SARIF": "found.sarif",
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+    }
+    *_, step = yaml.safe_load(file.read_text())["runs"]["steps"]
+    assert set(step["env"]) == {"BASE", "ALEMBIC", "ARGUMENTS", "SARIF"}
+    done = shell(step["run"], "", tmp_path, **variables)
+    assert done.returncode == 1, done.stderr
+    assert "::error file=db/versions/new.py,line=13," in done.stdout
+    assert "`blocking-index-build`" in (tmp_path / "summary.md").read_text()
+    assert "db/versions/new.py" in (tmp_path / "found.sarif").read_text()
+
+
+def test_the_jobs_that_rehearse_are_valid_and_their_commands_run(tmp_path):
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    for schema, name in (
+        ("vendor.github-workflows", "rehearse-github.yml"),
+        ("vendor.gitlab-ci", "rehearse-gitlab.yml"),
+    ):
+        file = EXAMPLES / "ci" / name
+        checked = [*check, schema, str(file)]
+        ran(subprocess.run(checked, capture_output=True, text=True), file)
+    branch(tmp_path)
+    *_, command = yaml.safe_load(file.read_text())["rehearse"]["script"]
+    done = shell(command.replace("FETCH_HEAD", "main"), "", tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert (tmp_path / "rehearsal.sarif").exists(), f"{file} writes it no more"
+    action = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
+    workflow = yaml.safe_load((EXAMPLES / "ci" / "rehearse-github.yml").read_text())
+    *_, step = workflow["jobs"]["rehearse"]["steps"]
+    assert set(step["with"]) <= set(action)
+
+
+def test_the_hook_of_pre_commit_names_what_exists():
+    [hook] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    program, *words = shlex.split(hook["entry"])
+    done = subprocess.run([Path(PROGRAMS) / program, *words, "--help"], capture_output=True)
+    assert done.returncode == 0
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = project["optional-dependencies"]["embedded"]
+    assert hook["additional_dependencies"] == needed
 
 
 KUBERNETES = pytest.mark.parametrize(

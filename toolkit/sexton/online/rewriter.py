@@ -12,6 +12,7 @@ from alembic.operations import MigrateOperation, ops
 from sqlalchemy import Column
 
 from sexton.errors import UsageError
+from sexton.online.column_operations import NotNullOnline
 from sexton.online.indexes import Index, spelt, unique_of
 from sexton.online.keys import Key, key_of
 from sexton.online.operations import (
@@ -24,6 +25,13 @@ from sexton.online.operations import (
 from sexton.online.tables import Table
 
 online = Rewriter()
+
+
+def rewritten(operation: MigrateOperation) -> MigrateOperation:
+    """The online operation that does the same as one of Alembic's; else the same one."""
+    nowhere: Any = None  # a rewrite asks for neither the context nor the revision
+    [made] = online._rewrite(nowhere, nowhere, operation)
+    return made
 
 
 def _rewrites(kind: Any) -> Callable[[Callable[[Any], MigrateOperation]], None]:
@@ -60,6 +68,16 @@ def _create_unique(op: ops.CreateUniqueConstraintOp) -> MigrateOperation:
 @_rewrites(ops.CreateIndexOp)
 def _create_index(op: ops.CreateIndexOp) -> MigrateOperation:
     return CreateIndexOnline(_index(op))
+
+
+@_rewrites(ops.AlterColumnOp)
+def _alter_column(op: ops.AlterColumnOp) -> MigrateOperation:
+    others = (op.modify_name, op.modify_type, *op.kw.values())
+    kept = op.modify_server_default is False and op.modify_comment is False
+    if op.modify_nullable is None or any(others) or not kept:
+        raise UsageError("it changes more than whether the column may be null")
+    name = "drop_not_null_online" if op.modify_nullable else "set_not_null_online"
+    return NotNullOnline(name, Table(op.table_name, op.schema), op.column_name)
 
 
 @_rewrites(ops.DropIndexOp)

@@ -147,17 +147,22 @@ def _commit(script: ScriptDirectory, name: str) -> str | None:
 
 
 def _git(script: ScriptDirectory, *arguments: str) -> str | None:
-    """What git prints; None if it fails, or is not installed."""
+    found = git(Path(script.dir), *arguments)
+    return None if found is None else found.decode(errors="replace")
+
+
+def git(folder: Path, *arguments: str) -> bytes | None:
+    """What git prints in a folder; None if it fails, or is not installed."""
     # What a repository configures must not run: no pager, hook or file system monitor.
     safe = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
     try:
         done = subprocess.run(
             ["git", *safe, *arguments],
-            cwd=script.dir,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
         )
     except OSError:
         return None
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None

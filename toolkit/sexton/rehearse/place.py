@@ -59,6 +59,15 @@ class Place:
             sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
         )
 
+    @contextlib.contextmanager
+    def empty(self) -> Iterator[str]:
+        """Make an empty database, and drop it after the block."""
+        name = self.create()
+        try:
+            yield name
+        finally:
+            self.drop(name)
+
     def url(self, database: str) -> str:
         """The address of one of the databases."""
         return self.server.url(database)
@@ -82,13 +91,13 @@ def place() -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def redirected(server: Server, database: str) -> Iterator[None]:
+def redirected(sockets: Path, database: str) -> Iterator[None]:
     """Lead every engine that env.py makes, and libpq's defaults, to the server.
 
     So no rehearsal reaches a real database, whichever address env.py reads, and none has
     to be there.
     """
-    host = str(server.sockets)
+    host = str(sockets)
 
     def lead(dialect: Any, _record: Any, _arguments: Any, parameters: Any) -> None:
         if dialect.name != "postgresql":

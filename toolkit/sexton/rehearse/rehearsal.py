@@ -20,14 +20,17 @@ from sexton.errors import (
     FINDINGS,
     INCOMPLETE,
     ConnectionFailed,
+    Incomplete,
     SextonError,
     UsageError,
 )
 from sexton.online.team_code import Boundary, require_revisions, said, without_values
 from sexton.project import current
+from sexton.rehearse import models, squawk
 from sexton.rehearse.accept import accept
 from sexton.rehearse.catalog import Catalog, catalog_of, columns_of, differences, rows_of
 from sexton.rehearse.document import (
+    Instead,
     ObservedStatement,
     Rehearsal,
     RehearsalFinding,
@@ -37,11 +40,12 @@ from sexton.rehearse.document import (
     Status,
     TableLock,
 )
+from sexton.rehearse.fix import FIXABLE, Edit, diff, edits_of, shortened, write
 from sexton.rehearse.newer import Newer, newer
 from sexton.rehearse.observe import Observer, Watched, spelled
 from sexton.rehearse.place import Place, place, redirected
 from sexton.rehearse.plant import NotPlanted, Planter, Rule, added, rules_of
-from sexton.rehearse.rules import judge, of_error
+from sexton.rehearse.rules import drops_of_used, judge, of_error
 from sexton.rehearse.walk import Session, Walker
 from sexton.text.printable import printable
 from sexton.upgrade.own import ENV, point, quietly, run_env
@@ -65,20 +69,24 @@ def rehearse(
     schema: Path | None = None,
     rows: Mapping[str, int] | None = None,
     say: Callable[[str], None] = lambda _: None,
+    fix: bool = False,
+    also_squawk: bool = False,
     on: Place | None = None,
 ) -> Rehearsal:
     """Rehearse the new revisions of an environment on a throw-away server.
 
     `names` are revisions, else `base` says which are new; `schema` is a dump of the schema
     at the base, else the base's own revisions make it. `rows` are numbers of rows by
-    table, for the estimates; a dump with statistics has them too. `on` is the server, by
-    default one that ends with the rehearsal. Raises SextonError for an environment that
-    cannot be read or run.
+    table, for the estimates; a dump with statistics has them too. With `fix`, operations
+    that have an online one are rewritten in the revisions, afterwards. `also_squawk` adds
+    the findings of squawk's rules. `on` is the server, by default one that ends with the
+    rehearsal. Raises SextonError for an environment that cannot be read or run.
     """
     script = ScriptDirectory.from_config(config)
     require_revisions(script)
     found = newer(script, names, base)
-    done: list[Rehearsal] = []
+    linter = squawk.program() if also_squawk else None
+    done: list[tuple[_Rehearsal, Rehearsal]] = []
     server = contextlib.nullcontext(on) if on else place()
     with quietly(), server as where, Boundary(script).around():
         database = where.create()
@@ -96,15 +104,20 @@ def rehearse(
             if theirs is not None:
                 path = theirs.exec_driver_sql("show search_path").scalar_one()
             walker = Walker(where, environment, configured, given, path)
-            done.append(_Rehearsal(walker, found, schema, say, dict(rows or {})).run())
+            made = _Rehearsal(walker, found, schema, say, dict(rows or {}), linter)
+            done.append((made, made.run()))
 
         config.attributes["look"] = look
-        with redirected(where.server, database):
+        with redirected(where.server.sockets, database):
             point(config, where.main)
             run_env(config, "look", "heads")
     if not done:
         raise UsageError(f"{script.dir}/env.py does not call run_migrations()", hint=ENV)
-    return done[0]
+    ran, document = done[0]
+    if fix:
+        for file in write(edit for found, edit in ran.edits if not found.accepted):
+            say(f"rewrote {printable(shortened(file))}")
+    return document
 
 
 def environment(file: Path | None) -> Config:
@@ -131,7 +144,10 @@ class _Rehearsal:
     schema: Path | None
     say: Callable[[str], None]
     sizes: dict[str, int]
+    squawk: str | None = None  # the program
     done: list[RehearsedRevision] = field(default_factory=list)
+    edits: list[tuple[RehearsalFinding, Edit]] = field(default_factory=list)
+    drops: dict[str, list[Watched]] = field(default_factory=dict)
     _template: str = ""
     _planted: set[tuple[str, str]] = field(default_factory=set)
 
@@ -152,6 +168,7 @@ class _Rehearsal:
                     break
             else:
                 self._compare_models()
+            self._find_drops_of_what_is_used()
         self._heads_and_history()
         today = datetime.date.today()
         for one in self.done:
@@ -266,6 +283,24 @@ class _Rehearsal:
             )
             last.findings.append(whole("models-differ", "error", last.file, message))
 
+    def _find_drops_of_what_is_used(self) -> None:
+        """The old application runs during the deploy, and its models name columns."""
+        dropping = [one for one in self.done if one.revision in self.drops]
+        if not dropping or not self.newer.tree:
+            return
+        where = self.walker.place.server.sockets
+        try:
+            with self.walker.place.empty() as database:
+                used = models.at(self.newer.tree, self.walker.config, where, database)
+        except Incomplete as error:
+            for one in dropping:
+                unknown = whole("models-unknown", "info", one.file, error.message)
+                one.findings.append(unknown)
+            return
+        for one in dropping:
+            for statement in self.drops[one.revision]:
+                one.findings += drops_of_used(statement, used)
+
     def _heads_and_history(self) -> None:
         script = self.walker.script
         by_file = {one.file: one for one in self.done}
@@ -294,8 +329,8 @@ class _Rehearsal:
         ]
         for one in self.done:
             for finding in one.findings:
-                finding.file = _shortened(finding.file)
-            one.file = _shortened(one.file)
+                finding.file = shortened(finding.file)
+            one.file = shortened(one.file)
         incomplete = any(one.problem for one in self.done)
         status: Status = "findings" if counted else "clean"
         status = "incomplete" if incomplete else status
@@ -326,11 +361,15 @@ class _Revision:
         try:
             self.whole.plant()
             self._prove()
+            if self.whole.squawk:
+                self.result.findings += squawk.findings(self.whole.squawk, self.watched)
         except SextonError as error:
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
             self.result.problem = f"{error.message}{notes}"
         sizes = self.whole.sizes
         self.result.statements = [_statement(one, sizes) for one in self.watched]
+        if drops := [one for one in self.watched if one.dropped]:
+            self.whole.drops[self.result.revision] = drops
         return self.result
 
     # -- inside ------------------------------------------------------------------------
@@ -372,8 +411,19 @@ class _Revision:
             self.watched = observer.statements
         if not failed:
             for one in observer.statements:
-                self.result.findings += judge(one)
+                found = judge(one)
+                self.result.findings += found
+                self._offer(one, found)
         return not failed
+
+    def _offer(self, statement: Watched, found: list[RehearsalFinding]) -> None:
+        """Give findings the edit of the revision that ends them."""
+        fixable = [one for one in found if one.code in FIXABLE]
+        edits = edits_of(statement) if fixable else ()
+        for one in fixable if edits else ():
+            assert one.instead
+            one.instead = Instead(text=one.instead.text, diff=diff(edits))
+            self.whole.edits += [(one, edit) for edit in edits]
 
     @contextlib.contextmanager
     def _findings_of(self, observer: Observer) -> Iterator[None]:
@@ -567,12 +617,6 @@ def _statement(one: Watched, sizes: Mapping[str, int]) -> ObservedStatement:
         estimate_ms=_estimate(one, sizes),
         others_waited_ms=None if one.waited is None else round(one.waited * 1000),
     )
-
-
-def _shortened(file: str) -> str:
-    """A file, from the working directory if it is below it."""
-    path, here = Path(file).resolve(), Path.cwd().resolve()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else file
 
 
 def _line_of(revision: Script, function: str) -> int | None:

@@ -1,6 +1,7 @@
 """What an observed statement would do to production, as findings."""
 
 import re
+from collections.abc import Collection, Iterator, Mapping
 
 from sexton.errors import was_interrupted
 from sexton.online.team_code import said, without_values
@@ -30,6 +31,8 @@ ONLINE = {
     "key op.create_foreign_key_online does it: orphans='null' or 'delete'",
     "concurrently-in-transaction": "op.create_index_online, or put the statement into "
     "`with op.get_context().autocommit_block():`",
+    "drop-of-used-column": "release an application that does not use it first, and drop it "
+    "in a later revision",
     "enum-value-in-same-transaction": "add the value in a revision of its own, or in an "
     "autocommit_block",
 }
@@ -79,14 +82,25 @@ def judge(statement: Watched) -> list[RehearsalFinding]:
     others = {t: m for t, m in held_before.items() if t not in work}
     if work and others:
         message = (
-            f"{_held(others)} until it has read all of {', '.join(sorted(work))}, for "
-            "they are one transaction"
+            f"{_held(others)} until it has read all of {', '.join(sorted(work))}, as "
+            "both are in one transaction"
         )
         found.append(finding("long-lock", "error", statement, message))
     for before, after in statement.renamed:
         message = f"{before} becomes {after}, and the running application uses {before}"
         found.append(finding("rename", "error", statement, message))
     return found
+
+
+def drops_of_used(
+    statement: Watched, used: Mapping[str, Collection[str]]
+) -> Iterator[RehearsalFinding]:
+    """What a statement drops of tables and columns that models use."""
+    for name in statement.dropped:
+        table, _, column = name.rpartition(".")
+        if name in used or column in used.get(table, ()):
+            message = f"it drops {name}, which the models of the base still use"
+            yield finding("drop-of-used-column", "error", statement, message)
 
 
 def _held(locks: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from alembic.config import Config
 from alembic.runtime.migration import MigrationStep
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection as Bound
@@ -62,6 +63,7 @@ class Walker:
     ) -> None:
         self.place = place
         self.script: ScriptDirectory = environment.script
+        self.config: Config = environment.config
         self.configured = configured
         self.path = path
         self._environment, self._names = environment, names

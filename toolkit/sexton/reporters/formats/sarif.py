@@ -23,41 +23,54 @@ def render(report: "Report", _: str = "") -> str:
     """All rules stand there even when clean, so that resolved alerts close."""
     checks = [outcome.check for outcome in report.outcomes]
     indexes = {check.name: index for index, check in enumerate(checks)}
-    document = {
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "Sexton",
-                        "version": __version__,
-                        "rules": [_rule(check) for check in checks],
-                    }
-                },
-                "automationDetails": {"id": f"sexton/audit/{report.run.id}"},
-                "invocations": [
-                    {
-                        "executionSuccessful": report.status != "incomplete",
-                        "exitCode": report.code,
-                        "startTimeUtc": _time(report.run.started_at),
-                        "endTimeUtc": _time(report.run.finished_at),
-                        "toolExecutionNotifications": [
-                            _notification(outcome)
-                            for outcome in report.outcomes
-                            if outcome.status in ("incomplete", "skipped")
-                        ],
-                    }
-                ],
-                "results": [
-                    _result(report, outcome, finding, indexes[outcome.check.name])
-                    for outcome in report.outcomes
-                    for finding in outcome.findings
-                ],
-            }
+    return document(
+        [_rule(check) for check in checks],
+        [
+            _result(report, outcome, finding, indexes[outcome.check.name])
+            for outcome in report.outcomes
+            for finding in outcome.findings
         ],
+        {
+            "executionSuccessful": report.status != "incomplete",
+            "exitCode": report.code,
+            "startTimeUtc": _time(report.run.started_at),
+            "endTimeUtc": _time(report.run.finished_at),
+            "toolExecutionNotifications": [
+                _notification(outcome)
+                for outcome in report.outcomes
+                if outcome.status in ("incomplete", "skipped")
+            ],
+        },
+        f"sexton/audit/{report.run.id}",
+    )
+
+
+def document(
+    rules: list[dict[str, Any]],
+    results: list[dict[str, Any]],
+    invocation: dict[str, Any],
+    name: str,
+) -> str:
+    """A document of one run; `name` tells apart what is compared, run by run."""
+    driver = {"name": "Sexton", "version": __version__, "rules": rules}
+    run = {
+        "tool": {"driver": driver},
+        "automationDetails": {"id": name},
+        "invocations": [invocation],
+        "results": results,
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    found = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return json.dumps(found, indent=2, ensure_ascii=False)
+
+
+def location(file: str, line: int) -> dict[str, Any]:
+    """A line of a file, which is relative to the working directory."""
+    return {
+        "physicalLocation": {
+            "artifactLocation": {"uri": file},
+            "region": {"startLine": line},
+        }
+    }
 
 
 def _rule(check: Check) -> dict[str, Any]:
@@ -90,13 +103,8 @@ def _result(
         "level": LEVELS[outcome.check.severity],
         "message": {"text": finding.message},
         "locations": [
-            {
-                "physicalLocation": {
-                    "artifactLocation": {"uri": _file(outcome.check)},
-                    "region": {"startLine": 1},
-                },
-                "logicalLocations": [{"fullyQualifiedName": row, "kind": "row"}],
-            }
+            location(_file(outcome.check), 1)
+            | {"logicalLocations": [{"fullyQualifiedName": row, "kind": "row"}]}
         ],
         "partialFingerprints": {"sextonFinding/v1": finding.fingerprint},
     }

@@ -1,12 +1,16 @@
 """Several connections look at one snapshot, and one may break."""
 
+import _thread
 import contextlib
 import threading
 import uuid
 
+import psycopg
 import pytest
 
 from sexton.audit.outcome import Outcome
+from sexton.database import scalar
+from sexton.postgres.connect import OwnConnection
 from tests.support.audits import own, run
 from tests.support.tools import add_chat, add_provider, second_connection
 
@@ -59,6 +63,35 @@ def test_a_connection_that_breaks_leaves_a_truthful_report(url, free, jobs):
     assert outcomes["default_missing"].status in ("pass", "incomplete")
     assert "incomplete" in {outcome.status for outcome in outcomes.values()}
     assert all(o.reason for o in outcomes.values() if o.status == "incomplete")
+
+
+def test_an_interrupt_ends_a_statement_that_had_not_begun(url, free, monkeypatch):
+    """The first cancel finds the connection idle, and ends nothing."""
+    cancelled, cancel = threading.Event(), OwnConnection.cancel_safe
+    execute = psycopg.Cursor.execute
+
+    def noted(self, **options):
+        cancel(self, **options)
+        cancelled.set()
+
+    def late(self, query, *more, **options):
+        if "pg_sleep" in str(query) and not cancelled.is_set():
+            _thread.interrupt_main()
+            assert cancelled.wait(60)
+        return execute(self, query, *more, **options)
+
+    monkeypatch.setattr(OwnConnection, "cancel_safe", noted)
+    monkeypatch.setattr(psycopg.Cursor, "execute", late)
+    began = scalar(free, "select clock_timestamp()")
+    slow = own("slow", "select n from (select 1 as n, pg_sleep(20)) s", ("n",))
+    outcomes = run(
+        free, slow, "default_missing", connect=lambda: second_connection(url), jobs=2
+    )
+    assert cancelled.is_set()
+    assert outcomes["slow"].status == "incomplete"
+    with contextlib.closing(second_connection(url)) as other:
+        took = scalar(other, f"select clock_timestamp() - '{began}'::timestamptz")
+    assert took.total_seconds() < 20
 
 
 def test_of_a_team_one_may_break_and_the_others_look_twice(url, free):

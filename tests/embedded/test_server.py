@@ -43,7 +43,8 @@ JOIN = """
 import os, sys
 from pathlib import Path
 from sexton.embedded import Server
-Server(Path(sys.argv[1])).__enter__()
+server = Server(Path(sys.argv[1]))  # the lock of a user ends with the object
+server.__enter__()
 print("in", flush=True)
 sys.stdin.read()
 """

@@ -57,7 +57,7 @@ class SavedRun(msgspec.Struct, frozen=True):
 class SavedSummary(msgspec.Struct, frozen=True):
     """What an audit found, in numbers."""
 
-    findings: int = 0
+    findings: int
 
 
 class SavedAudit(msgspec.Struct, frozen=True):
@@ -65,5 +65,5 @@ class SavedAudit(msgspec.Struct, frozen=True):
 
     run: SavedRun
     checks: list[SavedCheck]
-    summary: SavedSummary = SavedSummary()
+    summary: SavedSummary = SavedSummary(0)
     head: documents.Head | None = None

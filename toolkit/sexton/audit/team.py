@@ -13,6 +13,7 @@ from sexton.audit.limits import INTERRUPTED, Limits
 from sexton.audit.units import Unit
 from sexton.database import Connection, scalar, snapshot
 
+CANCEL_WAIT = 0.5  # seconds
 EXPORT = "select pg_catalog.pg_export_snapshot()"
 
 Connect = Callable[[], Connection]
@@ -99,19 +100,28 @@ def on_each(
             team.append(connect())
             stack.callback(team[-1].close)
         threads = [threading.Thread(target=until_its_end, args=(c,)) for c in team]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             failures = [ended.get() for _ in threads]
         except KeyboardInterrupt:
             limits.stop(INTERRUPTED)
-            for connection in team:
-                with contextlib.suppress(psycopg.Error):
-                    connection.cancel_safe(timeout=5)
+            _cancel(dict(zip(threads, team, strict=True)))
             raise
         finally:
             for thread in threads:
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
     for failure in failures:
         if failure:
             raise failure
+
+
+def _cancel(work: dict[threading.Thread, Connection]) -> None:
+    """Cancel what the threads' connections are at, until the threads end."""
+    while alive := [thread for thread in work if thread.is_alive()]:
+        for thread in alive:
+            with contextlib.suppress(psycopg.Error):
+                work[thread].cancel_safe(timeout=CANCEL_WAIT)
+        # Once is not enough: a cancel that comes before its statement ends nothing.
+        alive[0].join(CANCEL_WAIT)

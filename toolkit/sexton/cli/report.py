@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from sexton.errors import DONE
+from sexton.errors import DONE, UsageError
 
+NOUN = "document of audit or fleet"
 FILE = click.Path(path_type=Path, dir_okay=False)
 MAKE_ONE = "sexton audit --format json > run.json makes one"
 
@@ -29,7 +30,14 @@ def report(out: Path, runs: tuple[Path, ...]) -> int:
     from sexton.files import replace_file
     from sexton.page import render
 
-    replace_file(out, render([_read(run) for run in runs]))
+    documents = {run: _read(run) for run in runs}
+    try:
+        page = render(list(documents.values()))
+    except ValueError as error:
+        for run, document in documents.items():
+            _require_shown(run, document)
+        raise UsageError(f"these runs make no page together: {error}") from None
+    replace_file(out, page)
     return DONE
 
 
@@ -38,8 +46,18 @@ def _read(file: Path) -> dict[str, Any]:
     from sexton.audit.saved import SavedAudit
     from sexton.fleet.report import SavedFleet
 
-    noun = "document of audit or fleet"
-    found = documents.read(file, noun=noun, hint=MAKE_ONE)
+    found = documents.read(file, noun=NOUN, hint=MAKE_ONE)
     kind = SavedFleet if isinstance(found, dict) and "fleet" in found else SavedAudit
-    documents.convert(file, found, kind, noun=noun, hint=MAKE_ONE)
+    documents.convert(file, found, kind, noun=NOUN, hint=MAKE_ONE)
     return dict(found)
+
+
+def _require_shown(file: Path, document: dict[str, Any]) -> None:
+    """Refuse a file from which no page can be made; raises UsageError."""
+    from sexton.documents import not_one
+    from sexton.page import render
+
+    try:
+        render([document])
+    except ValueError as error:
+        raise not_one(file, NOUN, MAKE_ONE, error) from None

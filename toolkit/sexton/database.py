@@ -22,7 +22,12 @@ from sexton.postgres.blockers import Watcher, watched
 from sexton.postgres.connect import Connection as Connection
 from sexton.postgres.connect import connect as connect
 from sexton.postgres.connect import in_libpqs_words, marked_as_embedded
-from sexton.postgres.session import bound_waits, safe_transaction, set_in_transaction
+from sexton.postgres.session import (
+    bound_waits,
+    exchange,
+    safe_transaction,
+    set_in_transaction,
+)
 from sexton.postgres.session import rows as rows
 from sexton.postgres.session import scalar as scalar
 from sexton.server_errors import BUSY_STATES, to_sexton_error
@@ -186,16 +191,9 @@ def settings(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None
     have are left out. On an error they stay as they are: the rollback, of the transaction
     or to a savepoint, restores them.
     """
-    before = rows(
-        connection,
-        "select name, pg_catalog.current_setting(name, true) as value "
-        "from pg_catalog.unnest(%s::pg_catalog.text[]) as name "
-        "where pg_catalog.current_setting(name, true) is not null",
-        list(wanted),
-    )
-    set_in_transaction(connection, wanted)
+    before = exchange(connection, wanted)
     yield
-    set_in_transaction(connection, {row["name"]: row["value"] for row in before})
+    set_in_transaction(connection, before)
 
 
 def require_transaction(connection: Connection) -> None:

@@ -4,10 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
-from psycopg.rows import dict_row, tuple_row
-
 from sexton.catalog.relations import column_names, quoted
-from sexton.database import Connection
+from sexton.database import Connection, rows, scalar
 from sexton.postgres.enforced import ENFORCED
 from sexton.text.printable import printable
 
@@ -145,9 +143,8 @@ def referring(connection: Connection, *relations: int, follow: bool = False) -> 
 
     With `follow`, also those that refer to rows which such a key deletes.
     """
-    with connection.cursor(row_factory=dict_row) as cursor:
-        given = {"relations": list(relations), "follow": follow}
-        return [key_of(row) for row in cursor.execute(KEYS, given)]
+    found = rows(connection, KEYS, relations=list(relations), follow=follow)
+    return [key_of(row) for row in found]
 
 
 def key_of(row: Mapping[str, Any]) -> Key:
@@ -188,9 +185,7 @@ def count_reached(
         seen.add(key.oid)
         children = f"select this.* from {key.child} this where {key.reached(parents)}"  # noqa: S608
         query: Any = f"select pg_catalog.count(*) from ({children}) reached"  # noqa: S608
-        with connection.cursor(row_factory=tuple_row) as cursor:
-            [count] = cursor.execute(query, parameters).fetchone() or [0]
-        if count:
+        if count := scalar(connection, query, **parameters):
             found.append((key, count))
             if key.action == "c":
                 paths += [(k, children) for k in keys if k.parent_oid == key.child_oid]

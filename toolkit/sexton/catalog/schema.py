@@ -60,12 +60,14 @@ def revision(connection: Connection) -> str | None:
 
     Where it may not be read, the server says so.
     """
-    if sight(connection) == "absent":
-        return None
-    found = scalar(connection, "select version_num from sexton.alembic_version")
-    return None if found is None else str(found)
+    return None if sight(connection) == "absent" else _recorded(connection)
 
 
 def visible_revision(connection: Connection) -> str | None:
     """The revision, or None also where this role may not see it: looking must not fail."""
-    return revision(connection) if sight(connection) == "visible" else None
+    return _recorded(connection) if sight(connection) == "visible" else None
+
+
+def _recorded(connection: Connection) -> str | None:
+    found = scalar(connection, "select version_num from sexton.alembic_version")
+    return None if found is None else str(found)

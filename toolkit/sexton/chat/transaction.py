@@ -23,6 +23,7 @@ from sexton.journal.recorder import (
     inserting,
     updating,
 )
+from sexton.postgres.session import set_in_transaction
 from sexton.project import current
 
 Row = dict[str, Any]
@@ -196,7 +197,7 @@ def reading(connection: Connection) -> Iterator[Transaction]:
         return
     product = read_product(connection)
     yield Transaction(connection, product)
-    _put_back(connection, product)
+    set_in_transaction(connection, product.before)
 
 
 def own(connection: Connection) -> bool:
@@ -238,21 +239,7 @@ def writing(
             raise
     yield Transaction(connection, product, user, Recorder(connection, run))
     if restoring:
-        _put_back(connection, product)
-
-
-def _put_back(connection: Connection, product: Product) -> None:
-    fetch(
-        connection,
-        """
-        select pg_catalog.set_config(p.name, p.value, true)
-        from rows from (
-            pg_catalog.unnest(%(names)s::pg_catalog.text[]),
-            pg_catalog.unnest(%(values)s::pg_catalog.text[])
-        ) as p (name, value)
-        """,
-        {"names": list(product.before), "values": list(product.before.values())},
-    )
+        set_in_transaction(connection, product.before)
 
 
 def _refuse(product: Product) -> None:

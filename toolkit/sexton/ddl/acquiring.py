@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from psycopg import errors
-from psycopg.rows import tuple_row
 
 from sexton.catalog.relations import Relation
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import AUTOVACUUM_LOCK
+from sexton.postgres.session import scalar, set_in_transaction
 
 OVER_DEADLOCK_TIMEOUT = 2.0  # autovacuum yields to the deadlock check, no sooner
 STATEMENT = 5.0  # for each statement under the lock
@@ -32,13 +32,12 @@ def acquire(driver: Driver, tables: Sequence[Relation], mode: str, timeout: floa
     if driver.info.server_version >= 170000:
         limits["transaction_timeout"] = 4 * STATEMENT
     if mode != AUTOVACUUM_LOCK:
-        with driver.cursor(row_factory=tuple_row) as cursor:
-            row = cursor.execute(
-                "select setting::pg_catalog.float8 / 1000::pg_catalog.float8 "
-                "from pg_catalog.pg_settings where name = 'deadlock_timeout'"
-            ).fetchone()
-        assert row is not None
-        first = row[0] + OVER_DEADLOCK_TIMEOUT
+        yields = scalar(
+            driver,
+            "select setting::pg_catalog.float8 / 1000::pg_catalog.float8 "
+            "from pg_catalog.pg_settings where name = 'deadlock_timeout'",
+        )
+        first = yields + OVER_DEADLOCK_TIMEOUT
         set_local(driver, {**limits, "lock_timeout": first, "statement_timeout": 0})
         _lock(driver, tables, AUTOVACUUM_LOCK)
         limits = {}
@@ -58,13 +57,4 @@ def _lock(driver: Driver, tables: Sequence[Relation], mode: str) -> None:
 
 def set_local(driver: Driver, seconds: dict[str, float]) -> None:
     """Set parameters that are times until the end of the transaction."""
-    values = [f"{round(value * 1000)}ms" for value in seconds.values()]
-    driver.execute(
-        """
-        select pg_catalog.set_config(name, value, true) from rows from (
-            pg_catalog.unnest(%s::pg_catalog.text[]),
-            pg_catalog.unnest(%s::pg_catalog.text[])
-        ) as s (name, value)
-        """,
-        (list(seconds), values),
-    )
+    set_in_transaction(driver, {n: f"{round(s * 1000)}ms" for n, s in seconds.items()})

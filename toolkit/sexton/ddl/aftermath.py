@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from sexton.catalog.relations import SAFE_PATH
 from sexton.catalog.tables import Table
 from sexton.catalog.triggers import EVENTS, Trigger, changed_again, fire, meddlers
-from sexton.database import Connection, settings
+from sexton.database import Connection, rows, settings
 from sexton.journal.images import column, image, key_object, keyed
 from sexton.journal.recorder import entries, following
 
@@ -61,11 +59,8 @@ class Aftermath:
             "by": f"{self.by} changed it again",
         }
         query: Any = self._query(journalled=run is not None)
-        with (
-            settings(connection, {"search_path": SAFE_PATH}),
-            connection.cursor(row_factory=dict_row) as cursor,
-        ):
-            found = cursor.execute(query, given).fetchall()
+        with settings(connection, {"search_path": SAFE_PATH}):
+            found = rows(connection, query, **given)
         if found:
             name = self.table.relation.name
             columns = {column for row in found for column in row["columns"]}

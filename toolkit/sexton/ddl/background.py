@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from psycopg import errors
-from psycopg.rows import dict_row
 
 from sexton.ddl.holders import advice, terminate_idle
 from sexton.ddl.options import TELL_EVERY, Options
@@ -22,6 +21,7 @@ from sexton.ddl.steps import Statement
 from sexton.errors import Busy
 from sexton.postgres.blockers import BlockingSession, blocking
 from sexton.postgres.connect import another, closed_on_error
+from sexton.postgres.session import exchange, rows, scalar
 from sexton.text.durations import duration
 
 POLL_INTERVAL = 0.2
@@ -36,13 +36,10 @@ PROGRESS = """
 
 def connect(driver: Driver, name: str = "") -> Driver:
     """Another autocommit connection to the same database, as the same role."""
-    [row] = driver.cursor(row_factory=dict_row).execute(
-        "select current_user::pg_catalog.text as role"
-    )
-    role = "select pg_catalog.set_config('role'::text, %s, false)"
+    role = scalar(driver, "select current_user::pg_catalog.text")
     made = another(driver, name=name)
     with closed_on_error(made):
-        made.execute(role, (row["role"],))
+        exchange(made, {"role": role}, local=False)
         secure_session(made)
         made.execute("set lock_timeout = 0")  # there is a deadline
     return made
@@ -60,10 +57,8 @@ def run(
     `driver` looks on; it must be in no transaction, or the statement would wait for it.
     """
     with closing(connect(driver)) as worker:
-        worker.execute(
-            "select pg_catalog.set_config('search_path'::text, %s, false)", (path,)
-        )
-        worker.execute("set client_connection_check_interval = '1s'")
+        wanted = {"search_path": path, "client_connection_check_interval": "1s"}
+        exchange(worker, wanted, local=False)
         for statement in statements:
             _run(driver, worker, statement, options, send)
 
@@ -133,11 +128,10 @@ def _first_words(statement: Statement) -> str:
 
 
 def _progress(
-    driver: Driver, pid: int, options: Options, rows: str
+    driver: Driver, pid: int, options: Options, done: str
 ) -> tuple[str, list[BlockingSession]]:
-    cursor = driver.cursor(row_factory=dict_row)
-    said = rows or "at work"
-    if row := cursor.execute(PROGRESS, (pid,)).fetchone():
+    said = done or "at work"
+    for row in rows(driver, PROGRESS, pid):
         said = row["phase"]
         for unit in ("blocks", "tuples", "lockers"):
             if row[f"{unit}_total"]:

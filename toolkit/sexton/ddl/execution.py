@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 
 from sexton.catalog.relations import SAFE_PATH, quoted, resolve
 from sexton.catalog.triggers import EVENTS, firing, meddlers
@@ -23,6 +22,7 @@ from sexton.ddl.session import Driver, own_session, path_of
 from sexton.ddl.steps import AUTOVACUUM_LOCK, Step
 from sexton.ddl.waiting import LockWait
 from sexton.errors import Busy, Refused
+from sexton.postgres.session import rows, scalar
 from sexton.text.printable import printable
 
 Block = Callable[[], AbstractContextManager[Any]]
@@ -198,19 +198,17 @@ def compare(driver: Driver, at: At | None) -> None:
     """Insist that the database is still where the run began; lock the version row."""
     if at is None:
         return
-    cursor = driver.cursor(row_factory=dict_row)
-    there = cursor.execute(
-        """
-        select from pg_catalog.pg_class c
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where n.nspname::pg_catalog.text = %s and c.relname::pg_catalog.text = %s
-        """,
-        (at.schema, at.table),
-    ).fetchone()
+    there = """
+        select exists (
+            select from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where n.nspname::pg_catalog.text = %s and c.relname::pg_catalog.text = %s
+        )
+    """
     found = []
-    if there is not None:
-        cursor.execute(f"select version_num from {at.sql} for update")  # noqa: S608
-        found = [row["version_num"] for row in cursor.fetchall()]
+    if scalar(driver, there, at.schema, at.table):
+        query: Any = f"select version_num from {at.sql} for update"  # noqa: S608
+        found = [row["version_num"] for row in rows(driver, query)]
     if sorted(found) != sorted(at.revisions):
         raise Busy(
             f"another upgrade is at work: the database was at {_names(at.revisions)}, "

@@ -1,11 +1,10 @@
 """The schema that the version table lies in: looked at before it is made or believed."""
 
-from psycopg.rows import dict_row
-
 from sexton.catalog.relations import quoted
 from sexton.ddl.session import Driver
 from sexton.errors import Refused, WrongServer
 from sexton.postgres import trust
+from sexton.postgres.session import rows
 from sexton.text.printable import printable
 
 STATE = """
@@ -44,8 +43,7 @@ def require_own_schema(driver: Driver, schema: str) -> bool:
     Trusted are, beside trusted owners (`sexton.postgres.trust`), the roles that this one is
     a member of. A stranger's trigger would run with our rights.
     """
-    cursor = driver.cursor(row_factory=dict_row)
-    [state] = cursor.execute(STATE, (sorted(trust.named), schema)).fetchall()
+    [state] = rows(driver, STATE, sorted(trust.named), schema)
     if state["stranger"]:
         raise Refused(
             f"the schema {printable(schema)}, or something in it, belongs to the role "
@@ -57,8 +55,7 @@ def require_own_schema(driver: Driver, schema: str) -> bool:
 
 def make_schema(driver: Driver, schema: str) -> None:
     """Make the schema, which is not there; raises WrongServer without the right."""
-    cursor = driver.cursor(row_factory=dict_row)
-    [state] = cursor.execute(STATE, ([], schema)).fetchall()
+    [state] = rows(driver, STATE, [], schema)
     if not state["may_make"]:
         role = quoted(state["user"])
         raise WrongServer(

@@ -7,11 +7,9 @@ once, by the caller's path, and put into the query by whole name or oid.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from sexton.catalog.cascades import referring
 from sexton.catalog.relations import Relation, bind, expose, named, quoted, resolve
-from sexton.database import scalar, settings
+from sexton.database import rows, scalar, settings
 from sexton.ddl.begun import was_made
 from sexton.ddl.options import Options
 from sexton.ddl.row_changes import RowChange, advice, children, concerned, passes_on, said
@@ -42,8 +40,8 @@ def ask(
     driver: Driver, step: Step, query: str, overlay: Overlay | None = None
 ) -> dict[str, Any] | None:
     """The first row of a step's query, or None."""
-    sql = safe(driver, query, tables_of(step), overlay or {})
-    return driver.cursor(row_factory=dict_row).execute(sql).fetchone()
+    sql: Any = safe(driver, query, tables_of(step), overlay or {})
+    return next(iter(rows(driver, sql)), None)
 
 
 def is_done(driver: Driver, step: Step, overlay: Overlay | None = None) -> bool:
@@ -106,9 +104,9 @@ def _of_children(
     with driver.transaction(), settings(driver, {"search_path": path}):
         for key in keys:
             counted: Any = children(key, change, relation).counted
-            if rows := scalar(driver, counted):
+            if count := scalar(driver, counted):
                 more = f" ({advice(key, change)})" if refused else ""
-                found.append(said(key, change, rows) + more)
+                found.append(said(key, change, count) + more)
     return found
 
 
@@ -129,7 +127,8 @@ def refuse(driver: Driver, step: Step, options: Options) -> None:
 def require_owner(driver: Driver, tables: Sequence[str]) -> None:
     """Raise WrongServer where the role does not own the tables."""
     oids = [relation.oid for relation in resolve(driver, tables).values()]
-    found = driver.cursor(row_factory=dict_row).execute(
+    found = rows(
+        driver,
         """
         select pg_catalog.string_agg(
                    c.relname::pg_catalog.text, ', '::text order by c.relname
@@ -143,9 +142,9 @@ def require_owner(driver: Driver, tables: Sequence[str]) -> None:
           and not pg_catalog.pg_has_role(c.relowner, 'usage'::text)
         having pg_catalog.count(*) > 0
         """,
-        (oids,),
+        oids,
     )
-    if row := found.fetchone():
+    for row in found:
         other = f", or grant {quoted(row['owner'])} to {quoted(row['user'])}"
         raise WrongServer(
             f"the role {row['user']} does not own {row['tables']}, "

@@ -9,10 +9,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
-from psycopg.rows import tuple_row
 
 from sexton.catalog.relations import SAFE_PATH, Relation, quoted, search_path
-from sexton.postgres.session import EXACT, LOCK_TIMEOUT
+from sexton.postgres.session import (
+    EXACT,
+    LOCK_TIMEOUT,
+    exchange,
+    scalar,
+    set_in_transaction,
+)
 
 Driver = psycopg.Connection[Any]
 
@@ -29,20 +34,12 @@ WANTED = {
     "lock_timeout": LOCK_TIMEOUT,
 }
 
-_SET = """
-    select pg_catalog.set_config(name, value, %s)
-    from rows from (
-        pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::pg_catalog.text[])
-    ) as s (name, value)
-"""
-
 
 def is_direct(driver: Driver) -> bool:
     """Whether no pooler stands before the server: the session is this connection's own."""
     known: Any = driver
     if not hasattr(driver, "sexton_direct"):
-        with driver.cursor(row_factory=tuple_row) as cursor:
-            [[pid]] = cursor.execute("select pg_catalog.pg_backend_pid()").fetchall()
+        pid = scalar(driver, "select pg_catalog.pg_backend_pid()")
         known.sexton_direct = pid == driver.info.backend_pid
     return bool(known.sexton_direct)
 
@@ -71,9 +68,7 @@ def own_session(driver: Driver) -> Iterator[Any]:
     known: Any = driver
     before_path = getattr(driver, "sexton_path", None)
     known.sexton_path = search_path(driver)
-    before = _values(driver)
-    wanted = {name: value for name, value in WANTED.items() if name in before}
-    _set(driver, wanted)
+    before = exchange(driver, WANTED, local=False)
     known.sexton_own = True
     known.sexton_before = before
     kept = []
@@ -84,7 +79,7 @@ def own_session(driver: Driver) -> Iterator[Any]:
             known.sexton_own = False
             known.sexton_path = before_path
             if not driver.closed and _usable(driver):
-                _set(driver, before)
+                exchange(driver, before, local=False)
 
 
 @contextlib.contextmanager
@@ -97,9 +92,8 @@ def _own_transaction(driver: Driver) -> Iterator[None]:
     try:
         with driver.transaction(force_rollback=True):
             known.sexton_path = search_path(driver)
-            known.sexton_own, there = True, _values(driver)
-            wanted = {name: value for name, value in WANTED.items() if name in there}
-            _set(driver, wanted, within=True)
+            known.sexton_own = True
+            set_in_transaction(driver, WANTED)
             yield
     finally:
         known.sexton_own, known.sexton_path = False, path
@@ -113,36 +107,19 @@ def suspended(driver: Driver) -> Iterator[None]:
     known: Any = driver
     before, path = known.sexton_before, known.sexton_path
     known.sexton_own = False
-    _set(driver, before)
+    exchange(driver, before, local=False)
     try:
         yield
     finally:
         known.sexton_own, known.sexton_before, known.sexton_path = True, before, path
         if not driver.closed and _usable(driver):
-            _set(driver, {name: WANTED[name] for name in before})
+            exchange(driver, WANTED, local=False)
 
 
 def _usable(driver: Driver) -> bool:
     # In a transaction that failed, the rollback restores the settings.
     status = psycopg.pq.TransactionStatus
     return driver.info.transaction_status in (status.IDLE, status.INTRANS)
-
-
-def _values(driver: Driver) -> dict[str, str]:
-    with driver.cursor(row_factory=tuple_row) as cursor:
-        found = cursor.execute(
-            """
-            select s.name, pg_catalog.current_setting(s.name)
-            from pg_catalog.pg_settings s where s.name = any (%s::pg_catalog.text[])
-            """,
-            (list(WANTED),),
-        ).fetchall()
-    return dict(found)
-
-
-def _set(driver: Driver, values: dict[str, str], *, within: bool = False) -> None:
-    """Set parameters of the session, or `within` the transaction."""
-    driver.execute(_SET, (within, list(values), list(values.values())))
 
 
 def path_of(relations: Sequence[Relation], driver: Driver) -> str:

@@ -10,14 +10,13 @@ import hashlib
 import time
 from collections.abc import Iterator
 
-from psycopg.rows import dict_row
-
 from sexton.database import UPGRADE
 from sexton.ddl.background import connect
 from sexton.ddl.options import TELL_EVERY, Options
 from sexton.ddl.session import Driver, is_direct
 from sexton.errors import Busy, WrongServer
 from sexton.postgres.blockers import holding
+from sexton.postgres.session import scalar
 from sexton.text.durations import duration
 from sexton.text.printable import printable
 
@@ -70,11 +69,9 @@ def upgrade_lock(
 
 
 def _try(own: Driver, key: int) -> bool:
-    cursor = own.cursor(row_factory=dict_row)
-    [row] = cursor.execute(
-        "select pg_catalog.pg_try_advisory_lock(%s::pg_catalog.int8) as had", (key,)
-    ).fetchall()
-    return bool(row["had"])
+    return bool(
+        scalar(own, "select pg_catalog.pg_try_advisory_lock(%s::pg_catalog.int8)", key)
+    )
 
 
 def _busy(own: Driver, key: int, waited: float) -> Busy:

@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from sexton.catalog.relations import quoted
 from sexton.catalog.tables import Table
-from sexton.database import Connection
+from sexton.database import Connection, rows
 from sexton.journal.images import column, image, key_object, text, withheld
 
 INTO = """
@@ -236,18 +234,18 @@ class Recorder:
         `done` that they return is true.
         """
         given: dict[str, Any] = {"run": self.run}
-        for index, (change, rows) in enumerate(changes):
-            own = {**change.parameters, f"why {index}": change.why, f"rows {index}": rows}
+        for index, (change, count) in enumerate(changes):
+            own = {**change.parameters, f"why {index}": change.why}
+            own[f"rows {index}"] = count
             for name, value in own.items():
                 if given.setdefault(name, value) != value:
                     raise ValueError(f"two changes have a parameter {name}")
         found: list[list[dict[str, Any]]] = [[] for _ in changes]
         around = None
         query: Any = statement.sql
-        with self.connection.cursor(row_factory=dict_row) as cursor:
-            for row in cursor.execute(query, given):
-                around = row.pop("what is around")
-                found[row.pop("the index")].append(row)
+        for row in rows(self.connection, query, **given):
+            around = row.pop("what is around")
+            found[row.pop("the index")].append(row)
         return Made(found, around)
 
 

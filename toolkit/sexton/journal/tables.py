@@ -1,5 +1,8 @@
 """The journal's tables: made where they are not there yet, by whom they may be made."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sexton.database import Connection, rows
 from sexton.errors import Incomplete, Refused
 from sexton.postgres import trust
@@ -135,9 +138,9 @@ def require_journal(connection: Connection) -> None:
 
     Raises what `find_objection` returns.
     """
-    if objection := find_objection(connection):
-        raise objection
     [state] = rows(connection, STATE, sorted(trust.named))
+    if objection := _objection(state):
+        raise objection
     if not state["schema"]:
         connection.execute("create schema sexton")
     if state["tables"] < 2 or not state["current"]:
@@ -151,6 +154,10 @@ def find_objection(connection: Connection) -> Incomplete | Refused | None:
     it: a stranger's triggers would run with this role's rights.
     """
     [state] = rows(connection, STATE, sorted(trust.named))
+    return _objection(state)
+
+
+def _objection(state: Mapping[str, Any]) -> Incomplete | Refused | None:
     role = printable(state["role"])
     if state["stranger"]:
         return Refused(

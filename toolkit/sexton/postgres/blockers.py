@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 
 from sexton.errors import SextonError
 from sexton.postgres.connect import Connection, another
+from sexton.postgres.session import rows
 from sexton.text.durations import duration
 from sexton.text.printable import printable
 
@@ -203,15 +203,14 @@ def _sessions(
     connection: psycopg.Connection[Any], given: dict[str, Any], name: str
 ) -> list[BlockingSession]:
     found = []
-    with connection.cursor(row_factory=dict_row) as cursor:
-        for row in cursor.execute(SESSIONS, given).fetchall():
-            modes = {
-                f"{MODE_NAMES.get(mode, mode)} on {table}" if table else name
-                for mode, table in row.pop("locks")
-                if mode
-            }
-            row["age"] = max(row["age"] or 0.0, 0.0)
-            found.append(BlockingSession(**row, modes=tuple(sorted(modes))))
+    for row in rows(connection, SESSIONS, **given):
+        modes = {
+            f"{MODE_NAMES.get(mode, mode)} on {table}" if table else name
+            for mode, table in row.pop("locks")
+            if mode
+        }
+        row["age"] = max(row["age"] or 0.0, 0.0)
+        found.append(BlockingSession(**row, modes=tuple(sorted(modes))))
     return found
 
 

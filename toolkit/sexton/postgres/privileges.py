@@ -14,7 +14,7 @@ UNABLE = """
         unnest(%s::int8[]::oid[]), unnest(%s::text[]), unnest(%s::text[])
     ) as w (relation, kind, columns)
     join pg_class t on t.oid = w.relation
-    left join pg_roles r on r.rolname::text = %s
+    left join pg_roles r on r.rolname::text = coalesce(%s, current_user::text)
     where case w.kind
         when 'delete' then has_table_privilege(r.oid, t.oid, 'delete')
         when 'insert' then has_any_column_privilege(r.oid, t.oid, 'insert')
@@ -28,9 +28,13 @@ UNABLE = """
 
 
 def unable(
-    connection: Connection, role: str, needs: Sequence[tuple[int, str, Sequence[str]]]
+    connection: Connection,
+    role: str | None,
+    needs: Sequence[tuple[int, str, Sequence[str]]],
 ) -> list[str]:
     """What a role, which may be gone, may not do of what it needs, in words.
+
+    None is the role at work.
 
     A need is the oid of a table, `insert`, `update` or `delete`, and the columns of an
     update. Reads only.

@@ -141,12 +141,35 @@ SET = """
     where pg_catalog.current_setting(name, true) is not null
 """
 
+EXCHANGE = """
+    with before as materialized (
+        select s.name, s.wanted, pg_catalog.current_setting(s.name, true) as value
+        from rows from (
+            pg_catalog.unnest(%s::pg_catalog.text[]),
+            pg_catalog.unnest(%s::pg_catalog.text[])
+        ) as s (name, wanted)
+    )
+    select b.name, b.value, pg_catalog.set_config(b.name, b.wanted, %s)
+    from before b where b.value is not null
+"""
+
 
 def set_in_transaction(
     connection: psycopg.Connection[Any], wanted: Mapping[str, str]
 ) -> None:
     """Set the parameters that the server has, until the end of the transaction."""
     connection.execute(SET, (list(wanted), list(wanted.values())))
+
+
+def exchange(
+    connection: psycopg.Connection[Any], wanted: Mapping[str, str], *, local: bool = True
+) -> dict[str, str]:
+    """Set the parameters that the server has, and return what they were.
+
+    They are `local` to the transaction, or the session's.
+    """
+    found = rows(connection, EXCHANGE, list(wanted), list(wanted.values()), local)
+    return {row["name"]: row["value"] for row in found}
 
 
 def bound_waits(connection: psycopg.Connection[Any]) -> None:
@@ -162,17 +185,27 @@ def safe_transaction(connection: psycopg.Connection[Any]) -> None:
         connection.execute(BOUND, (LOCK_TIMEOUT, True))
 
 
-def scalar(connection: psycopg.Connection[Any], query: LiteralString, *args: object) -> Any:
-    """The first column of the first row, or None."""
+def scalar(
+    connection: psycopg.Connection[Any],
+    query: LiteralString,
+    /,
+    *args: object,
+    **named: object,
+) -> Any:
+    """The first column of the first row, or None. Parameters as in `rows`."""
     with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(query, args or None).fetchone()
+        row = cursor.execute(query, args or named or None).fetchone()
         return row[0] if row else None
 
 
 def rows(
-    connection: psycopg.Connection[Any], query: LiteralString, *args: object
+    connection: psycopg.Connection[Any],
+    query: LiteralString,
+    /,
+    *args: object,
+    **named: object,
 ) -> list[dict[str, Any]]:
-    """All rows of a query, each as a dictionary."""
+    """All rows of a query, each as a dictionary. Parameters have places, or names."""
     # Not the connection's own row factory: SQLAlchemy's connections make tuples.
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, args or None).fetchall()
+        return cursor.execute(query, args or named or None).fetchall()

@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from sexton.catalog.relations import quoted
 from sexton.catalog.triggers import EVENTS, Trigger, changed_again, fire, meddlers
-from sexton.database import Connection, settings
+from sexton.database import Connection, rows, settings
 from sexton.journal.images import JSON_NULLS, column, image, keyed, pick
 from sexton.project import current
 from sexton.repair.changes import Block, Shape, find_stale, journal
@@ -116,8 +114,7 @@ class Aftermath:
             "updated_at": current().updated_at,
         }
         query: Any = _looking(shape)
-        with self.connection.cursor(row_factory=dict_row) as cursor:
-            found = cursor.execute(query, given).fetchall()
+        found = rows(self.connection, query, **given)
         name = shape.table.relation.name
         return [
             Difference(**{**row, "columns": tuple(row["columns"])}, table=name, by=by)

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from sexton.catalog.cascades import DOES, Key, referring
 from sexton.catalog.relations import resolve
 from sexton.catalog.tables import Table, describe
-from sexton.database import Connection, rows, settings
+from sexton.database import Connection, rows, scalar, settings
 from sexton.journal.images import column, image, key_object, pick, read, withheld
 from sexton.journal.recorder import entries
 from sexton.repair.cascades import may_follow
@@ -97,30 +97,28 @@ class Writer:
             ]
         if not (keys := self._keys[oid]):
             return {}
-        typed, given = _typed(block), dict(block.parameters)
-        found: dict[int, str] = {}
-        with self.connection.cursor(row_factory=dict_row) as cursor:
-            lock: Any = f"""
+        typed, found = _typed(block), dict[int, str]()
+        lock: Any = f"""
+            with d as not materialized ({typed})
+            select from {shape.table.sql} t join d on {_keyed(shape)} for update of t
+        """
+        self.connection.execute(lock, block.parameters)
+        for key in keys:
+            others = ""
+            if key.child_oid == oid:  # which the same statement deletes
+                same = _keyed(shape, "c", "o")
+                others = f"where not exists (select from d o where {same})"
+            query: Any = f"""
                 with d as not materialized ({typed})
-                select from {shape.table.sql} t join d on {_keyed(shape)} for update of t
+                select d.step, pg_catalog.count(*) as rows
+                from d join {shape.table.sql} t on {_keyed(shape)}
+                join {key.child} c on {key.same("t", "c")} {others}
+                group by d.step
             """
-            cursor.execute(lock, given)
-            for key in keys:
-                others = ""
-                if key.child_oid == oid:  # which the same statement deletes
-                    same = _keyed(shape, "c", "o")
-                    others = f"where not exists (select from d o where {same})"
-                query: Any = f"""
-                    with d as not materialized ({typed})
-                    select d.step, pg_catalog.count(*) as rows
-                    from d join {shape.table.sql} t on {_keyed(shape)}
-                    join {key.child} c on {key.same("t", "c")} {others}
-                    group by d.step
-                """
-                for row in cursor.execute(query, given).fetchall():
-                    refer = "rows refer" if row["rows"] > 1 else "row refers"
-                    said = f"{row['rows']:,} {refer} to it: of {key.shown}"
-                    found.setdefault(row["step"], said)
+            for row in rows(self.connection, query, **block.parameters):
+                refer = "rows refer" if row["rows"] > 1 else "row refers"
+                said = f"{row['rows']:,} {refer} to it: of {key.shown}"
+                found.setdefault(row["step"], said)
         return found
 
     def _may_follow(self, key: Key) -> bool:
@@ -143,9 +141,7 @@ class Writer:
             select d.step from d join {shape.table.sql} t on {_keyed(shape)}
             group by d.step having pg_catalog.count(*) > 1 order by d.step
         """
-        with self.connection.cursor(row_factory=dict_row) as cursor:
-            found = cursor.execute(query, dict(block.parameters))
-            return [row["step"] for row in found]
+        return [row["step"] for row in rows(self.connection, query, **block.parameters)]
 
     def make(self, block: Block) -> list[int]:
         """Rewrite rows; return the steps of those that were not: `why` says why.
@@ -204,8 +200,7 @@ def find_stale(connection: Connection, block: Block) -> list[int]:
         where {test} (select from {shape.table.sql} t where {_same(shape)})
         order by d.step
     """
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return [row["step"] for row in cursor.execute(query, dict(block.parameters))]
+    return [row["step"] for row in rows(connection, query, **block.parameters)]
 
 
 def _typed(block: Block) -> str:
@@ -333,6 +328,4 @@ def count_journalled(connection: Connection, run: int, block: Block) -> int:
     """
     shape = block.shape
     given = {"run": run, "table": shape.table.relation.name, "check": shape.check}
-    with connection.cursor(row_factory=dict_row) as cursor:
-        [row] = cursor.execute(query, {**block.parameters, **given})
-        return int(row["found"])
+    return int(scalar(connection, query, **block.parameters, **given))

@@ -248,8 +248,8 @@ def recorded_tables(
 
 def require_rights(connection: Connection, touched: Iterable[Mapping[str, Any]]) -> None:
     """Raise Incomplete if this role may not undo a run's changes."""
-    role = str(scalar(connection, "select current_user::text"))
-    if what := unable(connection, role, _needs(touched, back=True)):
+    if what := unable(connection, None, _needs(touched, back=True)):
+        role = scalar(connection, "select current_user::text")
         raise Incomplete(
             f"the role {printable(role)} may not {what[0]}; nothing was changed",
             hint="a repairer may: sexton grants repairer --to ROLE",

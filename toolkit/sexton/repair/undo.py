@@ -41,9 +41,9 @@ def undo_run(
     """
     known = all_checks() if known is None else known
     safety.refuse_standby(connection)
-    undone = journal.get_run(connection, run)
     with repair_lock(connection):
-        earlier = _begun(connection, run)
+        undone = journal.get_run(connection, run)
+        earlier = _begun(connection, undone)
         if earlier is None:
             _require_whole(connection, undone)
         job = prepare(connection, undone, actor=actor, allow=allow, known=known)
@@ -116,22 +116,21 @@ def _read(
     belong to the role that wrote it.
     """
     there = read_tables(connection, touchable)
-    more: dict[str, set[str]] = {}
-    with connection.transaction(), settings(connection, ROWS):
-        oids = [table.relation.oid for table in there.values()]
-        for name, columns in reachable(connection, oids).values():
-            more[name] = set(columns or ())
-        if of_rows:
+    reached = reachable(connection, [table.relation.oid for table in there.values()])
+    more = {name: set(columns or ()) for name, columns in reached.values()}
+    if of_rows:
+        with connection.transaction(), settings(connection, ROWS):
             more |= trust.recorded_tables(connection, undone)
-    known = {table.relation.oid: name for name, table in there.items()}
-    for name, table in read_tables(connection, more).items():
-        declared = known.get(table.relation.oid)
-        if declared is None:
-            touchable[name], there[name] = more[name], table
-        elif not more[name]:
+    for declared, table in list(there.items()):
+        columns = more.pop(f"{table.relation.schema}.{table.relation.name}", None)
+        if columns == set():
             touchable[declared] = set()
-        elif touchable[declared]:
-            touchable[declared] |= more[name]
+        elif columns and touchable[declared]:
+            touchable[declared] |= columns
+    if more:
+        found = read_tables(connection, more)
+        touchable |= {name: more[name] for name in found}
+        there |= found
     return there
 
 
@@ -188,18 +187,12 @@ def lost_by(connection: Connection, run: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _begun(connection: Connection, run: int) -> int | None:
+def _begun(connection: Connection, undone: Mapping[str, Any]) -> int | None:
     """The undo of this run that was interrupted, if there is one."""
-    found = rows(
-        connection,
-        """
-        select u.run from sexton.runs r join sexton.runs u
-          on u.run operator(pg_catalog.=) r.undone_by
-        where r.run operator(pg_catalog.=) %s::pg_catalog.int8 and not u.finished
-        """,
-        run,
-    )
-    return int(found[0]["run"]) if found else None
+    by = undone["undone_by"]
+    if by is None or journal.get_run(connection, by)["finished"]:
+        return None
+    return int(by)
 
 
 def _require_whole(connection: Connection, undone: dict[str, Any]) -> None:

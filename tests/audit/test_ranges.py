@@ -1,10 +1,22 @@
 """A scan in pieces finds what it finds in one, whoever takes them and however long."""
 
+import uuid
+
 import pytest
 
 from sexton.database import connect, settings
 from tests.support import giants
 from tests.support.giants import CHECKS, FLAGGED, ORPHANS, by_check, check, pieces, run
+
+PARTITIONED = """
+    create table parent (id int primary key, dead_since timestamptz);
+    create table child (id bigint, parent_id int, filler text, at timestamptz,
+                        flag boolean) partition by range (id);
+    create table early partition of child for values from (0) to (9000);
+    insert into parent values (1);
+    insert into child
+    select n, 1, repeat('x', 200), now(), false from generate_series(1, 4000) n
+"""
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -47,6 +59,40 @@ def test_partitions_are_cut_one_by_one(database, monkeypatch):
     assert whole["child_without_parent"][1] == 8
     assert len(pieces(watched)) > 2
     connection.close()
+
+
+def test_a_foreign_partition_is_read_although_the_others_are_large(connection, monkeypatch):
+    giants.make(
+        connection,
+        f"""
+        create extension file_fdw;
+        create server files foreign data wrapper file_fdw;
+        {PARTITIONED};
+        create foreign table late partition of child for values from (9000) to (9999)
+            server files options (program 'echo 9000,2,x,2020-01-01,f', format 'csv');
+        analyze
+        """,
+    )
+    giants.call_small_large(monkeypatch)
+    assert by_check(run(connection, ORPHANS)) == {
+        "child_without_parent": ("fail", 1, [9000])
+    }
+
+
+def test_a_role_that_may_read_the_whole_table_needs_no_grant_on_its_partitions(
+    database, monkeypatch
+):
+    url = database("empty")
+    role = f"auditor_{uuid.uuid4().hex[:8]}"
+    with connect(url, name="tests") as owner:
+        giants.make(owner, f"{PARTITIONED}; insert into child values (8999, 2); analyze")
+        owner.execute(f"create role {role}; grant select on parent, child to {role}")
+        giants.call_small_large(monkeypatch)
+        owner.execute(f"set role {role}")
+        assert by_check(run(owner, ORPHANS)) == {
+            "child_without_parent": ("fail", 1, [8999])
+        }
+        owner.execute(f"reset role; drop owned by {role}; drop role {role}")
 
 
 def test_a_reference_of_a_table_to_itself_is_not_cut(giant, monkeypatch):

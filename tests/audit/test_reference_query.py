@@ -61,6 +61,33 @@ def test_a_child_of_a_wider_integer_type_is_comparable(connection):
         assert [r["id"] for r in rows(connection, query(check(), strategy, known))] == [2]
 
 
+@pytest.mark.parametrize("side", ["child", "parent"])
+def test_an_index_that_another_library_sorted_is_neither_used_nor_believed(
+    connection, side
+):
+    new = connection.info.server_version >= 170000
+    how = "builtin, locale = 'C.UTF-8'" if new else "icu, locale = 'und'"
+    for name in ("steady", "drifted"):
+        connection.execute(f"create collation {name} (provider = {how})")
+    names = {"child": "steady", "parent": "steady", side: "drifted"}
+    connection.execute(
+        f"""
+        create table parent (key text collate {names["parent"]} primary key);
+        create table child (id int, ref text collate {names["child"]} references parent);
+        create index on child (ref)
+        """
+    )
+    assert known_facts(connection).constraint
+    # What pg_collation says after an upgrade of the system's library.
+    connection.execute(
+        "update pg_catalog.pg_collation set collversion = 'of another library' "
+        "where collname = 'drifted'"
+    )
+    known = known_facts(connection)
+    assert known.constraint is None
+    assert not known.comparable
+
+
 USELESS = [
     "create index i on child (id, ref)",
     "create index i on child using hash (ref)",

@@ -5,8 +5,13 @@ import contextlib
 import pytest
 
 import sexton.rows
+from sexton import journal
+from sexton import project as projects
 from sexton.database import connect, rows, scalar
 from sexton.errors import NotFound, Refused, UsageError
+from sexton.repair import changes
+from sexton.repair.undo import prepare
+from tests.rows.conftest import refer
 from tests.rows.test_delete import FILE, connection, shop, url, whole
 from tests.support.tools import Cli
 
@@ -154,3 +159,27 @@ def test_it_is_undone_with_the_callers_transaction(url, shop):
         with connection.transaction(force_rollback=True):
             sexton.rows.restore(connection, run=done.run, project=declared)
         assert whole(connection) == before
+
+
+def test_many_rows_are_inserted_without_a_loop_in_a_loop(world):
+    connection, declared = world(
+        """
+        create table node (id int primary key, parent int references node);
+        create index on node (parent);
+        insert into node
+        select n, case when n > 1 then 1 + (n - 2) / 10 end from generate_series(1, 500) n
+        """,
+        refer("node.parent", "node.id", "delete"),
+    )
+    run = sexton.rows.delete(connection, "node", 1, project=declared).run
+    with projects.using(declared), connection.transaction():
+        undone = journal.get_run(connection, run)
+        known = prepare(connection, undone)
+        [[block]] = known.batches(lambda: 1000, 0)
+        plan = connection.execute(
+            "explain " + changes._statement(block, journalled=True),
+            {**block.parameters, "run": run, "check": None},
+        )
+        assert "Nested Loop" not in str(plan.fetchall())
+    restored = sexton.rows.restore(connection, run=run, project=declared)
+    assert [change.count for change in restored.document.changes] == [500]

@@ -21,12 +21,14 @@ LARGE_SCAN = 65_536  # pages, 512 MB: what is smaller is one statement
 FIRST, SMALLEST = 8_192, 64  # pages of a piece, before its time is known, and at least
 PIECE_SECONDS = 5.0
 
-# The partitions that the snapshot sees; `pg_partition_tree` would lock today's.
+# The partitions that the snapshot sees; `pg_partition_tree` would lock today's. `direct`
+# says whether the rows of each can be read by its own name, and by their TIDs: a role may
+# be allowed to read the whole table alone, and a foreign table has no pages here.
 LEAVES = """
-    with recursive part (oid) as (
-        select w.oid from pg_catalog.unnest(%s::pg_catalog.oid[]) as w (oid)
+    with recursive part (oid, root) as (
+        select w.oid, true from pg_catalog.unnest(%s::pg_catalog.oid[]) as w (oid)
         union
-        select i.inhrelid
+        select i.inhrelid, false
         from part
         join pg_catalog.pg_class c on c.oid = part.oid and c.relkind = 'p'
         join pg_catalog.pg_inherits i on i.inhparent = part.oid
@@ -37,11 +39,17 @@ LEAVES = """
         c.relname::pg_catalog.text as name,
         (coalesce(pg_catalog.pg_relation_size(c.oid), 0)
             / pg_catalog.current_setting('block_size'::pg_catalog.text)::pg_catalog.int8
-        ) as pages
+        ) as pages,
+        c.relkind = 'r' and (
+            part.root
+            or pg_catalog.has_schema_privilege(n.oid, 'usage'::pg_catalog.text)
+            and pg_catalog.has_table_privilege(c.oid, 'select'::pg_catalog.text)
+            and not pg_catalog.row_security_active(c.oid)
+        ) as direct
     from part
     join pg_catalog.pg_class c on c.oid = part.oid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where c.relkind = 'r'
+    where c.relkind <> 'p'
     order by c.oid
 """
 
@@ -217,6 +225,8 @@ def _leaves(
                 listed = rows(connection, LEAVES, [relation.oid])
         except errors.LockNotAvailable:
             continue  # the scan itself will say by whom
+        if not all(row["direct"] for row in listed):
+            continue  # one statement reads the table by its name
         for row in listed:
             sql = f"{quoted(row['schema'])}.{quoted(row['name'])}"
             leaf = Leaf(sql, row["oid"], row["pages"])

@@ -120,7 +120,7 @@ def _facts(
     relations: Mapping[str, Relation],
 ) -> ReferenceFacts:
     guarded = None
-    if ref.guarded:
+    if ref.guarded and row["steady"]:
         from sexton.guard.status import guarding
 
         try:

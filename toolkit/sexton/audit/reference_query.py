@@ -58,9 +58,33 @@ FACTS: LiteralString = f"""
         join pg_catalog.pg_namespace s on s.oid = r.oprnamespace
         order by b.type
     ),
+    -- The library that sorts these is another than the indexes were built with (after an
+    -- upgrade of the system, say): they may leave rows out until they are built again.
+    drifted as (
+        select l.oid
+        from (
+            select sorted from pair union select key_sorted from pair
+        ) as used (oid)
+        join pg_catalog.pg_collation l on l.oid = used.oid
+        cross join pg_catalog.pg_database d
+        where d.datname = pg_catalog.current_database()
+          and coalesce(
+                l.collversion,
+                case when l.collprovider = 'd'::pg_catalog."char" then
+                    -- The column came with PostgreSQL 15.
+                    pg_catalog.jsonb_extract_path_text(
+                        pg_catalog.to_jsonb(d), 'datcollversion'::pg_catalog.text
+                    )
+                end
+              ) <> pg_catalog.pg_collation_actual_version(l.oid)
+    ),
     shape as materialized (
         select
             p.ordinal,
+            pg_catalog.bool_and(
+                p.sorted not in (select oid from drifted)
+                and p.key_sorted not in (select oid from drifted)
+            ) as steady,
             pg_catalog.count(*)::pg_catalog.int4 as many,
             pg_catalog.array_agg(p.number order by p.nth) as numbers,
             pg_catalog.array_agg(p.name::pg_catalog.text order by p.nth) as names,
@@ -184,7 +208,8 @@ FACTS: LiteralString = f"""
         greatest(children.partitions, 1::pg_catalog.int8) as partitions,
         spread.statistics,
         p.pairs,
-        p.comparable,
+        p.comparable and p.steady as comparable,
+        p.steady,
         i.name as index,
         i.positions,
         exists (
@@ -211,6 +236,7 @@ FACTS: LiteralString = f"""
                       pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)
                   ) as c (number, key_number)
               )
+              and p.steady
               and {ENFORCES}
             order by k.conname limit 1
         ) as constraint

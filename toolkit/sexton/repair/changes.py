@@ -284,10 +284,14 @@ def _statement(block: Block, *, journalled: bool) -> str:
                 returning *
             ),
         """
+        # A full join is never a nested loop, which statistics that do not know the rows
+        # yet would choose, over two lists without an index. CASE keeps it one.
+        keys = " or ".join(f"t.{column(name)} is null" for name in shape.key)
+        matched = f"case when d.step is null or {keys} then false else true end"
         done = f"""
             select d.step, d.why, d.key, {none} as before, {image(table, "t")} as after,
                 {nothing} as withheld{more}
-            from t join d on {_keyed(shape)}
+            from t full join d on {_keyed(shape)} where {matched}
         """
     return f"""
         with d as materialized ({_typed(block)}),

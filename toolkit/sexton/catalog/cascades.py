@@ -7,7 +7,7 @@ from typing import Any, LiteralString
 from sexton.catalog.relations import column_names, quoted
 from sexton.database import Connection, rows, scalar
 from sexton.postgres.enforced import ENFORCED
-from sexton.text.printable import printable
+from sexton.text.printable import count_rows, printable
 
 DOES = {"c": "deleted", "n": "set to null", "d": "set to their default"}
 
@@ -47,6 +47,16 @@ class Key:
                 self.target, self.operators, self.columns, strict=True
             )
         )
+
+    def reaches(self, table: str, count: int, verb: str = "deleting from") -> str:
+        """What a change of the table that it refers to does to rows, in words."""
+        return f"{verb} {printable(table)} would reach {count_rows(count)} of {self.shown}"
+
+    def refuses(self, table: str, count: int, what: str = "would be deleted") -> str:
+        """How many rows keep those of the table as they are, in words."""
+        refer = "refers" if count == 1 else "refer"
+        who = f"{count_rows(count)} of {self.shown} {refer}"
+        return f"{who} to rows of {printable(table)} that {what}"
 
     def reached(self, parents: str) -> str:
         """The condition that the row `this` of the child refers to one of a query's."""

@@ -310,15 +310,12 @@ def children(key: Key, change: RowChange, relation: Relation) -> RowChange:
 
 def said(key: Key, change: RowChange, count: int) -> str:
     """What a key does to so many rows, in words."""
-    rows = "1 row" if count == 1 else f"{count:,} rows"
-    table = printable(change.table)
     if change.kind == "update":
-        return f"updating {table} would reach {rows} of {key.shown}"
+        return key.reaches(change.table, count, "updating")
     if key.action in DOES:
         does = f"which {'is' if count == 1 else 'are'} {DOES[key.action]}"
-        return f"deleting from {table} would reach {rows} of {key.shown}, {does}"
-    refer = "refers" if count == 1 else "refer"
-    return f"{rows} of {key.shown} {refer} to rows of {table} that would be deleted"
+        return f"{key.reaches(change.table, count)}, {does}"
+    return key.refuses(change.table, count)
 
 
 def advice(key: Key, change: RowChange) -> str:

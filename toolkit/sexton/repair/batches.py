@@ -30,6 +30,23 @@ SMALL = 2_000  # rows that one transaction may hold locked
 BATCH_SECONDS = 0.2  # how long others may have to wait for a row
 FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 100, 10_000
 
+# What the server refuses, in our words, and what to do.
+REFUSALS: dict[type[psycopg.Error], tuple[str, str | None]] = {
+    psycopg.DataError: ("a value does not fit its column", None),
+    psycopg.errors.UniqueViolation: (
+        "another row has taken what the plan gives to this one",
+        "make a new plan and look at it again: sexton repair",
+    ),
+    psycopg.errors.ForeignKeyViolation: (
+        "a foreign key forbids it",
+        "see to the rows that it names, or make a new plan: sexton repair",
+    ),
+    psycopg.NotSupportedError: (
+        "a rule or a view stands where a table was meant",
+        "no option lifts this: a repair changes rows as they are stored",
+    ),
+}
+
 Progress = Callable[[int, int], None]
 Size = Callable[[], int]
 Result = TypeVar("Result", covariant=True)
@@ -173,31 +190,13 @@ def _transact(
             who = "" if inside else in_words(holding(connection, list(job.writes)))
             held = f"; locks on its tables are held by {who}" if who else ""
             found: SextonError = Busy(f"{to_sexton_error(error).message}{held}")
-        elif isinstance(error, psycopg.DataError):
-            said = printable(str(error.diag.message_primary))
-            found = Refused(f"a value does not fit its column: {said}")
-        elif isinstance(error, psycopg.errors.UniqueViolation):
-            said = printable(str(error.diag.message_primary))
+        elif refused := next((k for k in REFUSALS if isinstance(error, k)), None):
+            words, hint = REFUSALS[refused]
             found = Refused(
-                f"another row has taken what the plan gives to this one: {said}",
-                hint="make a new plan and look at it again: sexton repair",
+                f"{words}: {printable(str(error.diag.message_primary))}", hint=hint
             )
             if not done:
                 found.message += "; nothing was changed"
-        elif isinstance(error, psycopg.errors.ForeignKeyViolation):
-            said = printable(str(error.diag.message_primary))
-            found = Refused(
-                f"a foreign key forbids it: {said}",
-                hint="see to the rows that it names, or make a new plan: sexton repair",
-            )
-            if not done:
-                found.message += "; nothing was changed"
-        elif isinstance(error, psycopg.NotSupportedError):
-            said = printable(str(error.diag.message_primary))
-            found = Refused(
-                f"a rule or a view stands where a table was meant: {said}",
-                hint="no option lifts this: a repair changes rows as they are stored",
-            )
         else:
             found = to_sexton_error(error)
         if not done:

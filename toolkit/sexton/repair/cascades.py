@@ -84,9 +84,7 @@ class _Walk:
                 waiting += [action for action in made if action.kind == "delete"]
         for name, key, deleted in forbidden:
             if count := len(list(self._children(key, name, deleted))):
-                refer = "refers" if count == 1 else "refer"
-                saw = f"{_rows(count)} of {key.shown} {refer} to rows of "
-                saw += f"{printable(name)} that would be deleted"
+                saw = key.refuses(name, count)
                 self.found.limits.append(Limit(REFERENCED, saw, "", lifted=False))
         emptied = [
             action
@@ -104,8 +102,7 @@ class _Walk:
         if not children:
             return []
         known = self._table(key)
-        saw = f"deleting from {printable(name)} would reach {_rows(len(children))} of "
-        saw += key.shown
+        saw = key.reaches(name, len(children))
         made = []
         if known is None:
             saw += f", {UNKEPT}"
@@ -234,7 +231,3 @@ def reachable(
             else:
                 found[key.child_oid] = name, None
     return found
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"

@@ -287,10 +287,7 @@ class _Planning:
             as_it_is = Simulation(self.simulation.connection, tables)
             now = {_row(check, row) for row in as_it_is.find(check)}
             if left := [r for r in self._find(check) if _row(check, r) not in now]:
-                rows_ = "1 row" if len(left) == 1 else f"{len(left):,} rows"
-                refer = "refers" if len(left) == 1 else "refer"
-                saw = f"{rows_} of {keys[0].shown} {refer} to rows of "
-                saw += f"{printable(ref.parent)} that would not count any more"
+                saw = keys[0].refuses(ref.parent, len(left), "would not count any more")
                 yield Limit(cascades.REFERENCED, saw, "", lifted=False)
 
     def _before(self, spreading: Collection[str]) -> set[str]:

@@ -16,7 +16,7 @@ from sexton.repair.aftermath import Difference, refuse_differences
 from sexton.repair.batches import Size
 from sexton.repair.changes import SEVERAL, Block, Shape, Writer
 from sexton.repair.plan import Kind
-from sexton.text.printable import printable
+from sexton.text.printable import count_rows, printable
 
 CHANGED_SINCE = "it is not as the run left it"
 OTHERS = "only a secret of it, or a column that is not ours, was changed"
@@ -321,9 +321,8 @@ class Reversal:
             found = rows(self.connection, DIFFERING, last, run, self.number)
         said = []
         for row in found:
-            many = "1 row" if row["rows"] == 1 else f"{row['rows']:,} rows"
-            where = printable(f"{row['name']} of {many} of {row['table']}")
-            said.append(f"{where} is not as it was: a trigger sets it")
+            which = f"{row['name']} of {count_rows(row['rows'])} of {row['table']}"
+            said.append(printable(f"{which} is not as it was: a trigger sets it"))
         return said
 
 

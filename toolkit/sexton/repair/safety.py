@@ -16,7 +16,7 @@ from sexton.check import Check
 from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
 from sexton.project import current
-from sexton.repair.cascades import CASCADES, of_updates, reach
+from sexton.repair.cascades import of_updates, reach
 from sexton.repair.plan import Action, ActionGroup, Limit, Options, group
 from sexton.text.exact import identity
 from sexton.text.printable import printable
@@ -25,7 +25,6 @@ from sexton.text.printable import printable
 TRIGGERS = "triggers"
 EMPTY_PARENT = "empty-parent"
 REVISION = "revision"
-ALLOWABLE = (TRIGGERS, CASCADES, EMPTY_PARENT, REVISION)
 
 # In a table of a handful of rows, a fraction says nothing.
 HANDFUL = 10

@@ -17,6 +17,7 @@ from sexton.repair.batches import Progress, repair_lock, run_job
 from sexton.repair.cascades import CASCADES, REFERENCED, reachable
 from sexton.repair.plan import Action, ActionGroup, Kind
 from sexton.repair.reversal import Reversal, UndoResult
+from sexton.text.printable import count_rows
 
 __all__ = ["UndoResult", "lost_by", "undo_run"]
 
@@ -180,9 +181,9 @@ def lost_by(connection: Connection, run: Mapping[str, Any]) -> list[str]:
     )
     said = [str(sentence) for sentence in run["lost"]]
     for row in withheld:
-        size = "1 row" if row["rows"] == 1 else f"{row['rows']:,} rows"
         said.append(
-            f"{row['name']} of {size} of {row['table']} is a secret, and not in the journal"
+            f"{row['name']} of {count_rows(row['rows'])} of {row['table']} is a secret, "
+            "and not in the journal"
         )
     return said
 

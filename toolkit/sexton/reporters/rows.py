@@ -2,7 +2,7 @@
 
 from sexton.rows.result import Document
 from sexton.rows.tables import few, named
-from sexton.text.printable import printable
+from sexton.text.printable import count_rows, printable
 
 DONE = {
     "soft_delete": "soft-deleted",
@@ -19,8 +19,7 @@ def text(document: Document) -> str:
     width = max((len(printable(change.table)) for change in document.changes), default=0)
     for change in document.changes:
         if change.action != "default":
-            rows = "1 row" if change.count == 1 else f"{change.count:,} rows"
-            name = printable(change.table).ljust(width)
+            rows, name = count_rows(change.count), printable(change.table).ljust(width)
             lines.append(f"{name}  {rows} {DONE[change.action]}: {few(change.keys)}")
     for one in document.defaults:
         group = f" of {named(one.group)}" if one.group else ""
@@ -28,7 +27,7 @@ def text(document: Document) -> str:
         before = named(one.before) if one.before else "none"
         lines.append(f"{printable(one.table)}: default{group}: {before} -> {after}")
     for refusal in document.refused:
-        rows = "1 row" if len(refusal.keys) == 1 else f"{len(refusal.keys):,} rows"
+        rows = count_rows(len(refusal.keys))
         lines.append(
             f"refused: {rows} of {printable(refusal.table)} would be left behind "
             f"({few(refusal.keys)}): {printable(refusal.why)}"

@@ -20,6 +20,11 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(lambda found: _SHORT.get(found[0]) or _escape(found[0]), text)
 
 
+def count_rows(count: int) -> str:
+    """A number of rows in a sentence: `1 row`, `1,234 rows`."""
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
 def shown(file: object) -> str:
     """A file's name in a sentence."""
     return printable(str(file))

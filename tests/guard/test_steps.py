@@ -106,7 +106,9 @@ def unindexed(connection, spec):
     return [
         said
         for step in steps
-        for said in questions.objections(connection, step, Options(), "warn")
+        for said in questions.objections(
+            connection, step, Options(), questions.look_up(connection, step), "warn"
+        )
     ]
 
 

@@ -23,7 +23,8 @@ class Relation:
     """One table: its oid, its whole name, its owner, and pg_class.relkind.
 
     `readable` tells whether this role may read it, `foreign` whether it or a part of it is
-    a foreign table. `trusted` and `code` say whose code runs when it is read or written.
+    a foreign table. `trusted` and `code` say whose code runs when it is read or written,
+    `owned` whether this role has its owner's rights.
     """
 
     oid: int
@@ -35,6 +36,7 @@ class Relation:
     foreign: bool = False
     trusted: bool = True
     code: tuple[Code, ...] = ()
+    owned: bool = True
 
     @property
     def sql(self) -> str:
@@ -105,6 +107,7 @@ def resolve(
             pg_catalog.has_schema_privilege(n.oid, 'usage'::pg_catalog.text)
             and pg_catalog.has_table_privilege(c.oid, 'select'::pg_catalog.text)
                 as readable,
+            pg_catalog.pg_has_role(c.relowner, 'usage'::pg_catalog.text) as owned,
             {JUDGEMENT}
         from pg_catalog.unnest(%s::pg_catalog.text[]) as w (name)
         join pg_catalog.pg_class c

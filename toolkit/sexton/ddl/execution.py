@@ -8,14 +8,14 @@ from typing import Any
 
 import psycopg
 
-from sexton.catalog.relations import SAFE_PATH, quoted, resolve
+from sexton.catalog.relations import SAFE_PATH, Relation, quoted, resolve
 from sexton.catalog.triggers import EVENTS, firing, meddlers
 from sexton.ddl import background
 from sexton.ddl.acquiring import NOT_ACQUIRED, acquire
 from sexton.ddl.begun import note
 from sexton.ddl.holders import LockSampler
 from sexton.ddl.options import Options
-from sexton.ddl.questions import is_done, missing, refuse, require_owner
+from sexton.ddl.questions import is_done, look_up, missing, refuse, require_owner
 from sexton.ddl.row_changes import RowChange
 from sexton.ddl.sending import sender
 from sexton.ddl.session import Driver, own_session, path_of
@@ -93,16 +93,17 @@ def _do(
     inside: Block,
 ) -> bool:
     with outside():
-        if is_done(driver, step):
-            if why := missing(driver, step, _start(at)):
+        found = look_up(driver, step)
+        if is_done(driver, step, found):
+            if why := missing(driver, step, _start(at), found):
                 raise Refused("\n  ".join(why), hint=step.hint)
             return False
-        require_owner(driver, step.tables)
-        refuse(driver, step, options)
+        relations = _locked(step, found)
+        require_owner(driver, relations)
+        refuse(driver, step, options, found)
         if step.outside_transaction:
             compare(driver, at)
-            found = resolve(driver, step.tables)
-            path = path_of(list(found.values()), driver)
+            path = path_of(relations, driver)
             send = sender(step, found, options, at.revisions if at else ())
             if step.absent:
                 _note(driver, step, options, at)
@@ -157,15 +158,15 @@ def _change(
     driver: Driver, step: Step, options: Options, at: At | None, wait: LockWait
 ) -> bool:
     compare(driver, at)
-    found = resolve(driver, step.tables)
-    # In the order of the step: parent first.
-    relations = [found[name] for name in step.tables if name in found]
+    found = look_up(driver, step)
+    relations = _locked(step, found)
     if relations and step.lock:
         acquire(driver, relations, step.lock, wait.timeout)
         # What was seen before the lock may have changed until it was had.
-        if is_done(driver, step):
+        found = look_up(driver, step)
+        if is_done(driver, step, found):
             return False
-        refuse(driver, step, options)
+        refuse(driver, step, options, found)
     _set_path(driver, path_of(relations, driver))
     send = sender(step, found, options, at.revisions if at else ())
     for statement in step.statements(options.choices):
@@ -174,6 +175,11 @@ def _change(
     if step.absent:
         _note(driver, step, options, at)
     return True
+
+
+def _locked(step: Step, found: Mapping[str, Relation]) -> list[Relation]:
+    """The tables that a step locks, in its order: parent first."""
+    return [found[name] for name in step.tables if name in found]
 
 
 def _start(at: At | None) -> str:

@@ -1,10 +1,11 @@
 """Questions: what a step asks of the catalogs and the data before it does anything.
 
 They run with pg_catalog alone in sight (`own_session` sees to it): tables are looked up
-once, by the caller's path, and put into the query by whole name or oid.
+once for all of them (`look_up`), by the caller's path, and put into each query by whole
+name or oid.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sexton.catalog.cascades import referring
@@ -19,16 +20,20 @@ from sexton.errors import Refused, WrongServer
 from sexton.text.printable import printable
 
 Overlay = Mapping[str, str]  # what a table will hold by then: a query in its place
+Tables = Mapping[str, Relation]  # what `look_up` found, by the names that steps use
 
 
-def safe(driver: Driver, query: str, tables: Iterable[str], overlay: Overlay) -> str:
-    """The query over the tables that are meant, whatever the search_path."""
-    tables = list(tables)
-    found = resolve(driver, {*tables, *named(query)})
-    seen: dict[str, Relation | str] = {
-        name: overlay.get(name, found[name]) for name in tables if name in found
-    }
-    return expose(bind(query, found), seen)
+def look_up(driver: Driver, *steps: Step) -> dict[str, Relation]:
+    """The tables that steps lock and their queries name, as far as they exist.
+
+    Raises Refused for those whose reading may run code of an owner who is not trusted.
+    """
+    names: set[str] = set()
+    for step in steps:
+        pairs = (*step.refuse, *step.warn, *step.absent)
+        names.update(tables_of(step), step.leaves, named(step.question))
+        names.update(name for query, _ in pairs for name in named(query))
+    return resolve(driver, names)
 
 
 def tables_of(step: Step) -> list[str]:
@@ -37,18 +42,26 @@ def tables_of(step: Step) -> list[str]:
 
 
 def ask(
-    driver: Driver, step: Step, query: str, overlay: Overlay | None = None
+    driver: Driver, step: Step, query: str, found: Tables, overlay: Overlay | None = None
 ) -> dict[str, Any] | None:
     """The first row of a step's query, or None."""
-    sql: Any = safe(driver, query, tables_of(step), overlay or {})
+    seen: dict[str, Relation | str] = {
+        name: (overlay or {}).get(name, found[name])
+        for name in tables_of(step)
+        if name in found
+    }
+    sql: Any = expose(bind(query, found), seen)
     return next(iter(rows(driver, sql)), None)
 
 
-def is_done(driver: Driver, step: Step, overlay: Overlay | None = None) -> bool:
-    """Whether the step's result is there already."""
+def is_done(
+    driver: Driver, step: Step, found: Tables | None = None, overlay: Overlay | None = None
+) -> bool:
+    """Whether the step's result is there already; `found` are its tables, if looked up."""
     if not step.question:
         return False
-    row = ask(driver, step, step.question, overlay)
+    found = look_up(driver, step) if found is None else found
+    row = ask(driver, step, step.question, found, overlay)
     return row is not None and all(row.values())
 
 
@@ -56,6 +69,7 @@ def objections(
     driver: Driver,
     step: Step,
     options: Options,
+    tables: Tables,
     kind: str = "refuse",
     overlay: Overlay | None = None,
     changed: Collection[str] = (),
@@ -71,25 +85,26 @@ def objections(
     if kind == "refuse":
         statements = step.statements(options.choices)
         written = {one.table for one in statements if not isinstance(one, str)}
-        for relation in resolve(driver, written, judged=False).values():
-            if objection := relation.refusal(writes=True):
+        for name in sorted(written & tables.keys()):
+            if objection := tables[name].refusal(writes=True):
                 found.append(f"{objection.message}; {objection.hint}")
     for query, sentence in () if lifted else pairs:
-        if (row := ask(driver, step, query, overlay)) is not None:
+        if (row := ask(driver, step, query, tables, overlay)) is not None:
             found.append(printable(sentence.format_map(row)))
     for change in step.statements(options.choices):
         if isinstance(change, RowChange) and change.table not in changed:
             refused = kind == "refuse"
-            found += _of_children(driver, step, change, overlay, refused=refused)
+            if change.table in tables and change.table not in (overlay or {}):
+                found += _of_children(driver, step, change, tables, refused=refused)
     return found
 
 
 def _of_children(
-    driver: Driver, step: Step, change: RowChange, overlay: Overlay | None, *, refused: bool
+    driver: Driver, step: Step, change: RowChange, tables: Tables, *, refused: bool
 ) -> list[str]:
     """What foreign keys have against a change of rows, or do to others because of it."""
-    relation = resolve(driver, [change.table]).get(change.table)
-    if relation is None or change.kind == "insert" or change.table in (overlay or {}):
+    relation = tables[change.table]
+    if change.kind == "insert":
         return []
     keys = [
         key
@@ -100,7 +115,7 @@ def _of_children(
         return []
     found = []
     # Like the statement itself: what its condition names need not be the step's.
-    path = path_of(list(resolve(driver, step.tables).values()), driver)
+    path = path_of([tables[name] for name in step.tables if name in tables], driver)
     with driver.transaction(), settings(driver, {"search_path": path}):
         for key in keys:
             counted: Any = children(key, change, relation).counted
@@ -110,23 +125,24 @@ def _of_children(
     return found
 
 
-def missing(driver: Driver, step: Step, start: str) -> list[str]:
+def missing(driver: Driver, step: Step, start: str, tables: Tables) -> list[str]:
     """What is said of a step that is done though no run from `start` made it."""
     if not step.absent or was_made(driver, start, step.title):
         return []
-    asked = ((ask(driver, step, query), sentence) for query, sentence in step.absent)
+    asked = ((ask(driver, step, query, tables), said) for query, said in step.absent)
     return [printable(said.format_map(row)) for row, said in asked if row is not None]
 
 
-def refuse(driver: Driver, step: Step, options: Options) -> None:
+def refuse(driver: Driver, step: Step, options: Options, tables: Tables) -> None:
     """Raise Refused where the data forbids the step."""
-    if found := objections(driver, step, options):
+    if found := objections(driver, step, options, tables):
         raise Refused("\n  ".join(found), hint=step.hint)
 
 
-def require_owner(driver: Driver, tables: Sequence[str]) -> None:
+def require_owner(driver: Driver, relations: Iterable[Relation]) -> None:
     """Raise WrongServer where the role does not own the tables."""
-    oids = [relation.oid for relation in resolve(driver, tables).values()]
+    if not (oids := [relation.oid for relation in relations if not relation.owned]):
+        return
     found = rows(
         driver,
         """

@@ -81,12 +81,14 @@ def _run(connection: Connection, which: Sequence[Step], options: Options) -> lis
     require_direct(connection)
     with own_session(connection), upgrade_lock(connection, options):
         forbidden: list[Refused] = []
+        found = questions.look_up(connection, *which)
         for step in which:
             # What the data forbids is said before the first step, not in the middle.
-            if not _is_done(connection, step):
-                questions.require_owner(connection, step.tables)
+            if not _is_done(connection, step, found):
+                locked = [found[name] for name in step.tables if name in found]
+                questions.require_owner(connection, locked)
                 try:
-                    questions.refuse(connection, step, options)
+                    questions.refuse(connection, step, options, found)
                 except Refused as error:
                     forbidden.append(error)
         if forbidden:
@@ -111,9 +113,9 @@ def _together(forbidden: list[Refused]) -> Refused:
     )
 
 
-def _is_done(connection: Connection, step: Step) -> bool:
+def _is_done(connection: Connection, step: Step, found: questions.Tables) -> bool:
     try:
-        return questions.is_done(connection, step)
+        return questions.is_done(connection, step, found)
     except errors.UndefinedColumn:
         return False  # it asks for rows by a column that an earlier step makes
 

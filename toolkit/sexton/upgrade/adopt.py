@@ -14,7 +14,7 @@ from sexton.catalog.relations import literal, resolve
 from sexton.database import Connection
 from sexton.ddl.options import Options
 from sexton.ddl.own_schema import make_schema, require_own_schema
-from sexton.ddl.questions import is_done, objections
+from sexton.ddl.questions import is_done, look_up, objections
 from sexton.ddl.revisions import Fact
 from sexton.ddl.session import own_session
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
@@ -119,7 +119,7 @@ def _reached(
         sentence
         for step in known()[last.since - 1].up
         if not is_done(connection, step)
-        for sentence in objections(connection, step, Options())
+        for sentence in objections(connection, step, Options(), look_up(connection, step))
     ]
     if refused:
         document["problems"] += [said, *refused]

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from psycopg.rows import tuple_row
 
+from sexton.catalog.relations import bind, named, resolve
 from sexton.catalog.schema import VERSION_TABLE, revision
 from sexton.database import Connection
 from sexton.ddl import revisions
-from sexton.ddl.questions import safe
 from sexton.ddl.revisions import Fact
 from sexton.ddl.session import own_session
 from sexton.errors import SchemaDrift, WrongSchema
@@ -71,7 +71,7 @@ def _held(
         if not (asked := asked_of(connection)):
             return []
         query = "select " + ", ".join(f"({fact.holds})" for fact in asked)
-        sql = safe(connection, query, (), {})
+        sql = bind(query, resolve(connection, named(query)))
         row = connection.cursor(row_factory=tuple_row).execute(sql).fetchone()
     return list(zip(asked, row or (), strict=True))
 

@@ -16,7 +16,14 @@ from psycopg.pq import TransactionStatus
 from sexton.catalog.relations import expose, resolve
 from sexton.database import Connection
 from sexton.ddl.options import Options
-from sexton.ddl.questions import is_done, missing, objections, require_owner, tables_of
+from sexton.ddl.questions import (
+    Tables,
+    is_done,
+    look_up,
+    missing,
+    objections,
+    require_owner,
+)
 from sexton.ddl.session import is_direct, own_session
 from sexton.ddl.steps import Step
 from sexton.errors import Refused, SchemaDrift
@@ -57,22 +64,24 @@ def preflight(connection: Connection, route: Route, options: Options) -> list[An
     changed: set[str] = set()
     built: set[str | None] = set()
     with own_session(connection):
+        found = look_up(connection, *(step for move in route.moves for step in move.steps))
         # Behind a pooler it would be the next one's session that keeps it.
         connection.execute(LIMIT, (STATEMENT_TIMEOUT, not is_direct(connection)))
         for move in route.moves:
             for step in move.steps:
-                answer = _ask(connection, move, step, options, overlay, changed)
+                answer = Answer(move, step)
+                _ask(connection, answer, options, found, overlay, changed)
                 if answer.done and not all(before.done for before in answers):
                     # What comes before may bring what this step takes away.
                     answer.done = None
                 elif answer.done:
-                    answer.refused += missing(connection, step, move.start or "")
+                    answer.refused += missing(connection, step, move.start or "", found)
                 answers.append(answer)
                 if step.cured_by in built:
                     answer.warnings.clear()
                 if not answer.done:
                     built.update(step.builds)
-                    overlay |= _left(connection, step, overlay)
+                    overlay |= _left(step, found, overlay)
                     if step.lock == "access exclusive":
                         changed.update(step.tables)
     return answers
@@ -80,35 +89,34 @@ def preflight(connection: Connection, route: Route, options: Options) -> list[An
 
 def _ask(
     connection: Connection,
-    move: Move,
-    step: Step,
+    answer: Answer,
     options: Options,
+    found: Tables,
     overlay: dict[str, str],
     changed: set[str],
-) -> Answer:
-    answer = Answer(move, step)
+) -> None:
+    step = answer.step
     with contextlib.suppress(*ABSENT), savepoint(connection):
-        answer.done = is_done(connection, step, overlay)
+        answer.done = is_done(connection, step, found, overlay)
     for kind, sentences in (("warn", answer.warnings), ("refuse", answer.refused)):
         if answer.done and kind == "refuse":
             continue
         try:
             with savepoint(connection):
-                sentences += objections(connection, step, options, kind, overlay, changed)
+                sentences += objections(
+                    connection, step, options, found, kind, overlay, changed
+                )
         except ABSENT:
             if NOT_YET not in answer.warnings:
                 answer.warnings.append(NOT_YET)
-    return answer
 
 
-def _left(connection: Connection, step: Step, overlay: dict[str, str]) -> dict[str, str]:
+def _left(step: Step, found: Tables, overlay: dict[str, str]) -> dict[str, str]:
     """What the step leaves of the tables, as queries in their place."""
-    found = resolve(connection, [*tables_of(step), *step.leaves])
-    seen = {name: overlay.get(name, relation) for name, relation in found.items()}
     return {
-        name: expose(query, {name: seen[name]})
+        name: expose(query, {name: overlay.get(name, found[name])})
         for name, query in step.leaves.items()
-        if name in seen
+        if name in found
     }
 
 
@@ -130,7 +138,7 @@ def require_clear(connection: Connection, route: Route, options: Options) -> Non
         steps = [step for move in route.moves for step in move.steps]
         # Of what a plain operation needs, the server knows more than we do.
         locked = {t for s in steps if not isinstance(s, Plain) for t in s.tables}
-        require_owner(connection, sorted(locked))
+        require_owner(connection, resolve(connection, locked).values())
     refused = [a for a in preflight(connection, route, options) if a.refused]
     if not refused:
         return

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from sexton.catalog.relations import bind, named, resolve
 from sexton.catalog.schema import visible_revision
 from sexton.database import Connection, rows
-from sexton.ddl.questions import safe
 from sexton.ddl.session import own_session
 from sexton.project import current
 from sexton.text.printable import printable
@@ -43,5 +43,5 @@ def _keys(connection: Connection) -> list[str]:
     if check is None:
         return []
     with own_session(connection):
-        found = rows(connection, safe(connection, check.find, (), {}))
+        found = rows(connection, bind(check.find, resolve(connection, named(check.find))))
     return [printable(check.message.format_map(row)) for row in found]

@@ -154,6 +154,7 @@ def _change(
     from sexton.database import database
     from sexton.errors import UsageError
     from sexton.guard import change
+    from sexton.guard.binding import bind, loosely
     from sexton.guard.selection import select
     from sexton.guard.status import NONE, SET, status
     from sexton.journal.schema_changes import recorded
@@ -169,19 +170,22 @@ def _change(
             return _plan(connection, verb, specs, options, style)
         if sql:
             return _sql(connection, verb, specs, options, style)
-        work = change.add if verb == "add" else change.remove
+        adds = verb == "add"
+        guards = [bind(connection, s) if adds else loosely(connection, s) for s in specs]
+        work = change.add if adds else change.remove
         made: list[str] = []
-        before = status(connection, *specs)
+        before, after = status(connection, *guards), dict[str, Any]()
 
         def changed() -> dict[str, Any]:
-            if status(connection, *specs) == before:
+            after.update(status(connection, *guards))
+            if after == before:
                 return {}
             return {"references": list(references), **conditions, "steps": made}
 
-        idle = before["guard"] == (SET if verb == "add" else NONE)
+        idle = before["guard"] == (SET if adds else NONE)
         with recorded(connection, f"guard {verb}", changed, options.say, idle=idle):
-            made += work(connection, *specs, options=options)
-        document = {**status(connection, *specs), "made": made}
+            made += work(connection, *guards, options=options)
+        document = {**(after or status(connection, *guards)), "made": made}
     show(style, document, lambda: reporter.made(document))
     return DONE
 

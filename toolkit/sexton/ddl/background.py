@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from typing import Any, cast
 
 from psycopg import errors
 
@@ -37,12 +38,12 @@ PROGRESS = """
 def connect(driver: Driver, name: str = "") -> Driver:
     """Another autocommit connection to the same database, as the same role."""
     role = scalar(driver, "select current_user::pg_catalog.text")
-    made = another(driver, name=name)
+    made: Any = another(driver, name=name)
+    made.sexton_path = getattr(driver, "sexton_path", made.sexton_path)
     with closed_on_error(made):
-        exchange(made, {"role": role}, local=False)
-        secure_session(made)
-        made.execute("set lock_timeout = 0")  # there is a deadline
-    return made
+        # No lock_timeout: there is a deadline.
+        secure_session(made, role=role, lock_timeout="0")
+    return cast("Driver", made)
 
 
 def run(
@@ -57,8 +58,12 @@ def run(
     `driver` looks on; it must be in no transaction, or the statement would wait for it.
     """
     with closing(connect(driver)) as worker:
-        wanted = {"search_path": path, "client_connection_check_interval": "1s"}
-        exchange(worker, wanted, local=False)
+        secure_session(
+            worker,
+            lock_timeout="0",
+            search_path=path,
+            client_connection_check_interval="1s",
+        )
         for statement in statements:
             _run(driver, worker, statement, options, send)
 

@@ -44,26 +44,30 @@ def is_direct(driver: Driver) -> bool:
     return bool(known.sexton_direct)
 
 
-def secure_session(driver: Driver) -> None:
-    """Make a connection of our own, and no pooler's, safe for as long as it lives."""
-    with own_session(driver) as keep:
-        keep()
+def secure_session(driver: Driver, **more: str) -> None:
+    """Make a connection of our own safe for as long as it lives; set `more` as well.
+
+    Not behind a pooler, where sessions are anybody's.
+    """
+    if is_direct(driver):
+        exchange(driver, WANTED | more, local=False)
+        known: Any = driver
+        known.sexton_own = True
 
 
 @contextlib.contextmanager
-def own_session(driver: Driver) -> Iterator[Any]:
+def own_session(driver: Driver) -> Iterator[None]:
     """Make somebody's session safe for the block; then it is as it was.
 
-    What the block is given keeps the settings beyond it. Again, inside, does nothing.
-    Behind a pooler a session is anybody's: the block is one transaction, which has the
-    settings and is rolled back.
+    Again, inside, does nothing. Behind a pooler a session is anybody's: the block is one
+    transaction, which has the settings and is rolled back.
     """
     if getattr(driver, "sexton_own", False):
-        yield lambda: None
+        yield
         return
     if not is_direct(driver):
         with _own_transaction(driver):
-            yield lambda: None
+            yield
         return
     known: Any = driver
     before_path = getattr(driver, "sexton_path", None)
@@ -71,15 +75,13 @@ def own_session(driver: Driver) -> Iterator[Any]:
     before = exchange(driver, WANTED, local=False)
     known.sexton_own = True
     known.sexton_before = before
-    kept = []
     try:
-        yield lambda: kept.append(True)
+        yield
     finally:
-        if not kept:
-            known.sexton_own = False
-            known.sexton_path = before_path
-            if not driver.closed and _usable(driver):
-                exchange(driver, before, local=False)
+        known.sexton_own = False
+        known.sexton_path = before_path
+        if not driver.closed and _usable(driver):
+            exchange(driver, before, local=False)
 
 
 @contextlib.contextmanager

@@ -22,21 +22,22 @@ from sexton.guard.table import Table, named, names
 from sexton.project import current
 
 COLUMNS = """
-    select a.attname::text as name, a.attgenerated <> '' as generated,
+    select a.attrelid::int8 as oid, a.attname::text as name,
+           a.attgenerated <> '' as generated,
            a.attgenerated = 'v' as virtual,
            pg_catalog.format_type(a.atttypid, a.atttypmod) as type
     from pg_catalog.pg_attribute a
-    where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
+    where a.attrelid = any (%s::oid[]) and a.attnum > 0 and not a.attisdropped
     order by a.attnum
 """
 SHAPE = """
-    select c.relispartition as partition, c.reloftype <> 0 as typed,
+    select c.oid::int8 as oid, c.relispartition as partition, c.reloftype <> 0 as typed,
            exists (
                select from pg_catalog.pg_inherits i
                join pg_catalog.pg_class k on k.oid = i.inhrelid and not k.relispartition
                where c.oid in (i.inhparent, i.inhrelid)
            ) as inherits
-    from pg_catalog.pg_class c where c.oid = %s
+    from pg_catalog.pg_class c where c.oid = any (%s::oid[])
 """
 # The markers of a table whose CHECK says a condition, which stands after their name.
 MARKERS = """
@@ -58,13 +59,15 @@ KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
 def bind(
     connection: Connection,
-    spec: GuardSpec,
+    spec: GuardSpec | Guard,
     relations: Mapping[str, Relation] | None = None,
 ) -> Guard:
     """A guard on the tables that are there; raises WrongSchema, and Refused.
 
     `relations` are the tables by their names, where they are known already.
     """
+    if isinstance(spec, Guard):
+        return spec
     found = _tables(connection, spec, relations)
     with in_pg_catalog(connection):
         return _bound(connection, spec, *found)
@@ -73,9 +76,16 @@ def bind(
 def _bound(
     connection: Connection, spec: GuardSpec, child: Relation, parent: Relation
 ) -> Guard:
+    oids = [child.oid, parent.oid]
+    shapes = {row["oid"]: row for row in rows(connection, SHAPE, oids)}
+    version = connection.info.server_version
     for relation in (child, parent):
-        _refuse_shape(connection, relation, is_child=relation is child)
-    columns = {r.oid: rows(connection, COLUMNS, r.oid) for r in (child, parent)}
+        shape = shapes[relation.oid]
+        if why := _unfit(relation, shape, version, is_child=relation is child):
+            raise Refused(f"{relation.schema}.{relation.name} can have no guard: {why}")
+    columns: dict[int, list[dict[str, Any]]] = {oid: [] for oid in oids}
+    for row in rows(connection, COLUMNS, oids):
+        columns[row["oid"]].append(row)
     marks, tables = [], []
     for relation, needed, live in (
         (child, spec.columns, spec.live),
@@ -195,8 +205,6 @@ def offline(spec: GuardSpec, connection: Connection | None = None) -> Guard:
 
 def loosely(connection: Connection, given: GuardSpec | Guard) -> Guard:
     """A guard to look at: where its tables or columns lack something, no part matches."""
-    if isinstance(given, Guard):
-        return given
     try:
         return bind(connection, given)
     except SextonError:
@@ -252,24 +260,23 @@ def assemble(
     )
 
 
-def _refuse_shape(connection: Connection, relation: Relation, *, is_child: bool) -> None:
-    [shape] = rows(connection, SHAPE, relation.oid)
-    version = connection.info.server_version
-    why = None
+def _unfit(
+    relation: Relation, shape: dict[str, Any], version: int, *, is_child: bool
+) -> str | None:
+    """Why a table can have no guard."""
     if relation.kind in KINDS:
-        why = f"it is {KINDS[relation.kind]}"
-    elif shape["partition"]:
-        why = "it is a partition; name the table that it is a part of"
-    elif relation.kind == "p" and not is_child:
-        why = "it is partitioned, and no unique index is built beside others' work there"
-    elif relation.kind == "p" and version < 180000:
-        why = "it is partitioned, and before PostgreSQL 18 such a key locks out writers"
-    elif shape["inherits"]:
-        why = "it inherits, and a key holds for one table alone"
-    elif shape["typed"]:
-        why = "it is made of a type, so no column can be added"
-    if why:
-        raise Refused(f"{relation.schema}.{relation.name} can have no guard: {why}")
+        return f"it is {KINDS[relation.kind]}"
+    if shape["partition"]:
+        return "it is a partition; name the table that it is a part of"
+    if relation.kind == "p" and not is_child:
+        return "it is partitioned, and no unique index is built beside others' work there"
+    if relation.kind == "p" and version < 180000:
+        return "it is partitioned, and before PostgreSQL 18 such a key locks out writers"
+    if shape["inherits"]:
+        return "it inherits, and a key holds for one table alone"
+    if shape["typed"]:
+        return "it is made of a type, so no column can be added"
+    return None
 
 
 def _require_comparable(

@@ -33,8 +33,7 @@ def planned(
     try:
         if verb == "remove":
             return clear_steps(connection, loosely(connection, spec))
-        guard = spec if isinstance(spec, Guard) else bind(connection, spec)
-        return set_steps(connection, immutable(connection, guard))
+        return set_steps(connection, immutable(connection, bind(connection, spec)))
     except WrongSchema:
         if isinstance(spec, Guard):
             raise
@@ -53,10 +52,7 @@ def add(
     rows are orphans or PostgreSQL cannot, Busy where a lock could not be had, WrongServer
     behind a pooler or without the right.
     """
-    bound = [
-        immutable(connection, one if isinstance(one, Guard) else bind(connection, one))
-        for one in specs
-    ]
+    bound = [immutable(connection, bind(connection, one)) for one in specs]
     steps = [step for guard in bound for step in set_steps(connection, guard)]
     return _run(connection, steps, options or Options())
 

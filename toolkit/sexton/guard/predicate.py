@@ -21,6 +21,7 @@ from sexton.database import Connection, scalar, set_local
 from sexton.errors import Refused, WrongSchema
 from sexton.guard.table import Table
 from sexton.postgres.connect import another
+from sexton.postgres.session import set_in_transaction
 
 _SIMPLE = re.compile(
     r"\s*(?P<no>not\s+)?(?P<name>[a-z_][a-z0-9_]*)\s*(?P<null>is\s+(?:not\s+)?null)?\s*",
@@ -47,8 +48,8 @@ def in_pg_catalog(connection: Connection) -> Iterator[None]:
     """Look in pg_catalog alone, in a transaction or a part of one."""
     # Rolled back, or the path would stay in the caller's transaction.
     with connection.transaction(force_rollback=True):
-        set_local(connection, "search_path", SAFE_PATH)
-        set_local(connection, "quote_all_identifiers", "off")
+        wanted = {"search_path": SAFE_PATH, "quote_all_identifiers": "off"}
+        set_in_transaction(connection, wanted)
         yield
 
 

@@ -34,9 +34,9 @@ def set_steps(connection: Connection, guard: Guard) -> list[Step]:
 
 def clear_steps(connection: Connection, guard: Guard) -> list[Step]:
     """What takes a guard away, from tables that were detached from its child as well."""
-    return [
-        made for one in (*detached(connection, guard), guard) for made in remove_steps(one)
-    ]
+    with in_pg_catalog(connection):
+        left = detached(connection, guard)
+    return [made for one in (*left, guard) for made in remove_steps(one)]
 
 
 def with_deferrability(connection: Connection, guard: Guard) -> Guard:

@@ -127,26 +127,22 @@ def detached(connection: Connection, guard: Guard) -> list[Guard]:
     """What tables keep of a guard that were partitions of its child when it was set.
 
     DETACH PARTITION leaves them the key under its name, the marker and its CHECK, and
-    takes the trigger away.
+    takes the trigger away. To be called `in_pg_catalog`.
     """
     if left_behind(guard):
         return []
-    with in_pg_catalog(connection):
-        query: Any = (
-            f"select k.conname::text as key, k.conrelid::int8 as child, "
-            f"k.confrelid::int8 as parent {guard.ours}"
-        )
-        keys = {
-            (row["key"], row["parent"]): row["child"] for row in rows(connection, query)
-        }
-        if not keys:
-            return []
-        others = [
-            _found(connection, row)
-            for row in rows(connection, FOUND)
-            if keys.get((row["key"], row["parent_oid"]), row["child_oid"])
-            != row["child_oid"]
-        ]
+    query: Any = (
+        f"select k.conname::text as key, k.conrelid::int8 as child, "
+        f"k.confrelid::int8 as parent {guard.ours}"
+    )
+    keys = {(row["key"], row["parent"]): row["child"] for row in rows(connection, query)}
+    if not keys:
+        return []
+    others = [
+        _found(connection, row)
+        for row in rows(connection, FOUND)
+        if keys.get((row["key"], row["parent_oid"]), row["child_oid"]) != row["child_oid"]
+    ]
     return [one for one in others if left_behind(one)]
 
 

@@ -31,23 +31,23 @@ def status(connection: Connection, *guards: GuardSpec | Guard) -> dict[str, Any]
     else `incomplete`. Raises WrongSchema if a table does not exist.
     """
     bound = [loosely(connection, one) for one in guards]
-    left = [detached(connection, guard) for guard in bound]
-    apart = {one.child.table.sql for each in left for one in each}
-    found = [
-        _status(connection, guard, each)
-        for guard, each in zip(bound, left, strict=True)
-        if not (left_behind(guard) and guard.child.table.sql in apart)
-    ]
+    with in_pg_catalog(connection):
+        left = [detached(connection, guard) for guard in bound]
+        apart = {one.child.table.sql for each in left for one in each}
+        found = [
+            _status(connection, guard, each)
+            for guard, each in zip(bound, left, strict=True)
+            if not (left_behind(guard) and guard.child.table.sql in apart)
+        ]
     states = {INCOMPLETE if one["detached"] else one["guard"] for one in found} or {NONE}
     return {"guard": states.pop() if len(states) == 1 else INCOMPLETE, "guards": found}
 
 
 def _status(connection: Connection, guard: Guard, left: list[Guard]) -> dict[str, Any]:
-    with in_pg_catalog(connection):
-        there = {part: true(connection, query) for part, query in guard.parts.items()}
-        anything = true(connection, guard.anything)
-        enforced: Any = guard.enforced
-        key = scalar(connection, enforced)
+    asked = [*guard.parts.values(), guard.anything, guard.enforced]
+    query: Any = f"select array[{', '.join(f'({one})::text' for one in asked)}]"
+    *parts, anything, key = scalar(connection, query)
+    there = {part: said == "true" for part, said in zip(guard.parts, parts, strict=True)}
     spec = guard.spec
     if key is None and all(there.values()):
         there[PASSED] = False
@@ -56,7 +56,7 @@ def _status(connection: Connection, guard: Guard, left: list[Guard]) -> dict[str
         "parent": columns_of(spec.parent, spec.parent_columns),
         "live": guard.child.condition,
         "parent_live": guard.parent.condition,
-        "guard": SET if all(there.values()) else INCOMPLETE if anything else NONE,
+        "guard": SET if all(there.values()) else INCOMPLETE if anything == "true" else NONE,
         "constraint": key,
         "parts": [{"part": part, "there": found} for part, found in there.items()],
         "detached": [columns_of(one.spec.child, one.spec.columns) for one in left],

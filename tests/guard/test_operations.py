@@ -55,7 +55,7 @@ def test_orphans_and_nonsense_are_refused(database):
 
 
 def test_each_is_the_others_way_back():
-    dropped = AddGuard(PLAIN.spec).reverse()
+    dropped = AddGuard(**PLAIN.spec.given).reverse()
     assert isinstance(dropped, DropGuard)
     assert isinstance(dropped.reverse(), AddGuard)
 

@@ -5,19 +5,19 @@ import sqlalchemy as sa
 
 from sexton.online.column_operations import (
     AddColumnOnline,
+    AddSoftDelete,
     DropColumnOnline,
-    NotNullOnline,
-    SoftDelete,
+    DropSoftDelete,
+    SetNotNullOnline,
 )
 from sexton.online.python import statements
-from sexton.online.tables import Table
 from tests.support.online import operations, state
 
-PLACE = Table("Customers", "shop")
+SHOP = {"schema": "shop"}
 ALL = [
-    AddColumnOnline(PLACE, sa.Column("Paid", sa.Boolean(), nullable=True)),
-    NotNullOnline("set_not_null_online", PLACE, "name"),
-    SoftDelete("add_soft_delete", PLACE, "Gone", "Gone At"),
+    AddColumnOnline("Customers", sa.Column("Paid", sa.Boolean(), nullable=True), **SHOP),
+    SetNotNullOnline("Customers", "name", **SHOP),
+    AddSoftDelete("Customers", "Gone", "Gone At", **SHOP),
 ]
 
 
@@ -36,12 +36,11 @@ def test_its_reverse_takes_it_back_and_has_it_as_reverse(shop, operation):
 
 
 def test_columns_are_said_where_they_are_not_the_usual_ones():
-    usual = SoftDelete("drop_soft_delete", Table("t"), "deleted", "deleted_at")
-    assert usual.arguments == ("t",)
-    other = SoftDelete("drop_soft_delete", Table("t"), "deleted", "gone_at")
-    assert other.arguments == ("t", "deleted", "gone_at")
+    usual, other = DropSoftDelete("t"), DropSoftDelete("t", "deleted", "gone_at")
+    assert statements([usual]) == ['op.drop_soft_delete("t")']
+    assert statements([other]) == ['op.drop_soft_delete("t", deleted_at="gone_at")']
 
 
 def test_a_column_that_nobody_described_does_not_come_back():
     with pytest.raises(ValueError, match=r"what the column x was is not known: .*column="):
-        DropColumnOnline(Table("t"), "x").reverse()
+        DropColumnOnline("t", "x").reverse()

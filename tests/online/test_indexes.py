@@ -7,10 +7,8 @@ import pytest
 
 from sexton.database import scalar
 from sexton.errors import Refused, UsageError
-from sexton.online.indexes import unique_of
 from sexton.online.operations import CreateUniqueOnline
 from sexton.online.python import statements
-from sexton.online.tables import Table
 from tests.support.online import operations, state
 
 
@@ -79,12 +77,13 @@ def test_a_unique_key_of_no_sense_is_refused(shop):
 
 
 def test_how_a_revision_writes_it():
-    some = unique_of("u", Table("t"), ["a", '"b c"', "lower(x)"], "state = ':x'")
-    assert statements([CreateUniqueOnline(some)]) == [
+    columns = ["a", '"b c"', "lower(x)"]
+    some = CreateUniqueOnline("u", "t", columns, among="state = ':x'")
+    assert statements([some]) == [
         'op.create_unique_online("u", "t", ["a", \'"b c"\', "lower(x)"], '
         """among="state = ':x'")"""
     ]
-    constraint = CreateUniqueOnline(unique_of("u", Table("t"), ["a"])).reverse()
+    constraint = CreateUniqueOnline("u", "t", ["a"]).reverse()
     assert statements([constraint]) == [
         'op.drop_constraint_online("u", "t", type_="unique", columns=["a"])'
     ]

@@ -6,12 +6,11 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from sexton.database import rows
-from sexton.online.column_operations import SoftDelete
+from sexton.online.column_operations import AddSoftDelete
 from sexton.online.python import statements
-from sexton.online.tables import Table
 from tests.support.online import operations, state
 
-SOFT = SoftDelete("add_soft_delete", Table("Customers", "shop"), "deleted", "deleted_at")
+SOFT = AddSoftDelete("Customers", schema="shop")
 
 
 def test_it_is_called_as_it_is_written():

@@ -1,8 +1,7 @@
 """The operations in a team's own environment, on its own tables."""
 
 import sexton.alembic
-from sexton.online.indexes import Index, unique_of
-from sexton.online.keys import key_of
+from sexton.online.indexes import unique_of
 from sexton.online.operations import (
     CreateForeignKeyOnline,
     CreateIndexOnline,
@@ -93,11 +92,11 @@ def test_what_is_printed_makes_the_same(team, shop, database):
 
 
 def test_each_knows_its_reverse():
-    key = key_of("k", (Table("a"), Table("b")), (["x"], ["y"]), ondelete="set null")
-    index = CreateIndexOnline(Index("i", Table("a"), ("x",)))
-    unique = CreateUniqueOnline(unique_of("u", Table("a"), ['"x y"', "z"]))
-    among = CreateIndexOnline(unique_of("u", Table("a"), ["lower(z)"], "z <> '%'"))
-    for there in (CreateForeignKeyOnline(key), index, unique, among):
+    key = CreateForeignKeyOnline("k", "a", "b", ["x"], ["y"], ondelete="set null")
+    index = CreateIndexOnline("i", "a", ["x"])
+    unique = CreateUniqueOnline("u", "a", ['"x y"', "z"])
+    among = unique_of("u", Table("a"), ["lower(z)"], "z <> '%'")
+    for there in (key, index, unique, CreateIndexOnline(**among.given)):
         again = there.reverse().reverse()
         assert [s.title for s in again.build(None)] == [s.title for s in there.build(None)]
     assert sexton.alembic.include_name("sexton_guard", "index", {}) is False

@@ -32,7 +32,7 @@ op.drop_column_online('a', 'n', column=sa.Column('n', sa.Text(), nullable=True))
 op.set_not_null_online('a', 'n', schema='s')
 op.drop_not_null_online('a', 'n')
 op.add_soft_delete('a')
-op.drop_soft_delete('a', 'gone', 'gone_at', schema='s')
+op.drop_soft_delete('a', deleted='gone', deleted_at='gone_at', schema='s')
 op.add_guard('s.a.x', 'b.y', live='not deleted', parent_live='not gone')
 op.drop_guard('a(x, z)', 'b(y, w)', live='', parent_live='gone_at is null')
 """

@@ -5,15 +5,14 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from sexton.errors import Incomplete, UsageError
-from sexton.online.column_operations import SoftDelete
-from sexton.online.tables import Table
+from sexton.online.column_operations import AddSoftDelete
 from sexton.revision.change import change
 from sexton.revision.write import draft, write
 
 TWO = [
     change(
         f"soften {name}",
-        SoftDelete("add_soft_delete", Table(name), "deleted", "deleted_at"),
+        AddSoftDelete(name),
         f"note of {name}",
     )
     for name in ("a", "it's {odd} \\ %s")

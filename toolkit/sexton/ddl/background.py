@@ -35,14 +35,17 @@ PROGRESS = """
 """
 
 
-def connect(driver: Driver, name: str = "") -> Driver:
-    """Another autocommit connection to the same database, as the same role."""
+def connect(driver: Driver, name: str = "", **more: str) -> Driver:
+    """Another autocommit connection to the same database, as the same role.
+
+    Its session is safe, and has the settings in `more` as well.
+    """
     role = scalar(driver, "select current_user::pg_catalog.text")
     made: Any = another(driver, name=name)
     made.sexton_path = getattr(driver, "sexton_path", made.sexton_path)
     with closed_on_error(made):
         # No lock_timeout: there is a deadline.
-        secure_session(made, role=role, lock_timeout="0")
+        secure_session(made, role=role, **{"lock_timeout": "0", **more})
     return cast("Driver", made)
 
 
@@ -57,13 +60,8 @@ def run(
 
     `driver` looks on; it must be in no transaction, or the statement would wait for it.
     """
-    with closing(connect(driver)) as worker:
-        secure_session(
-            worker,
-            lock_timeout="0",
-            search_path=path,
-            client_connection_check_interval="1s",
-        )
+    more = {"search_path": path, "client_connection_check_interval": "1s"}
+    with closing(connect(driver, **more)) as worker:
         for statement in statements:
             _run(driver, worker, statement, options, send)
 

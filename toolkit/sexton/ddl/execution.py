@@ -115,7 +115,7 @@ def _do(
                 if send.progress:
                     error.add_note(f"{send.progress} of it are committed, and stay")
                 raise
-            if not is_done(driver, step):
+            if not is_done(driver, step, found):
                 _refuse_triggers(driver, step, options)
                 raise Busy(f"{step.title}: its result is not there; was it undone?")
             return True

@@ -5,6 +5,7 @@ Nothing here speaks to a database, so a project may declare its guards at no cos
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from sexton.errors import UsageError
 
@@ -87,6 +88,17 @@ class GuardSpec:
         return f"{columns_of(self.child, self.columns)} -> " + columns_of(
             self.parent, self.parent_columns
         )
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The arguments of `op.add_guard` that set it."""
+        return {
+            "child": columns_of(self.child, self.columns),
+            "parent": columns_of(self.parent, self.parent_columns),
+            "live": self.live,
+            "parent_live": self.parent_live,
+            "deferrable": self.deferrable,
+        }
 
 
 def columns_of(table: str, columns: tuple[str, ...]) -> str:

@@ -1,9 +1,8 @@
 """`op.…_online` for columns, and the soft delete's two; as those of `operations`."""
 
-from collections.abc import Callable
+from dataclasses import KW_ONLY
 from typing import Any
 
-from alembic.operations import Operations
 from sqlalchemy import Column
 
 from sexton.ddl.session import Driver
@@ -13,95 +12,43 @@ from sexton.online.operation import Online
 from sexton.online.tables import Table
 
 
-@Operations.register_operation("add_column_online")
-class AddColumnOnline(Online):
-    """The operation behind `op.add_column_online`."""
+class AddColumnOnline(Online, name="add_column_online"):
+    """Add a column; refused where that would rewrite the table."""
 
-    name = "add_column_online"
-
-    def __init__(self, table: Table, column: "Column[Any]") -> None:
-        self.table, self.column = table, column
-
-    @classmethod
-    def add_column_online(
-        cls,
-        operations: Operations,
-        table_name: str,
-        column: "Column[Any]",
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Add a column; refused where that would rewrite the table."""
-        operations.invoke(cls(Table(table_name, schema), column))
+    table_name: str
+    column: "Column[Any]"
+    _: KW_ONLY
+    schema: str | None = None
 
     def build(self, driver: Driver | None) -> list[Step]:
         """One step."""
-        return columns.add_column(driver, self.table, self.column)
-
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        """As Alembic's."""
-        return (self.table.name, self.column)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """As Alembic's."""
-        return {"schema": self.table.schema}
+        table = Table(self.table_name, self.schema)
+        return columns.add_column(driver, table, self.column)
 
     def reverse(self) -> "DropColumnOnline":
         """The operation that drops it."""
-        return DropColumnOnline(self.table, self.column.name, self.column)
+        return DropColumnOnline(column_name=self.column.name, **self.given)
 
 
-@Operations.register_operation("drop_column_online")
-class DropColumnOnline(Online):
-    """The operation behind `op.drop_column_online`."""
+class DropColumnOnline(Online, name="drop_column_online"):
+    """Drop a column, with what it holds; `column` is for its reverse alone.
 
-    name = "drop_column_online"
+    A column that does not exist is refused unless `if_exists`.
+    """
 
-    def __init__(
-        self,
-        table: Table,
-        column_name: str,
-        column: "Column[Any] | None" = None,
-        if_exists: bool = False,
-    ) -> None:
-        self.table, self.column_name, self.column = table, column_name, column
-        self.if_exists = if_exists
-
-    @classmethod
-    def drop_column_online(
-        cls,
-        operations: Operations,
-        table_name: str,
-        column_name: str,
-        *,
-        schema: str | None = None,
-        column: "Column[Any] | None" = None,
-        if_exists: bool = False,
-    ) -> None:
-        """Drop a column, with what it holds; `column` is for its reverse alone.
-
-        A column that does not exist is refused unless `if_exists`.
-        """
-        operations.invoke(cls(Table(table_name, schema), column_name, column, if_exists))
+    table_name: str
+    column_name: str
+    _: KW_ONLY
+    schema: str | None = None
+    column: "Column[Any] | None" = None
+    if_exists: bool = False
 
     def build(self, driver: Driver | None) -> list[Step]:
         """One step."""
+        table = Table(self.table_name, self.schema)
         return columns.drop_column(
-            driver, self.table, self.column_name, if_exists=self.if_exists
+            driver, table, self.column_name, if_exists=self.if_exists
         )
-
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        """As Alembic's."""
-        return (self.table.name, self.column_name)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """As Alembic's, and the column, where it is known."""
-        options = {"schema": self.table.schema, "column": self.column}
-        return {**options, "if_exists": self.if_exists}
 
     def reverse(self) -> AddColumnOnline:
         """The operation that adds it, empty; ValueError where it is not known."""
@@ -110,112 +57,78 @@ class DropColumnOnline(Online):
                 f"what the column {self.column_name} was is not known: give "
                 "op.drop_column_online column=sa.Column(…)"
             )
-        return AddColumnOnline(self.table, self.column)
+        return AddColumnOnline(self.table_name, self.column, schema=self.schema)
 
 
-Build = Callable[..., list[Step]]
+class SetNotNullOnline(Online, name="set_not_null_online"):
+    """Make a column NOT NULL, proved by a CHECK beforehand; Refused where one is."""
 
-
-class Toggle(Online):
-    """An operation of which nothing but its name says which way it goes."""
-
-    ways: dict[str, tuple[Build, str]] = {}  # noqa: RUF012 - by name: steps, the other way
-    defaults: tuple[str, ...] = ()
-
-    def __init__(self, name: str, table: Table, *names: str) -> None:
-        self.name, self.table, self.names = name, table, names
+    table_name: str
+    column_name: str
+    _: KW_ONLY
+    schema: str | None = None
 
     def build(self, driver: Driver | None) -> list[Step]:
-        """As its name says."""
-        return self.ways[self.name][0](driver, self.table, *self.names)
+        """The CHECK, NOT NULL, and without the CHECK again."""
+        table = Table(self.table_name, self.schema)
+        return columns.set_not_null(driver, table, self.column_name)
 
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        """The table, and the columns where they are not called as usual."""
-        return (self.table.name, *(self.names if self.names != self.defaults else ()))
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """As Alembic's."""
-        return {"schema": self.table.schema}
-
-    def reverse(self) -> "Toggle":
-        """The same, the other way."""
-        return type(self)(self.ways[self.name][1], self.table, *self.names)
+    def reverse(self) -> "DropNotNullOnline":
+        """The operation that lets it be null."""
+        return DropNotNullOnline(**self.given)
 
 
-@Operations.register_operation("set_not_null_online")
-@Operations.register_operation("drop_not_null_online")
-class NotNullOnline(Toggle):
-    """The operations behind `op.set_not_null_online` and `op.drop_not_null_online`."""
+class DropNotNullOnline(Online, name="drop_not_null_online"):
+    """Let a column be null."""
 
-    ways = {  # noqa: RUF012
-        "set_not_null_online": (columns.set_not_null, "drop_not_null_online"),
-        "drop_not_null_online": (columns.drop_not_null, "set_not_null_online"),
-    }
+    table_name: str
+    column_name: str
+    _: KW_ONLY
+    schema: str | None = None
 
-    @classmethod
-    def set_not_null_online(
-        cls,
-        operations: Operations,
-        table_name: str,
-        column_name: str,
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Make a column NOT NULL, proved by a CHECK beforehand; Refused where one is."""
-        table = Table(table_name, schema)
-        operations.invoke(cls("set_not_null_online", table, column_name))
+    def build(self, driver: Driver | None) -> list[Step]:
+        """One step."""
+        table = Table(self.table_name, self.schema)
+        return columns.drop_not_null(driver, table, self.column_name)
 
-    @classmethod
-    def drop_not_null_online(
-        cls,
-        operations: Operations,
-        table_name: str,
-        column_name: str,
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Let a column be null."""
-        table = Table(table_name, schema)
-        operations.invoke(cls("drop_not_null_online", table, column_name))
+    def reverse(self) -> SetNotNullOnline:
+        """The operation that forbids null again."""
+        return SetNotNullOnline(**self.given)
 
 
-@Operations.register_operation("add_soft_delete")
-@Operations.register_operation("drop_soft_delete")
-class SoftDelete(Toggle):
-    """The operations behind `op.add_soft_delete` and `op.drop_soft_delete`."""
+class AddSoftDelete(Online, name="add_soft_delete"):
+    """Add the flag, not null and false, and the time."""
 
-    ways = {  # noqa: RUF012
-        "add_soft_delete": (columns.add_soft_delete, "drop_soft_delete"),
-        "drop_soft_delete": (columns.drop_soft_delete, "add_soft_delete"),
-    }
-    defaults = ("deleted", "deleted_at")
+    table_name: str
+    deleted: str = "deleted"
+    deleted_at: str = "deleted_at"
+    _: KW_ONLY
+    schema: str | None = None
 
-    @classmethod
-    def add_soft_delete(
-        cls,
-        operations: Operations,
-        table_name: str,
-        deleted: str = "deleted",
-        deleted_at: str = "deleted_at",
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Add the flag, not null and false, and the time."""
-        table = Table(table_name, schema)
-        operations.invoke(cls("add_soft_delete", table, deleted, deleted_at))
+    def build(self, driver: Driver | None) -> list[Step]:
+        """Both columns."""
+        table = Table(self.table_name, self.schema)
+        return columns.add_soft_delete(driver, table, self.deleted, self.deleted_at)
 
-    @classmethod
-    def drop_soft_delete(
-        cls,
-        operations: Operations,
-        table_name: str,
-        deleted: str = "deleted",
-        deleted_at: str = "deleted_at",
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Drop the two; Refused while a row is soft-deleted."""
-        table = Table(table_name, schema)
-        operations.invoke(cls("drop_soft_delete", table, deleted, deleted_at))
+    def reverse(self) -> "DropSoftDelete":
+        """The operation that drops them."""
+        return DropSoftDelete(**self.given)
+
+
+class DropSoftDelete(Online, name="drop_soft_delete"):
+    """Drop the two; Refused while a row is soft-deleted."""
+
+    table_name: str
+    deleted: str = "deleted"
+    deleted_at: str = "deleted_at"
+    _: KW_ONLY
+    schema: str | None = None
+
+    def build(self, driver: Driver | None) -> list[Step]:
+        """Both columns."""
+        table = Table(self.table_name, self.schema)
+        return columns.drop_soft_delete(driver, table, self.deleted, self.deleted_at)
+
+    def reverse(self) -> AddSoftDelete:
+        """The operation that adds them."""
+        return AddSoftDelete(**self.given)

@@ -38,6 +38,18 @@ class Index:
         if not self.columns:
             raise UsageError(f"the index {self.name} has no columns")
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The arguments of `op.create_index_online` that build it."""
+        return {
+            "index_name": self.name,
+            "table_name": self.table.name,
+            "columns": self.columns,
+            "schema": self.table.schema,
+            "unique": self.unique,
+            "postgresql_where": self.where,
+        }
+
 
 def create_index(driver: Driver | None, index: Index) -> list[Step]:
     """The steps that build an index; an INVALID one, half built, is dropped first."""

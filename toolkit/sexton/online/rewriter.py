@@ -5,16 +5,16 @@ In an env.py: `process_revision_directives=sexton.alembic.online`, or
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic.autogenerate import Rewriter
 from alembic.operations import MigrateOperation, ops
 from sqlalchemy import Column
 
 from sexton.errors import UsageError
-from sexton.online.column_operations import NotNullOnline
-from sexton.online.indexes import Index, spelt, unique_of
-from sexton.online.keys import Key, key_of
+from sexton.online.column_operations import DropNotNullOnline, SetNotNullOnline
+from sexton.online.indexes import spelt
+from sexton.online.keys import OPTIONS
 from sexton.online.operations import (
     CreateForeignKeyOnline,
     CreateIndexOnline,
@@ -22,8 +22,8 @@ from sexton.online.operations import (
     DropConstraintOnline,
     DropIndexOnline,
 )
-from sexton.online.tables import Table
 
+Rewrite = TypeVar("Rewrite", bound=Callable[[Any], MigrateOperation])
 online = Rewriter()
 
 
@@ -34,8 +34,8 @@ def rewritten(operation: MigrateOperation) -> MigrateOperation:
     return made
 
 
-def _rewrites(kind: Any) -> Callable[[Callable[[Any], MigrateOperation]], None]:
-    def register(rewrite: Callable[[Any], MigrateOperation]) -> None:
+def _rewrites(kind: Any) -> Callable[[Rewrite], Rewrite]:
+    def register(rewrite: Rewrite) -> Rewrite:
         @online.rewrites(kind)
         def _(_context: Any, _revision: Any, op: Any) -> MigrateOperation:
             try:
@@ -43,31 +43,69 @@ def _rewrites(kind: Any) -> Callable[[Callable[[Any], MigrateOperation]], None]:
             except UsageError:
                 return op  # type: ignore[no-any-return]
 
+        return rewrite
+
     return register
 
 
 @_rewrites(ops.CreateForeignKeyOp)
-def _create_key(op: ops.CreateForeignKeyOp) -> MigrateOperation:
-    return CreateForeignKeyOnline(_key(op))
+def _create_key(op: ops.CreateForeignKeyOp) -> CreateForeignKeyOnline:
+    said = {name: value for name, value in op.kw.items() if value is not None}
+    said.pop("use_alter", None)  # it is about the order of tables that are made
+    if unknown := said.keys() - {"source_schema", "referent_schema", *OPTIONS}:
+        raise UsageError(f"a foreign key online has no {', '.join(sorted(unknown))}")
+    return CreateForeignKeyOnline(
+        _name(op.constraint_name),
+        op.source_table,
+        op.referent_table,
+        op.local_cols,
+        op.remote_cols,
+        **said,
+    )
 
 
 @_rewrites(ops.DropConstraintOp)
 def _drop_constraint(op: ops.DropConstraintOp) -> MigrateOperation:
-    was = op._reverse
-    key = _key(was) if isinstance(was, ops.CreateForeignKeyOp) else None
-    unique = _unique(was) if isinstance(was, ops.CreateUniqueConstraintOp) else None
-    name, table = _name(op.constraint_name), Table(op.table_name, op.schema)
-    return DropConstraintOnline(name, table, op.constraint_type, key, unique=unique)
+    if isinstance(op._reverse, ops.CreateForeignKeyOp):
+        return _create_key(op._reverse).reverse()
+    if isinstance(op._reverse, ops.CreateUniqueConstraintOp):
+        return _create_unique(op._reverse).reverse()
+    name = _name(op.constraint_name)
+    return DropConstraintOnline(name, op.table_name, op.constraint_type, schema=op.schema)
 
 
 @_rewrites(ops.CreateUniqueConstraintOp)
-def _create_unique(op: ops.CreateUniqueConstraintOp) -> MigrateOperation:
-    return CreateUniqueOnline(_unique(op))
+def _create_unique(op: ops.CreateUniqueConstraintOp) -> CreateUniqueOnline:
+    if said := [name for name, value in op.kw.items() if value]:
+        raise UsageError(f"a unique constraint online has no {', '.join(said)}")
+    columns = [spelt(str(getattr(c, "name", c))) for c in op.columns]
+    name = _name(op.constraint_name)
+    return CreateUniqueOnline(name, op.table_name, columns, schema=op.schema)
 
 
 @_rewrites(ops.CreateIndexOp)
-def _create_index(op: ops.CreateIndexOp) -> MigrateOperation:
-    return CreateIndexOnline(_index(op))
+def _create_index(op: ops.CreateIndexOp) -> CreateIndexOnline:
+    others = dict(op.kw)
+    where = others.pop("postgresql_where", None)
+    said = [name for name, value in others.items() if value]
+    if said or op.if_not_exists:
+        raise UsageError(f"an index online has no {', '.join(said) or 'if_not_exists'}")
+    return CreateIndexOnline(
+        _name(op.index_name),
+        op.table_name,
+        [c.name if isinstance(c, Column) else c for c in op.columns],
+        schema=op.schema,
+        unique=bool(op.unique),
+        postgresql_where=where,
+    )
+
+
+@_rewrites(ops.DropIndexOp)
+def _drop_index(op: ops.DropIndexOp) -> MigrateOperation:
+    if op._reverse:
+        return _create_index(op._reverse).reverse()
+    name, table = _name(op.index_name), _name(op.table_name)
+    return DropIndexOnline(name, table, schema=op.schema)
 
 
 @_rewrites(ops.AlterColumnOp)
@@ -76,47 +114,11 @@ def _alter_column(op: ops.AlterColumnOp) -> MigrateOperation:
     kept = op.modify_server_default is False and op.modify_comment is False
     if op.modify_nullable is None or any(others) or not kept:
         raise UsageError("it changes more than whether the column may be null")
-    name = "drop_not_null_online" if op.modify_nullable else "set_not_null_online"
-    return NotNullOnline(name, Table(op.table_name, op.schema), op.column_name)
-
-
-@_rewrites(ops.DropIndexOp)
-def _drop_index(op: ops.DropIndexOp) -> MigrateOperation:
-    table = Table(_name(op.table_name), op.schema)
-    index = _index(op._reverse) if op._reverse else None
-    return DropIndexOnline(_name(op.index_name), table, index)
+    made = DropNotNullOnline if op.modify_nullable else SetNotNullOnline
+    return made(op.table_name, op.column_name, schema=op.schema)
 
 
 def _name(name: object) -> str:
     if not isinstance(name, str):
         raise UsageError("it has no name of its own")
     return name
-
-
-def _key(op: ops.CreateForeignKeyOp) -> Key:
-    said = {name: value for name, value in op.kw.items() if value is not None}
-    said.pop("use_alter", None)  # it is about the order of tables that are made
-    tables = (
-        Table(op.source_table, said.pop("source_schema", None)),
-        Table(op.referent_table, said.pop("referent_schema", None)),
-    )
-    columns = (op.local_cols, op.remote_cols)
-    return key_of(_name(op.constraint_name), tables, columns, **said)
-
-
-def _unique(op: ops.CreateUniqueConstraintOp) -> Index:
-    if said := [name for name, value in op.kw.items() if value]:
-        raise UsageError(f"a unique constraint online has no {', '.join(said)}")
-    columns = [spelt(str(getattr(c, "name", c))) for c in op.columns]
-    return unique_of(_name(op.constraint_name), Table(op.table_name, op.schema), columns)
-
-
-def _index(op: ops.CreateIndexOp) -> Index:
-    others = dict(op.kw)
-    where = others.pop("postgresql_where", None)
-    said = [name for name, value in others.items() if value]
-    if said or op.if_not_exists:
-        raise UsageError(f"an index online has no {', '.join(said) or 'if_not_exists'}")
-    columns = tuple(c.name if isinstance(c, Column) else c for c in op.columns)
-    table = Table(op.table_name, op.schema)
-    return Index(_name(op.index_name), table, columns, bool(op.unique), where)

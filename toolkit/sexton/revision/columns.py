@@ -9,8 +9,7 @@ from sexton.catalog.relations import Relation
 from sexton.catalog.schema import columns as columns_of
 from sexton.database import Connection, scalar
 from sexton.errors import Refused
-from sexton.online.column_operations import AddColumnOnline
-from sexton.online.column_operations import SoftDelete as SoftDeleteOperation
+from sexton.online.column_operations import AddColumnOnline, AddSoftDelete
 from sexton.online.tables import Table
 from sexton.reference import Declarations, SoftDelete
 from sexton.reference import table as named
@@ -73,7 +72,7 @@ def _change(soft: SoftDelete, missing: dict[str, str]) -> Change:
         both = (soft.deleted, soft.deleted_at)
         return change(
             f"add {soft.deleted} and {soft.deleted_at} to {name}",
-            SoftDeleteOperation("add_soft_delete", place, *both),
+            AddSoftDelete(place.name, *both, schema=place.schema),
         )
     [(column, type)] = missing.items()
     flag = type == FLAG
@@ -84,7 +83,7 @@ def _change(soft: SoftDelete, missing: dict[str, str]) -> Change:
     )
     return change(
         f"add {column} to {name}",
-        AddColumnOnline(place, made),
+        AddColumnOnline(place.name, made, schema=place.schema),
         f"A row that has a {soft.deleted_at} is live by {column} until that is set too."
         if flag and soft.deleted_at
         else "",

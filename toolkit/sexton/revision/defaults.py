@@ -54,7 +54,9 @@ def changes(
         made.append(
             change(
                 f"build the unique index {name}",
-                CreateIndexOnline(Index(name, table_of(table), columns, True, where)),
+                CreateIndexOnline(
+                    **Index(name, table_of(table), columns, True, where).given
+                ),
                 f"From now on a second {flag.flag} is refused, within a transaction too: "
                 "take the flag away first. Those that are there: sexton audit "
                 f"{flag_name(flag)}_ambiguous",

@@ -46,7 +46,7 @@ class Guards:
         if was is None:
             return [], []
         if ref.guard is False:
-            gone = DropGuard(self._as_was(was, ref))
+            gone = DropGuard(**self._as_was(was, ref).given)
             return [], [change(f"drop the guard of {ref.label}", gone)]
         self.notes.append(
             f"the guard of {ref.label} is there, and the project file says nothing of it: "
@@ -87,14 +87,14 @@ class Guards:
         what = f"set the guard of {spec.label}"
         same = wanted is not None and was is not None and _alike(was, wanted)
         if was is None or (same and was.spec.deferrable == (spec.deferrable or "no")):
-            return [change(what, AddGuard(spec))]
-        before, after = self._as_was(was, ref), AddGuard(spec)
+            return [change(what, AddGuard(**spec.given))]
+        before, after = self._as_was(was, ref), AddGuard(**spec.given)
         up: list[Online] = [after]
-        down: list[Online] = [AddGuard(before)]
+        down: list[Online] = [AddGuard(**before.given)]
         if before.columns != spec.columns:
             # In another order its parts have other names: the two stand beside each other.
-            up.append(DropGuard(before))
-            down.append(DropGuard(spec))
+            up.append(DropGuard(**before.given))
+            down.append(DropGuard(**spec.given))
         why = "to be checked at another time" if same else "for other rows than before"
         return [Change(f"{what} {why}", tuple(up), tuple(down))]
 

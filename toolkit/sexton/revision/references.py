@@ -8,12 +8,7 @@ from sexton.database import Connection
 from sexton.errors import Refused
 from sexton.online.indexes import Index
 from sexton.online.keys import Key
-from sexton.online.operations import (
-    FOREIGN_KEY,
-    CreateForeignKeyOnline,
-    CreateIndexOnline,
-    DropConstraintOnline,
-)
+from sexton.online.operations import CreateForeignKeyOnline, CreateIndexOnline
 from sexton.online.tables import Table
 from sexton.reference import Declarations, Reference
 from sexton.revision import catalog
@@ -96,7 +91,7 @@ class References:
             return [
                 Change(
                     f"validate the foreign key {key.name} of {ref.source.table}",
-                    (CreateForeignKeyOnline(key),),
+                    (CreateForeignKeyOnline(**key.given),),
                     (),
                     f"{before} {note}".strip(),
                 )
@@ -111,7 +106,7 @@ class References:
             orphans=orphans,
         )
         what = f"make the foreign key {key.name} of {ref.label}"
-        return [change(what, CreateForeignKeyOnline(key), note)]
+        return [change(what, CreateForeignKeyOnline(**key.given), note)]
 
     def _require_tables(self, ref: Reference) -> None:
         """Insist on tables that can have such a key, made online; raises Refused."""
@@ -182,7 +177,7 @@ class References:
         self.found.indexes.append(
             change(
                 f"build the {'unique ' * unique}index {name}",
-                CreateIndexOnline(Index(name, table, columns, unique)),
+                CreateIndexOnline(**Index(name, table, columns, unique).given),
             )
         )
 
@@ -205,7 +200,7 @@ def _dropped(ref: Reference, there: catalog.FoundKey, orphans: str) -> Change:
     key = replace(there.key, orphans=orphans)
     return change(
         f"drop the foreign key {key.name} of {ref.source.table}",
-        DropConstraintOnline(key.name, key.source, FOREIGN_KEY, key),
+        CreateForeignKeyOnline(**key.given).reverse(),
         "" if there.valid else "It is NOT VALID; downgrade makes a valid one.",
     )
 

@@ -139,7 +139,7 @@ def require_clear(connection: Connection, route: Route, options: Options) -> Non
         # Of what a plain operation needs, the server knows more than we do.
         locked = {t for s in steps if not isinstance(s, Plain) for t in s.tables}
         require_owner(connection, resolve(connection, locked).values())
-    refused = [a for a in preflight(connection, route, options) if a.refused]
+        refused = [a for a in preflight(connection, route, options) if a.refused]
     if not refused:
         return
     lines = [sentence for answer in refused for sentence in answer.refused]

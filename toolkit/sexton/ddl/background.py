@@ -22,7 +22,7 @@ from sexton.ddl.steps import Statement
 from sexton.errors import Busy
 from sexton.postgres.blockers import BlockingSession, blocking
 from sexton.postgres.connect import another, closed_on_error
-from sexton.postgres.session import exchange, rows, scalar
+from sexton.postgres.session import rows, scalar
 from sexton.text.durations import duration
 
 POLL_INTERVAL = 0.2

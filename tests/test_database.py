@@ -14,6 +14,7 @@ from sexton.database import (
     location,
     require_read_committed,
     scalar,
+    settings,
     snapshot,
     transact,
 )
@@ -217,3 +218,12 @@ def test_what_loses_every_time_ends_as_busy(connection, monkeypatch, error):
         transact(connection, lose)
     assert isinstance(to_sexton_error(lost.value), Busy)
     assert len(tries) == ATTEMPTS
+
+
+def test_settings_end_with_their_block_in_a_callers_transaction(connection):
+    wanted = {"jit": "off", "no_such_parameter": "1"}  # servers differ in what they have
+    with connection.transaction():
+        connection.execute("set local jit = on")
+        with settings(connection, wanted):
+            assert scalar(connection, "show jit") == "off"
+        assert scalar(connection, "show jit") == "on"

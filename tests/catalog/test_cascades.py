@@ -46,3 +46,23 @@ def test_what_hangs_on_what_goes_is_counted_too(connection, found):
         ("toy_pet_fkey", 2),
     ]
     assert count_reached(connection, keys, relation, "this.id = %(id)s", {"id": 9}) == []
+
+
+def test_without_following_only_the_keys_to_the_table_itself_are_read(connection, found):
+    _, relation = found
+    names = [key.name for key in referring(connection, relation)]
+    assert names == ["100% pets_owner_id_fkey", "vet_owner_id_fkey"]
+
+
+def test_a_key_to_another_partition_does_not_refer_to_this_one(connection):
+    connection.execute(
+        """
+        create table part (id int primary key) partition by list (id);
+        create table part_1 partition of part for values in (1);
+        create table part_2 partition of part for values in (2);
+        create table beside (id int constraint to_sibling references part_2);
+        create table above (id int constraint to_parent references part)
+        """
+    )
+    oid = resolve(connection, ["part_1"])["part_1"].oid
+    assert [key.name for key in referring(connection, oid)] == ["to_parent"]

@@ -7,8 +7,10 @@ import psycopg
 import pytest
 
 from sexton.database import database as opened
+from sexton.database import scalar
 from sexton.errors import Busy
 from sexton.postgres import session
+from sexton.postgres.blockers import blocking, holding
 from tests.support.tools import add_model, add_provider
 
 
@@ -96,3 +98,38 @@ def test_a_statement_that_waits_for_nobody_is_not_announced(url, caplog):
     with opened(url) as own:
         own.execute("select pg_sleep(0.8)")
     assert not caplog.records
+
+
+def test_only_the_locks_that_are_asked_for_are_seen(url, locked, connection):
+    locked.rollback()
+    oid = scalar(connection, "select 'chat_model_configs'::regclass::oid")
+    locked.execute("select from chat_model_configs")
+    locked.execute("select pg_advisory_xact_lock(7, 9)")  # two numbers are another lock
+    assert holding(connection, [oid]) == []
+    assert holding(connection, key=(7 << 32) + 9) == []
+    locked.execute("update chat_model_configs set model = model")
+    locked.execute("select pg_advisory_xact_lock(%s)", [(7 << 32) + 9])
+    [session] = holding(connection, [oid], key=(7 << 32) + 9, name="our lock")
+    assert session.pid == locked.info.backend_pid
+    assert session.modes == ("our lock", "row exclusive on chat_model_configs")
+
+
+def test_a_prepared_transaction_that_blocks_nobody_is_not_named(url, locked, connection):
+    """Although it holds a lock on the same table."""
+    locked.rollback()
+    connection.execute("begin; update chat_model_configs set model = model")
+    connection.execute("prepare transaction 'harmless'")
+    lock = "lock table chat_model_configs in share update exclusive mode"
+    try:
+        locked.execute(lock)
+        with psycopg.connect(url) as waiting:
+            thread = threading.Thread(target=waiting.execute, args=[lock])
+            thread.start()
+            pid = waiting.info.backend_pid
+            while not (found := blocking(connection, pid)):
+                assert thread.is_alive()
+            assert [session.pid for session in found] == [locked.info.backend_pid]
+            locked.rollback()
+            thread.join()
+    finally:
+        connection.execute("rollback prepared 'harmless'")

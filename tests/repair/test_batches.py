@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from sexton import journal
+from sexton.database import scalar
 from sexton.errors import Busy
 from sexton.repair.apply import apply_plan
 from sexton.repair.undo import undo_run
@@ -62,3 +63,13 @@ def test_who_commits_while_it_waits_is_seen(connection, other):
     with pytest.raises(Exception, match="moved since the plan was made"):
         apply_plan(connection, plan)
     timer.join()
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_inside_a_callers_transaction_a_large_plan_is_one_piece(connection):
+    orphans(connection, 45)
+    plan, told = planned(connection, options=ALLOW), []
+    with connection.transaction():
+        apply_plan(connection, plan, progress=lambda *done: told.append(done))
+        assert not scalar(connection, "select batched from sexton.runs")
+    assert told == []

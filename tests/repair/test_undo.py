@@ -5,6 +5,7 @@ import pytest
 from sexton import journal
 from sexton.database import rows, scalar
 from sexton.errors import Incomplete, NotFound, Refused
+from sexton.repair import undo
 from sexton.repair.apply import apply_plan
 from sexton.repair.undo import undo_run
 from tests.support.repairs import ALLOW, incident, orphans, planned, whole
@@ -309,3 +310,26 @@ def test_a_large_undo_goes_on_where_it_was_interrupted(connection):
     assert whole(connection) == before
     undo_run(connection, 2)
     assert len(rows(connection, "select from chat_model_configs where deleted")) == 45
+
+
+def test_columns_that_a_key_may_empty_are_restored_beside_those_declared(connection):
+    connection.execute(
+        """
+        create table owner (id int primary key);
+        create table pet (
+            id int primary key, name text, owner_id int references owner on delete set null
+        );
+        create table toy (id int primary key, pet int references pet on delete cascade);
+        create table shoe (id int primary key, of int references owner on delete cascade)
+        """
+    )
+    touchable = {"owner": set(), "pet": {"name"}, "shoe": {"id"}}
+    there = undo._read(connection, {"run": 1}, touchable, of_rows=False)
+    assert set(there) == {"owner", "pet", "shoe", "public.toy"}
+    assert touchable["pet"] == {"name", "owner_id"}
+    assert touchable["shoe"] == touchable["public.toy"] == set()
+    touchable = {"owner": set()}
+    there = undo._read(connection, {"run": 1}, touchable, of_rows=False)
+    assert set(there) == {"owner", "public.pet", "public.shoe"}
+    assert touchable["public.pet"] == {"owner_id"}
+    assert touchable["public.shoe"] == set()

@@ -126,10 +126,12 @@ def test_a_prepared_transaction_that_blocks_nobody_is_not_named(url, locked, con
             thread = threading.Thread(target=waiting.execute, args=[lock])
             thread.start()
             pid = waiting.info.backend_pid
-            while not (found := blocking(connection, pid)):
-                assert thread.is_alive()
-            assert [session.pid for session in found] == [locked.info.backend_pid]
-            locked.rollback()
-            thread.join()
+            try:
+                while not (found := blocking(connection, pid)):
+                    assert thread.is_alive()
+            finally:
+                locked.rollback()
+                thread.join()
+        assert [session.pid for session in found] == [locked.info.backend_pid]
     finally:
         connection.execute("rollback prepared 'harmless'")

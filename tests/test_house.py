@@ -205,3 +205,22 @@ def test_one_module_opens_connections():
             )
             names = {n.name for n in node.names} if isinstance(node, ast.ImportFrom) else ()
             assert "OwnConnection" not in names, path
+
+
+# One statement that also asks; SQL scripts; a session on the team's own driver.
+SETS_PARAMETERS = {
+    "chat/schema.py": 1,
+    "guard/side_steps.py": 1,
+    "online/beside.py": 1,
+    "upgrade/script.py": 1,
+    "postgres/session.py": 4,
+}
+
+
+def test_one_module_sets_parameters():
+    found = {
+        str(path.relative_to(ROOT / "toolkit" / "sexton")): text.count("set_config(")
+        for path in sorted((ROOT / "toolkit" / "sexton").rglob("*.py"))
+        if "set_config(" in (text := path.read_text())
+    }
+    assert found == SETS_PARAMETERS, "call sexton.postgres.session.set_parameters"

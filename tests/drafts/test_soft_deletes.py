@@ -13,7 +13,9 @@ TABLES = """
     create table twice (id int primary key, deleted boolean, "deletedAt" timestamp);
     create table chat (id int primary key, deleteat bigint not null default 0);
     create table crm."My Rows" (id int primary key, "is_Deleted" smallint);
-    create table dated (id int primary key, removed_at timestamptz);
+    create table dated (id int primary key, removed_at timestamptz, a text, "B c" int);
+    create unique index on dated (lower(a), "B c");
+    create unique index on dated (a) where removed_at is null;
     create table endless (
         id int primary key, deleted_at timestamptz not null default 'infinity'
     );
@@ -41,6 +43,10 @@ ENTRIES = """\
 # [[soft_delete]]
 # table = "dated"
 # deleted_at = "removed_at"
+#
+# [[unique]]
+# table = "dated"
+# columns = ["lower(a)", "\\"B c\\""]
 #
 # [[soft_delete]]
 # table = "endless"
@@ -84,8 +90,9 @@ def test_they_are_proposed_and_can_all_be_uncommented(run, tmp_path):
     assert labels["child.plain_id -> plain.id"].on_delete == "refuse"
     file.write_text(text.replace(found, found.replace("# ", "").replace("\n#\n", "\n\n")))
     assert len(project.load(file).declared.soft_delete) == 6
+    assert len(project.load(file).declared.unique) == 1
     audited = run("audit", "--confirm-after", "0")
-    assert audited.code == 0, audited.stdout + audited.stderr
+    assert "1 warn (dated_key_counts_deleted). Exit 1." in audited.stdout
 
 
 def test_none_are_proposed_for_tables_without_marks(run):

@@ -112,14 +112,19 @@ def test_the_recording_hears_what_statements_use(heard, traps):
     assert not [line for lines in codes.values() for line in lines if line[1] == 70]
 
 
+@pytest.mark.parametrize("path", [None, "public, pg_catalog"], ids=["", "last"])
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
-def test_no_trap_springs(scene, heard, traps, played):
-    refused = []
+def test_no_trap_springs(scene, path, heard, traps, played):
+    """Also if the database's own search_path has pg_catalog last."""
+
+    def before(connection):
+        plant(connection, traps)
+        if path:
+            name = connection.info.dbname
+            connection.execute(f"alter database {name} set search_path = {path}")
+
     with recording(pytest.MonkeyPatch()) as recorder:
-        codes = played(
-            *(scene, recorder),
-            lambda connection: refused.extend(plant(connection, traps)),
-        )
+        codes = played(scene, recorder, before)
     assert {said for said in recorder.warnings if SPRUNG in said} == set()
     labels = list(traps)
     assert [labels[int(number)] for *_, numbers in codes for number in numbers] == []

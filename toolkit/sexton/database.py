@@ -26,7 +26,7 @@ from sexton.postgres.session import (
     bound_waits,
     exchange,
     safe_transaction,
-    set_in_transaction,
+    set_parameters,
 )
 from sexton.postgres.session import rows as rows
 from sexton.postgres.session import scalar as scalar
@@ -180,7 +180,7 @@ def snapshot(connection: Connection) -> Iterator[None]:
 
 def set_local(connection: Connection, parameter: LiteralString, value: str) -> None:
     """Set a parameter until the end of the transaction."""
-    set_in_transaction(connection, {parameter: value})
+    set_parameters(connection, {parameter: value}, local=True)
 
 
 @contextlib.contextmanager
@@ -193,7 +193,7 @@ def settings(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None
     """
     before = exchange(connection, wanted)
     yield
-    set_in_transaction(connection, before)
+    set_parameters(connection, before, local=True)
 
 
 def require_transaction(connection: Connection) -> None:

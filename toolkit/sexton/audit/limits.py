@@ -12,7 +12,7 @@ from sexton.audit.outcome import STATEMENT_TIMEOUT, Options
 from sexton.catalog.relations import SAFE_PATH, Relation, restriction
 from sexton.database import Connection, set_local
 from sexton.errors import Unexpected
-from sexton.postgres.session import EXACT, set_in_transaction
+from sexton.postgres.session import EXACT, set_parameters
 from sexton.server_errors import to_sexton_error
 
 LOCK_TIMEOUT = "1s"  # an audit must not queue behind an incident, either
@@ -40,7 +40,7 @@ SETTINGS = {
 
 def set_limits(connection: Connection, **more: str) -> None:
     """Set the limits of a transaction that looks at others' data."""
-    set_in_transaction(connection, SETTINGS | more)
+    set_parameters(connection, SETTINGS | more, local=True)
 
 
 def hide(connection: Connection, relations: Iterable[Relation]) -> None:
@@ -48,7 +48,9 @@ def hide(connection: Connection, relations: Iterable[Relation]) -> None:
 
     Of views and foreign tables, only those are read that `relations` have.
     """
-    set_in_transaction(connection, {"search_path": SAFE_PATH, **restriction(relations)})
+    set_parameters(
+        connection, {"search_path": SAFE_PATH, **restriction(relations)}, local=True
+    )
 
 
 @dataclass

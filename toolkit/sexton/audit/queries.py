@@ -24,6 +24,7 @@ from sexton.catalog.identifiers import identifier
 from sexton.catalog.relations import literal, quoted
 from sexton.check import Check
 from sexton.database import Connection, scalar
+from sexton.postgres.session import set_parameters
 from sexton.text import exact
 
 Known = Mapping[str, Collection[str]]  # check -> identities that the baseline accepts
@@ -349,13 +350,9 @@ def _without(connection: Connection, settings: Sequence[str]) -> Iterator[None]:
     if not settings:
         yield
         return
-    change = (
-        "select pg_catalog.set_config(name, %s::pg_catalog.text, true) "
-        "from pg_catalog.unnest(%s::pg_catalog.text[]) as name"
-    )
-    connection.execute(change, ("off", list(settings)))
+    set_parameters(connection, dict.fromkeys(settings, "off"), local=True)
     yield
-    connection.execute(change, ("on", list(settings)))
+    set_parameters(connection, dict.fromkeys(settings, "on"), local=True)
 
 
 def _escaped(query: str) -> str:

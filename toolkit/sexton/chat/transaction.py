@@ -23,7 +23,7 @@ from sexton.journal.recorder import (
     inserting,
     updating,
 )
-from sexton.postgres.session import set_in_transaction
+from sexton.postgres.session import set_parameters
 from sexton.project import current
 
 Row = dict[str, Any]
@@ -197,7 +197,7 @@ def reading(connection: Connection) -> Iterator[Transaction]:
         return
     product = read_product(connection)
     yield Transaction(connection, product)
-    set_in_transaction(connection, product.before)
+    set_parameters(connection, product.before, local=True)
 
 
 def own(connection: Connection) -> bool:
@@ -239,7 +239,7 @@ def writing(
             raise
     yield Transaction(connection, product, user, Recorder(connection, run))
     if restoring:
-        set_in_transaction(connection, product.before)
+        set_parameters(connection, product.before, local=True)
 
 
 def _refuse(product: Product) -> None:

@@ -7,7 +7,7 @@ from psycopg import errors
 from sexton.catalog.relations import Relation
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import AUTOVACUUM_LOCK
-from sexton.postgres.session import scalar, set_in_transaction
+from sexton.postgres.session import scalar, set_parameters
 
 OVER_DEADLOCK_TIMEOUT = 2.0  # autovacuum yields to the deadlock check, no sooner
 STATEMENT = 5.0  # for each statement under the lock
@@ -57,4 +57,6 @@ def _lock(driver: Driver, tables: Sequence[Relation], mode: str) -> None:
 
 def set_local(driver: Driver, seconds: dict[str, float]) -> None:
     """Set parameters that are times until the end of the transaction."""
-    set_in_transaction(driver, {n: f"{round(s * 1000)}ms" for n, s in seconds.items()})
+    set_parameters(
+        driver, {n: f"{round(s * 1000)}ms" for n, s in seconds.items()}, local=True
+    )

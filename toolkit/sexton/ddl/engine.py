@@ -9,11 +9,10 @@ from sqlalchemy.pool import NullPool
 
 from sexton.ddl.upgrade_lock import require_direct
 from sexton.postgres.connect import another, closed_on_error, connect
+from sexton.postgres.session import set_parameters
 
 # Also where somebody takes the connection out of its transactions.
-READ_ONLY = """
-    select pg_catalog.set_config('default_transaction_read_only', 'on', false)
-"""
+READ_ONLY = {"default_transaction_read_only": "on"}
 
 
 def engine(
@@ -35,7 +34,7 @@ def engine(
         with closed_on_error(connection):
             if read_only:
                 require_direct(connection)
-                connection.execute(READ_ONLY)
+                set_parameters(connection, READ_ONLY)
             connection.row_factory = tuple_row  # type: ignore[assignment]
             connection.autocommit = False
         return connection

@@ -22,7 +22,7 @@ from sexton.ddl.session import Driver, own_session, path_of
 from sexton.ddl.steps import AUTOVACUUM_LOCK, Step
 from sexton.ddl.waiting import LockWait
 from sexton.errors import Busy, Refused
-from sexton.postgres.session import rows, scalar
+from sexton.postgres.session import rows, scalar, set_parameters
 from sexton.text.printable import printable
 
 Block = Callable[[], AbstractContextManager[Any]]
@@ -197,7 +197,7 @@ def _note(driver: Driver, step: Step, options: Options, at: At | None) -> None:
 
 
 def _set_path(driver: Driver, path: str) -> None:
-    driver.execute("select pg_catalog.set_config('search_path'::text, %s, true)", (path,))
+    set_parameters(driver, {"search_path": path}, local=True)
 
 
 def compare(driver: Driver, at: At | None) -> None:

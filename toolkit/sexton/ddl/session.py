@@ -16,7 +16,7 @@ from sexton.postgres.session import (
     LOCK_TIMEOUT,
     exchange,
     scalar,
-    set_in_transaction,
+    set_parameters,
 )
 
 Driver = psycopg.Connection[Any]
@@ -50,7 +50,7 @@ def secure_session(driver: Driver, **more: str) -> None:
     Not behind a pooler, where sessions are anybody's.
     """
     if is_direct(driver):
-        exchange(driver, WANTED | more, local=False)
+        set_parameters(driver, WANTED | more)
         known: Any = driver
         known.sexton_own = True
 
@@ -81,7 +81,7 @@ def own_session(driver: Driver) -> Iterator[None]:
         known.sexton_own = False
         known.sexton_path = before_path
         if not driver.closed and _usable(driver):
-            exchange(driver, before, local=False)
+            set_parameters(driver, before)
 
 
 @contextlib.contextmanager
@@ -95,7 +95,7 @@ def _own_transaction(driver: Driver) -> Iterator[None]:
         with driver.transaction(force_rollback=True):
             known.sexton_path = search_path(driver)
             known.sexton_own = True
-            set_in_transaction(driver, WANTED)
+            set_parameters(driver, WANTED, local=True)
             yield
     finally:
         known.sexton_own, known.sexton_path = False, path
@@ -109,13 +109,13 @@ def suspended(driver: Driver) -> Iterator[None]:
     known: Any = driver
     before, path = known.sexton_before, known.sexton_path
     known.sexton_own = False
-    exchange(driver, before, local=False)
+    set_parameters(driver, before)
     try:
         yield
     finally:
         known.sexton_own, known.sexton_before, known.sexton_path = True, before, path
         if not driver.closed and _usable(driver):
-            exchange(driver, WANTED, local=False)
+            set_parameters(driver, WANTED)
 
 
 def _usable(driver: Driver) -> bool:

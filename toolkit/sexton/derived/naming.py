@@ -41,8 +41,13 @@ def unique_name(unique: Unique) -> str:
     """The name of the check of rows that are unique among live ones."""
     if unique.name:
         return unique.name
+    return f"{stem(table(unique.table), *columns_of(unique))}_duplicated"
+
+
+def columns_of(unique: Unique) -> tuple[str, ...]:
+    """The columns that are unique together, those in expressions as well."""
     names = [name for text in unique.columns for name in _identifiers(text)]
-    return f"{stem(table(unique.table), *dict.fromkeys(names))}_duplicated"
+    return tuple(dict.fromkeys(names))
 
 
 def _identifiers(text: str) -> list[str]:

@@ -170,13 +170,14 @@ def counting(declared: Declarations, package: str, soft: SoftDelete) -> Check:
                 "deleted under the same name. The primary key, and keys by which other "
                 "rows refer to these, are no findings; nor is an index that has a column "
                 "of the time of deletion.",
-                "There is no automatic repair: in a revision, build a unique index among "
-                "live rows with `op.create_unique_online(..., among=...)`, then drop this "
-                "one. Declare it as a `[[unique]]`.",
+                "There is no automatic repair. Declare what is unique among live rows as a "
+                "`[[unique]]`: `sexton revision` then generates a revision that builds the "
+                "partial index and drops this one, without a moment in which neither is "
+                "there.",
             ]
         ),
-        manual_action=f"build a unique index among the live rows of {table} with "
-        "op.create_unique_online(..., among=...), then drop this one",
+        manual_action="declare a [[unique]] over its columns; sexton revision then "
+        "replaces the index",
     )
 
 

@@ -78,7 +78,10 @@ def draft(
 def _commented(proposal: Proposal, ids: Ids, path: Sequence[str]) -> str:
     table = spell_table(written(proposal.table, ids, path))
     lines = ["[[soft_delete]]", f"table = {_toml(table)}", *proposal.lines]
-    return "\n".join(f"# {line}" for line in lines)
+    for columns in proposal.uniques:
+        said = ", ".join(map(_toml, columns))
+        lines += ["", "[[unique]]", f"table = {_toml(table)}", f"columns = [{said}]"]
+    return "\n".join(f"# {line}".rstrip() for line in lines)
 
 
 def _entry(

@@ -15,10 +15,27 @@ NAMES = frozenset(
     discardedat trashedat removed isremoved removedat
     """.split()  # noqa: SIM905
 )
+# The columns of each unique index of `c` that counts deleted rows, as texts. An index to
+# which foreign keys refer is an identity of rows, deleted ones as well.
+UNIQUES = """
+    coalesce((
+        select pg_catalog.jsonb_agg(pg_catalog.to_jsonb(array(
+            select pg_catalog.pg_get_indexdef(i.indexrelid, k.n + 1, true)
+            from pg_catalog.generate_series(0, i.indnkeyatts::pg_catalog.int4 - 1) as k (n)
+            order by k.n
+        )) order by i.indexrelid)
+        from pg_catalog.pg_index i
+        where i.indrelid = c.oid and i.indisunique and not i.indisprimary
+          and i.indpred is null and i.indisvalid and not exists (
+              select from pg_catalog.pg_constraint f
+              where f.conindid = i.indexrelid and f.contype = 'f'::pg_catalog."char"
+          )
+    ), '[]'::pg_catalog.jsonb)
+"""
 TABLES = f"""
     select
         n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as table,
-        {COLUMNS} as columns
+        {COLUMNS} as columns, {UNIQUES} as uniques
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind = any (array['r', 'p']::pg_catalog."char"[]) and not c.relispartition
@@ -39,17 +56,26 @@ TABLES = f"""
 
 @dataclass(frozen=True)
 class Proposal:
-    """A table, as (schema, name), and the lines of its entry below `table`."""
+    """A table, as (schema, name), and the lines of its entry below `table`.
+
+    `uniques` are the columns of its unique indexes, each of which counts deleted rows.
+    """
 
     table: tuple[str, str]
     lines: tuple[str, ...]
+    uniques: tuple[tuple[str, ...], ...] = ()
 
 
 def proposals(connection: Connection) -> list[Proposal]:
     """The tables with a column that is named like a mark, sorted by the database."""
     found = rows(connection, TABLES, sorted(NAMES))
     return [
-        Proposal((row["schema"], row["table"]), _lines(row["columns"])) for row in found
+        Proposal(
+            (row["schema"], row["table"]),
+            _lines(row["columns"]),
+            tuple(map(tuple, row["uniques"])),
+        )
+        for row in found
     ]
 
 

@@ -21,7 +21,7 @@ from sexton.database import Connection, scalar, set_local
 from sexton.errors import Refused, WrongSchema
 from sexton.guard.table import Table
 from sexton.postgres.connect import another
-from sexton.postgres.session import set_in_transaction
+from sexton.postgres.session import set_parameters
 
 _SIMPLE = re.compile(
     r"\s*(?P<no>not\s+)?(?P<name>[a-z_][a-z0-9_]*)\s*(?P<null>is\s+(?:not\s+)?null)?\s*",
@@ -49,7 +49,7 @@ def in_pg_catalog(connection: Connection) -> Iterator[None]:
     # Rolled back, or the path would stay in the caller's transaction.
     with connection.transaction(force_rollback=True):
         wanted = {"search_path": SAFE_PATH, "quote_all_identifiers": "off"}
-        set_in_transaction(connection, wanted)
+        set_parameters(connection, wanted, local=True)
         yield
 
 

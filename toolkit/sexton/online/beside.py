@@ -19,7 +19,7 @@ from sexton.ddl.options import Options
 from sexton.ddl.session import Driver, secure_session
 from sexton.errors import ConnectionFailed, Refused, SextonError, WrongServer
 from sexton.postgres.connect import connect
-from sexton.postgres.session import SAFE_PATH
+from sexton.postgres.session import SAFE_PATH, set_parameters
 from sexton.text.printable import printable
 
 AROUND = (
@@ -93,8 +93,7 @@ def beside(connection: Connection) -> Iterator[Driver]:
                 hint="name host, port and database in the URL",
             )
         if ours["role"] != theirs["role"]:
-            role = "select pg_catalog.set_config('role'::pg_catalog.text, %s, false)"
-            made.execute(role, (theirs["role"],))
+            set_parameters(made, {"role": theirs["role"]})
         secure_session(made)
         see_path(made, theirs)
         yield made

@@ -12,6 +12,7 @@ from sexton.ddl.options import Options
 from sexton.ddl.session import Driver
 from sexton.journal.schema_changes import moved, recorded
 from sexton.online.run_steps import Record, here
+from sexton.postgres.session import set_parameters
 
 
 @contextlib.contextmanager
@@ -29,17 +30,17 @@ def autocommit(driver: Driver) -> Iterator[None]:
 @contextlib.contextmanager
 def impatient(driver: Driver, options: Options) -> Iterator[None]:
     """Let plain operations give up a lock in time, unless the session says when itself."""
-    change: Any = "select pg_catalog.set_config('lock_timeout', %s, false)"
     with autocommit(driver):
         asked = rows(driver, "select pg_catalog.current_setting('lock_timeout') as value")
         if asked[0]["value"] == "0":
-            driver.execute(change, (f"{round(options.max_stall * 1000)}ms",))
+            stall = f"{round(options.max_stall * 1000)}ms"
+            set_parameters(driver, {"lock_timeout": stall})
     try:
         yield
     finally:
         if not driver.closed:
             with contextlib.suppress(psycopg.Error), autocommit(driver):
-                driver.execute(change, (asked[0]["value"],))
+                set_parameters(driver, {"lock_timeout": asked[0]["value"]})
 
 
 @contextlib.contextmanager

@@ -112,10 +112,7 @@ def first_statement(connection: psycopg.Connection[Any], *, keep: bool = True) -
     if keep:
         known.sexton_path, known.sexton_direct = found.path, found.direct
         if found.direct:
-            connection.execute(
-                "select pg_catalog.set_config('search_path', %s, false)",
-                (_catalog_first(found),),
-            )
+            set_parameters(connection, {"search_path": _catalog_first(found)})
     return found
 
 
@@ -134,7 +131,7 @@ BOUND = """
     where s.name = 'lock_timeout' and s.setting::pg_catalog.int4 not between 1 and 10000
 """
 SET = """
-    select pg_catalog.set_config(name, value, true)
+    select pg_catalog.set_config(name, value, %s)
     from rows from (
         pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::pg_catalog.text[])
     ) as s (name, value)
@@ -154,11 +151,11 @@ EXCHANGE = """
 """
 
 
-def set_in_transaction(
-    connection: psycopg.Connection[Any], wanted: Mapping[str, str]
+def set_parameters(
+    connection: psycopg.Connection[Any], wanted: Mapping[str, str], *, local: bool = False
 ) -> None:
-    """Set the parameters that the server has, until the end of the transaction."""
-    connection.execute(SET, (list(wanted), list(wanted.values())))
+    """Set those parameters that the server has; if `local`, for the transaction."""
+    connection.execute(SET, (local, list(wanted), list(wanted.values())))
 
 
 def exchange(
@@ -181,7 +178,7 @@ def bound_waits(connection: psycopg.Connection[Any]) -> None:
 def safe_transaction(connection: psycopg.Connection[Any]) -> None:
     """Make a transaction safe as the session would be, behind a pooler: it is nobody's."""
     if not getattr(connection, "sexton_direct", True):
-        set_in_transaction(connection, EXACT)
+        set_parameters(connection, EXACT, local=True)
         connection.execute(BOUND, (LOCK_TIMEOUT, True))
 
 

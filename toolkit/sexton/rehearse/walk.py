@@ -20,10 +20,9 @@ from sexton.errors import SextonError
 from sexton.online.run_steps import Record
 from sexton.online.team_code import Boundary
 from sexton.postgres.connect import Connection
+from sexton.postgres.session import set_parameters
 from sexton.rehearse.observe import Observer
 from sexton.rehearse.place import NAME, Place
-
-SEE = "select pg_catalog.set_config('search_path', %s, false)"
 
 
 class Session:
@@ -36,7 +35,7 @@ class Session:
         driver: Any = self.bound.connection.driver_connection
         self.driver: Connection = driver
         if path:
-            self.driver.execute(SEE, (path,))
+            set_parameters(self.driver, {"search_path": path})
             self.driver.execute("commit")
 
     def close(self) -> None:

@@ -55,6 +55,37 @@ INDEXES = """
       and m.amname = any (array['btree', 'hash']::pg_catalog.name[])
     order by i.indexrelid
 """
+# `plain` is what an online operation makes: equal by the columns' own collations and
+# operators, checked at once, and nothing besides.
+UNIQUES = """
+    select
+        c.relname::text as name, k.oid is not null as constraint,
+        pg_get_expr(i.indpred, i.indrelid) as where,
+        array(
+            select pg_get_indexdef(i.indexrelid, n.n + 1, true)
+            from generate_series(0, i.indnkeyatts::int4 - 1) as n (n) order by n.n
+        ) as columns,
+        i.indimmediate and i.indnatts = i.indnkeyatts
+        and coalesce(to_jsonb(i) ->> 'indnullsnotdistinct', 'false') = 'false'
+        and not exists (
+            select from generate_series(0, i.indnkeyatts::int4 - 1) as n (n)
+            left join pg_attribute a
+              on a.attrelid = i.indrelid and a.attnum = (i.indkey::int2[])[n.n]
+            join pg_opclass o on o.oid = (i.indclass::oid[])[n.n]
+            where not o.opcdefault or a.attcollation <> (i.indcollation::oid[])[n.n]
+        ) as plain,
+        exists (
+            select from pg_constraint f
+            where f.contype = 'f' and f.confrelid = i.indrelid and f.conindid = i.indexrelid
+        ) as referred
+    from pg_index i
+    join pg_class c on c.oid = i.indexrelid
+    left join pg_constraint k on k.conindid = i.indexrelid and k.conrelid = i.indrelid
+        and k.contype = 'u'
+    where i.indrelid = %s::int8::oid and i.indisunique and not i.indisprimary
+      and i.indisvalid and i.indisready
+    order by i.indexrelid
+"""
 NAMES = """
     select k.conname::pg_catalog.text as name
     from pg_catalog.pg_constraint k
@@ -102,6 +133,22 @@ class FoundIndex:
         return self.unique and whole and set(self.columns) == wanted
 
 
+@dataclass(frozen=True)
+class FoundUnique:
+    """A valid unique index that is there, with its columns as SQL.
+
+    `constraint` says that it belongs to a constraint of its name, `referred` that a foreign
+    key refers to it, and `plain` that an online operation can make it.
+    """
+
+    name: str
+    constraint: bool
+    where: str | None
+    columns: tuple[str, ...]
+    plain: bool
+    referred: bool
+
+
 def keys(
     connection: Connection, ref: Reference, relations: Mapping[str, Relation]
 ) -> list[FoundKey]:
@@ -137,6 +184,13 @@ def indexes(connection: Connection, table: Relation) -> list[FoundIndex]:
     with in_pg_catalog(connection):
         found = rows(connection, INDEXES, table.oid)
     return [FoundIndex(row["unique"], row["where"], tuple(row["columns"])) for row in found]
+
+
+def uniques(connection: Connection, table: Relation) -> list[FoundUnique]:
+    """The valid unique indexes of a table, without its primary key."""
+    with in_pg_catalog(connection):
+        found = rows(connection, UNIQUES, table.oid)
+    return [FoundUnique(**row | {"columns": tuple(row["columns"])}) for row in found]
 
 
 class Names:

@@ -6,7 +6,7 @@ from sexton.declarations.tables import require
 from sexton.errors import Refused, SextonError
 from sexton.project import Project
 from sexton.reference import Declarations
-from sexton.revision import columns, defaults
+from sexton.revision import columns, defaults, uniques
 from sexton.revision.catalog import Names
 from sexton.revision.change import Change
 from sexton.revision.references import References
@@ -36,8 +36,13 @@ def compare(connection: Connection, project: Project) -> tuple[list[Change], lis
         flags, notes = defaults.changes(connection, declared, relations, names)
     except SextonError as error:
         reasons.append(error)
+    try:
+        unique = uniques.changes(connection, declared, relations, names)
+    except SextonError as error:
+        reasons.append(error)
     if reasons:
         said = "\n  ".join(error.message for error in reasons)
         raise Refused(said, hint=reasons[0].hint)
-    made += [*flags, *references.found.in_order()]
-    return made, [*notes, *references.notes, *references.guards.notes]
+    made += [*flags, *unique.built, *references.found.in_order(), *unique.dropped]
+    notes += [*unique.notes, *references.notes, *references.guards.notes]
+    return made, notes

@@ -31,6 +31,7 @@ from sexton.online.drivers import url_of
 from sexton.online.run_steps import here
 from sexton.online.surroundings import autocommit
 from sexton.online.team_code import Boundary, first_line, require_revisions
+from sexton.postgres.session import set_parameters
 from sexton.project import current
 from sexton.text.printable import printable
 from sexton.upgrade.halves import heals
@@ -39,7 +40,6 @@ from sexton.upgrade.recording import Recorder
 from sexton.upgrade.route import BASE, REVISION, Move, Route
 
 Seen = TypeVar("Seen")
-SEE = "select pg_catalog.set_config('search_path', %s, false)"
 one_thread = threading.Lock()  # alembic keeps its context in module-level state
 ENV = (
     "it may be what `alembic init` writes, or: from alembic import context; "
@@ -209,7 +209,7 @@ def _look(
                 path = theirs.exec_driver_sql("show search_path").scalar_one()
                 theirs.rollback()
                 with autocommit(driver):
-                    driver.execute(SEE, (path,))
+                    set_parameters(driver, {"search_path": path})
             with inside(context):
                 context.configure(connection=working, **configured)
                 found.append(see(context.get_context(), script, names))

@@ -27,12 +27,12 @@ from sexton.ddl.questions import (
 from sexton.ddl.session import is_direct, own_session
 from sexton.ddl.steps import Step
 from sexton.errors import Refused, SchemaDrift
+from sexton.postgres.session import set_parameters
 from sexton.upgrade.drift import drift
 from sexton.upgrade.plain import Plain
 from sexton.upgrade.route import HEAL, Move, Route
 
 STATEMENT_TIMEOUT = "60s"
-LIMIT = "select pg_catalog.set_config('statement_timeout'::text, %s, %s)"
 NOT_YET = "the data cannot be asked yet: an earlier step makes what it reads"
 # What an earlier step of the route may repair, or another upgrade has just repaired.
 ABSENT = (
@@ -66,7 +66,8 @@ def preflight(connection: Connection, route: Route, options: Options) -> list[An
     with own_session(connection):
         found = look_up(connection, *(step for move in route.moves for step in move.steps))
         # Behind a pooler it would be the next one's session that keeps it.
-        connection.execute(LIMIT, (STATEMENT_TIMEOUT, not is_direct(connection)))
+        limit = {"statement_timeout": STATEMENT_TIMEOUT}
+        set_parameters(connection, limit, local=not is_direct(connection))
         for move in route.moves:
             for step in move.steps:
                 answer = Answer(move, step)

@@ -14,6 +14,8 @@ from sexton.errors import Busy
 from tests.support.project import above
 from tests.support.waiting import Readers, Working
 
+IDLE = 4.0  # seconds in which an idle transaction holds a lock
+
 
 @pytest.mark.parametrize("table", ["chat_providers", "chat_model_configs"])
 def test_an_idle_reader_is_waited_for_outside_the_queue(keyed, application, table):
@@ -25,16 +27,17 @@ def test_an_idle_reader_is_waited_for_outside_the_queue(keyed, application, tabl
         assert (
             f"pid {application.info.backend_pid}, postgres (application)" in working.said[0]
         )
+        # An attempt queues for max_stall; between two attempts, nobody does.
         queued = "select count(*) from pg_locks where not granted and locktype = 'relation'"
-        assert scalar(application, queued) == 0
+        until = time.monotonic() + 60
+        while scalar(application, queued):
+            assert time.monotonic() < until
         readers.times.clear()
-        working.join(0.5)
+        working.join(IDLE)
         assert working.is_alive()
-        ended = time.monotonic()
         longest = max(readers.times)
     assert working.result() == above("0003")
-    assert longest < 0.2
-    assert working.ended - ended < 4
+    assert longest < IDLE / 2  # in the queue they would wait as long as the idle one
 
 
 def test_at_the_deadline_it_says_who_when_and_what_to_type(keyed, application, sexton):
@@ -98,12 +101,9 @@ def test_steady_transactions_of_hundreds_of_milliseconds_do_not_starve_it(keyed)
     threads = [threading.Thread(target=work, args=(0.1 + n / 20,)) for n in range(8)]
     for thread in threads:
         thread.start()
-    began = time.monotonic()
     try:
         assert Working(keyed).result() == above("0003")
     finally:
-        took = time.monotonic() - began
         stopped.set()
         for thread in threads:
             thread.join()
-    assert took < 5

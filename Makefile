@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The versions CI ran with; `make CONSTRAINTS= test` tries the newest instead.
 CONSTRAINTS ?= -c constraints.txt
 
-.PHONY: help site demo test test-matrix test-lowest test-page test-pooler lint types bench bench-startup bench-upgrade bench-online bench-audit bench-references docs test-crash bench-repair bench-lifecycle bench-guard bench-scale clean
+.PHONY: help site demo test test-matrix test-lowest test-page test-pooler lint types bench bench-startup bench-upgrade bench-online bench-audit bench-references docs test-crash bench-repair bench-lifecycle bench-guard bench-scale bench-rehearse clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -66,7 +66,7 @@ site: $(VENV)/.dev  ## The site, in docs/_site, and the man page beside it
 	$(BIN)/sphinx-build -q -W -b html docs docs/_site
 	$(BIN)/sphinx-build -q -W -b man docs docs/_site/man
 
-bench: bench-startup bench-upgrade bench-online bench-audit bench-references bench-lifecycle bench-repair bench-guard bench-scale  ## Each figure beside its rival (~25 min)
+bench: bench-startup bench-upgrade bench-online bench-audit bench-references bench-lifecycle bench-repair bench-guard bench-scale bench-rehearse  ## Each figure beside its rival (~25 min)
 
 bench-startup: $(VENV)/.dev  ## How long Sexton takes to start
 	$(BIN)/python -m benchmarks.startup
@@ -96,6 +96,9 @@ bench-guard: $(VENV)/.dev  ## What the guard costs, beside its rivals (minutes)
 bench-scale: $(VENV)/.dev  ## A fleet of databases beside a loop, and giant tables
 	$(BIN)/python -m benchmarks.fleet
 	$(BIN)/python -m benchmarks.giants
+
+bench-rehearse: $(VENV)/.dev  ## One new revision after 400, beside alembic upgrade head and squawk
+	$(BIN)/python -m benchmarks.rehearse
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) docs/_site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

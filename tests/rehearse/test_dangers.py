@@ -99,6 +99,77 @@ DANGERS = {
         op.drop_column("invoices", "paid")
         """,
     ),
+    "serial": (
+        ["table-rewrite"],
+        'op.execute("alter table invoices add n serial")',
+        'op.drop_column("invoices", "n")',
+    ),
+    "identity": (
+        ["table-rewrite"],
+        'op.execute("alter table invoices add n int generated always as identity")',
+        'op.drop_column("invoices", "n")',
+    ),
+    "json": (
+        ["column-without-equality"],
+        'op.add_column("invoices", sa.Column("about", sa.JSON))',
+        'op.drop_column("invoices", "about")',
+    ),
+    "exclusion": (
+        ["blocking-index-build", DATA],
+        """op.execute("alter table invoices add constraint x exclude (total with =)")""",
+        'op.drop_constraint("x", "invoices")',
+    ),
+    "primary_key": (
+        ["blocking-index-build", "not-null-fails-on-data"],
+        """
+        op.drop_constraint("invoices_pkey", "invoices")
+        op.create_primary_key("invoices_pkey", "invoices", ["id", "total"])
+        """,
+        """
+        op.drop_constraint("invoices_pkey", "invoices")
+        op.create_primary_key("invoices_pkey", "invoices", ["id"])
+        op.alter_column("invoices", "total", nullable=True)
+        """,
+    ),
+    "validated_at_once": (
+        [DATA, "scan-under-lock"],
+        """
+        op.execute("alter table invoices add constraint v check (total > 10) not valid")
+        op.execute("alter table invoices validate constraint v")
+        """,
+        'op.drop_constraint("v", "invoices")',
+    ),
+    "set_schema": (
+        ["rename"],
+        """
+        op.execute("create schema other")
+        op.execute("alter table invoices set schema other")
+        """,
+        """
+        op.execute("alter table other.invoices set schema public")
+        op.execute("drop schema other")
+        """,
+    ),
+    "cluster": (
+        ["table-rewrite"],
+        'op.execute("cluster invoices using by_note")',
+        'op.execute("alter table invoices set without cluster")',
+    ),
+    "unlogged": (
+        ["table-rewrite"],
+        'op.execute("alter table invoices set unlogged")',
+        'op.execute("alter table invoices set logged")',
+    ),
+    "reindex": (
+        ["blocking-index-build"],
+        'op.execute("reindex table invoices")',
+        "pass",
+    ),
+    "vacuum_full": (
+        ["concurrently-in-transaction"],
+        'op.execute("vacuum full invoices")',
+        "pass",
+    ),
     "nothing_down": (
         ["no-way-down"],
         'op.add_column("invoices", sa.Column("paid", sa.Boolean))',
@@ -184,6 +255,47 @@ SAFE = {
         'op.create_foreign_key_online("k", "invoices", "customers", ["customer_id"], '
         '["id"], orphans="null")',
         'op.drop_constraint_online("k", "invoices")',
+    ),
+    "not_null_by_check": (
+        """
+        op.execute("update invoices set note = '' where note is null")
+        with op.get_context().autocommit_block():
+            op.execute("alter table invoices drop constraint if exists n")
+            op.execute(
+                "alter table invoices add constraint n check (note is not null) not valid"
+            )
+            op.execute("alter table invoices validate constraint n")
+            op.execute("alter table invoices alter note set not null")
+        op.execute("alter table invoices drop constraint n")
+        """,
+        'op.execute("alter table invoices alter note drop not null")',
+    ),
+    "validated_apart": (
+        """
+        with op.get_context().autocommit_block():
+            op.execute("alter table invoices drop constraint if exists v")
+            op.execute("alter table invoices add constraint v check (id = id) not valid")
+            op.execute("alter table invoices validate constraint v")
+        """,
+        'op.drop_constraint("v", "invoices")',
+    ),
+    "unique_by_index": (
+        """
+        with op.get_context().autocommit_block():
+            op.execute(
+                "create unique index concurrently if not exists u on invoices (id, total)"
+            )
+        op.execute("alter table invoices add constraint u unique using index u")
+        """,
+        'op.drop_constraint("u", "invoices")',
+    ),
+    "jsonb": (
+        'op.execute("alter table invoices add about jsonb")',
+        'op.drop_column("invoices", "about")',
+    ),
+    "virtual": (
+        'op.execute("alter table invoices add d int generated always as (total * 2)")',
+        'op.drop_column("invoices", "d")',
     ),
     "comment": (
         "op.execute(\"comment on table invoices is 'x'\")",

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +146,22 @@ def added(
         if rule.kind != "t" and key not in before:
             found.append(rule)
     return found
+
+
+def without_equality(
+    before: Mapping[RuleKey, Rule],
+    after: Mapping[RuleKey, Rule],
+    tables: Collection[Name],
+) -> list[str]:
+    """The columns of older tables that have become json: SELECT DISTINCT fails on them."""
+    were = {(*rule.table, rule.name): rule.spelled for rule in before.values()}
+    return [
+        f"{rule.table[1]}.{rule.name}"
+        for rule in after.values()
+        if rule.kind in "nt"
+        and rule.table in tables
+        and rule.spelled == "json" != were.get((*rule.table, rule.name))
+    ]
 
 
 class Planter:

@@ -44,7 +44,14 @@ from sexton.rehearse.fix import FIXABLE, Edit, diff, edits_of, shortened, write
 from sexton.rehearse.newer import Newer, newer
 from sexton.rehearse.observe import Observer, Watched, spelled
 from sexton.rehearse.place import Place, place, redirected
-from sexton.rehearse.plant import NotPlanted, Planter, Rule, added, rules_of
+from sexton.rehearse.plant import (
+    NotPlanted,
+    Planter,
+    Rule,
+    added,
+    rules_of,
+    without_equality,
+)
 from sexton.rehearse.rules import drops_of_used, judge, of_error
 from sexton.rehearse.walk import Session, Walker
 from sexton.text.printable import printable
@@ -251,12 +258,12 @@ class _Rehearsal:
                 session.driver.execute("commit")
                 self._read_sizes(session)
                 return
-            for revision in self.newer.old:
-                try:
-                    self.walker.up(session, revision)
-                except SextonError as error:
-                    error.add_note("while the schema at the base was made")
-                    raise
+            try:
+                if self.newer.old:
+                    self.walker.up(session, *self.newer.old)
+            except SextonError as error:
+                error.add_note("while the schema at the base was made")
+                raise
 
     def _read_sizes(self, session: Session) -> None:
         found: Any = session.driver.execute(SIZES).fetchall()
@@ -391,7 +398,13 @@ class _Revision:
             rows = {}
         after = whole_.catalog()
         with whole_.connection() as connection:
-            new = added(rules, rules_of(connection), columns)
+            now = rules_of(connection)
+        new = added(rules, now, columns)
+        for one in without_equality(rules, now, columns):
+            message = f"{one} has a type without an equality operator"
+            self._add(
+                whole("column-without-equality", "warning", self.revision.path, message)
+            )
         reverted = self._down(before, rows, columns)
         if not reverted:
             whole_.rebuild(self.number)

@@ -81,13 +81,14 @@ class Walker:
         """An observer of what runs in a session."""
         return Observer(session.driver, self.place.main, self.folders)
 
-    def up(self, session: Session, revision: Script) -> None:
-        """Run a revision's upgrade(); raises SextonError."""
+    def up(self, session: Session, *revisions: Script) -> None:
+        """Run upgrade() of revisions, in this order; raises SextonError."""
 
         def upgrade(_heads: Any, _context: Any) -> list[MigrationStep]:
-            return [MigrationStep.upgrade_from_script(self.script.revision_map, revision)]
+            known = self.script.revision_map
+            return [MigrationStep.upgrade_from_script(known, one) for one in revisions]
 
-        self._run(session, revision, upgrade)
+        self._run(session, revisions[0], upgrade)
 
     def down(self, session: Session, revision: Script) -> None:
         """Run a revision's downgrade(); raises SextonError."""

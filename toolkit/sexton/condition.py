@@ -9,7 +9,7 @@ beyond is refused before the server is given it.
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sexton.database import Connection, rows
 from sexton.text.printable import printable
@@ -50,10 +50,15 @@ _NAME_BYTES = 63  # PostgreSQL reads no more of a name
 
 @dataclass(frozen=True)
 class Token:
-    """A name as the catalogs have it, a string, a number or one other sign."""
+    """A name as the catalogs have it, a string, a number or one other sign.
+
+    `start` and `end` are its place in the text.
+    """
 
     kind: str  # name, quoted, string, number, sign
     text: str
+    start: int = field(default=0, compare=False)
+    end: int = field(default=0, compare=False)
 
     @property
     def named(self) -> bool:
@@ -75,11 +80,11 @@ def tokens(text: str) -> list[Token]:
         elif kind in ("escaped", "string"):
             if kind == "string" and not said.startswith("$") and _EITHER_WAY.search(said):
                 raise ValueError("a backslash before a quote takes E'…\\\\…'")
-            found.append(Token("string", said))
+            found.append(Token("string", said, token.start(), at))
         elif kind == "sign" and _DOLLAR.match(text, token.start()):
             raise ValueError(f"the string {said}… does not end")
         elif kind != "blank":
-            found.append(Token(kind, _spelt(kind, said)))
+            found.append(Token(kind, _spelt(kind, said), token.start(), at))
     return found
 
 

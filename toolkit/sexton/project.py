@@ -233,6 +233,23 @@ def load(file: Path, *, unasked: bool = False) -> Project:
     return project_file.load(file, unasked=unasked)
 
 
+def chosen(project: "Project | Path | str | None") -> Project:
+    """A project that declares tables: as given, of a file, or the one in use.
+
+    Raises UsageError if it declares none.
+    """
+    if isinstance(project, Project):
+        found = project
+    else:
+        found = current() if project is None else load(Path(project))
+    if found.declared is None:
+        raise UsageError(
+            f"the project {found.name} declares no tables",
+            hint="sexton init writes a project file",
+        )
+    return found
+
+
 def built_in(name: str) -> Project:
     """A project that comes with Sexton."""
     found: Project = importlib.import_module(BUILT_IN[name]).PROJECT

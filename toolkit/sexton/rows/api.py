@@ -119,7 +119,7 @@ def _work(
     *,
     read_only: bool,
 ) -> Document:
-    declared = _project(project)
+    declared = projects.chosen(project)
     with projects.using(declared), _driver(connection) as driver:
         idle = driver.info.transaction_status == TransactionStatus.IDLE
         try:
@@ -170,19 +170,6 @@ def _noted_path(driver: Connection) -> Iterator[None]:
         yield
     finally:
         known.sexton_path = before
-
-
-def _project(project: Project | Path | str | None) -> Project:
-    if isinstance(project, Project):
-        found = project
-    else:
-        found = projects.current() if project is None else projects.load(Path(project))
-    if found.declared is None:
-        raise UsageError(
-            f"the project {found.name} declares no tables",
-            hint="sexton init writes a project file",
-        )
-    return found
 
 
 @contextlib.contextmanager

@@ -7,11 +7,14 @@ Where a query needs them: `session.execute(query, execution_options={"include_de
 True})`. SQL that is not the ORM's (text(), Core tables) is left alone.
 """
 
+import contextlib
+import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, event, literal_column
+from sqlalchemy import Column, ColumnElement, Engine, Table, event, literal_column
 from sqlalchemy.orm import LoaderCriteriaOption, Mapper, Session, with_loader_criteria
 from sqlalchemy.sql.elements import ClauseList, Grouping
 
@@ -29,9 +32,10 @@ def hide_deleted(
 ) -> Callable[[], None]:
     """Hide soft-deleted rows from every ORM query of the classes of a declarative base.
 
-    Filtered are SELECT, UPDATE and DELETE of mapped classes, their aliases, joins, `has`
-    and `any`, eager and lazy loads of relationships, and `Session.get`, in sessions of
-    every kind, asynchronous ones as well. A many-to-one to a soft-deleted row is None.
+    Filtered are SELECT, UPDATE and DELETE of mapped classes, their aliases, joins, eager
+    and lazy loads of relationships, and `Session.get`, in sessions of every kind,
+    asynchronous ones as well; `has` and `any` from SQLAlchemy 2.1 on. A many-to-one to a
+    soft-deleted row is None.
     Not filtered are refreshes of loaded objects, and statements with the execution option
     `include_deleted=True`.
 
@@ -56,6 +60,8 @@ def hide_deleted(
                 yield one
 
     def hide(state: Any) -> None:
+        if not state.is_orm_statement:
+            return
         state.update_execution_options(**{FILTERED: True})
         reads = state.is_select or state.is_update or state.is_delete
         if not reads or state.is_column_load or state.execution_options.get(INCLUDE):
@@ -67,6 +73,68 @@ def hide_deleted(
 
     event.listen(Session, "do_orm_execute", hide)
     return lambda: event.remove(Session, "do_orm_execute", hide)
+
+
+@dataclass(frozen=True)
+class Unfiltered:
+    """A statement that read a soft-deletable table without asking for its marks.
+
+    `place` is the file and line of the innermost code that is not a library's.
+    """
+
+    table: str
+    statement: str
+    place: str
+
+
+@contextlib.contextmanager
+def watching(project: Project | Path | str | None = None) -> Iterator[list[Unfiltered]]:
+    """List what reads declared tables unfiltered on any engine, while the block runs.
+
+    Looked at are SELECT statements that `hide_deleted` has not seen: raw SQL, Core, and
+    queries of sessions without the filter. One is unfiltered if it reads a table and names
+    none of the columns of its marks after the first FROM. `include_deleted=True` says that
+    it is meant.
+    """
+    declared = chosen(project).declared
+    assert declared is not None
+    marks = {
+        soft.table: {token.text for token in condition.tokens(soft.condition)}
+        | soft.marks.keys()
+        for soft in declared.soft_delete
+    }
+    found: list[Unfiltered] = []
+
+    def look(_connection: Any, _cursor: Any, sql: str, *more: Any) -> None:
+        options = more[1].execution_options if more[1] else {}
+        if options.get(FILTERED) or options.get(INCLUDE):
+            return
+        try:
+            words = [token.text for token in condition.tokens(sql)]
+        except ValueError:
+            return
+        begin = [word.lower() for word in words[:1]]
+        if begin not in (["select"], ["with"]) or "from" not in words:
+            return
+        read = words[words.index("from") :]
+        for table, columns in marks.items():
+            named = table.rpartition(".")[2]
+            if named in read and not columns & set(read) - {named}:
+                found.append(Unfiltered(table, sql, _place()))
+
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)
+
+
+def _place() -> str:
+    for frame in reversed(traceback.extract_stack()):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and path != Path(__file__):
+            return f"{frame.filename}:{frame.lineno}"
+    return ""
 
 
 def _criterion(mapper: Mapper[Any], declared: Declarations) -> LoaderCriteriaOption | None:

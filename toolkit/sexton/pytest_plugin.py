@@ -1,4 +1,8 @@
-"""`pytest --sexton-rehearse`: a test for each new revision, which fails on its findings."""
+"""For pytest: `--sexton-rehearse`, and the fixture `unfiltered_statements`.
+
+The option adds a test for each new revision, which fails on its findings. The fixture
+lists the statements of a test that read a soft-deletable table unfiltered.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +29,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="The Alembic environment. [default: what sexton.toml names]",
     )
+
+
+@pytest.fixture
+def unfiltered_statements() -> Iterator[list[Any]]:
+    """The statements of this test that read soft-deleted rows as well, as it goes on.
+
+    Statements are those of SQLAlchemy's engines; see `sexton.sqlalchemy.Unfiltered`. The
+    declarations are those of the project file found from the working directory.
+    """
+    from sexton.sqlalchemy import watching
+
+    with watching() as found:
+        yield found
 
 
 class Rehearsed(pytest.Item):

@@ -27,7 +27,7 @@ from sexton.chat.deletion import DeleteProvider
 from sexton.chat.operation import run
 from sexton.database import Connection, connect
 from sexton.embedded import Server
-from sexton.project import current
+from sexton.project import current, use
 from sexton.upgrade.run import upgrade
 from tests.support import guards as guard
 from tests.support.audits import SLEEPER
@@ -194,6 +194,14 @@ def pytest_sessionfinish() -> None:
 def pytest_unconfigure() -> None:
     """Stop the server where no session began."""
     _stack.close()
+
+
+@pytest.fixture(autouse=True)
+def same_project() -> Iterator[None]:
+    """Leave no test another project in use than the one before had."""
+    before = current()
+    yield
+    use(before)
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,9 @@ import pytest
 
 from sexton.catalog import schema
 from sexton.cli import run
-from sexton.database import connect
+from sexton.database import connect, database, rows
 from sexton.embedded import Server
+from sexton.postgres import session
 from sexton.upgrade.run import upgrade
 from tests.support.own_environment import SOFTEN, TABLES, Environment
 from tests.support.project import HEAD
@@ -189,3 +190,18 @@ def test_plain_alembic_is_refused_too(server, pooled, command):
     assert "a connection pooler stands between" in done.stdout + done.stderr
     with contextlib.closing(connect(server.url(), name="tests")) as connection:
         assert schema.revision(connection) is None
+
+
+def test_a_read_outside_a_transaction_waits_for_no_lock_without_end(
+    server, pooled, monkeypatch
+):
+    monkeypatch.setattr(session, "LOCK_TIMEOUT", "200ms")
+    with psycopg.connect(server.url()) as holder, database(pooled) as connection:
+        holder.execute("create table held ()")
+        holder.commit()
+        holder.execute("lock table held in access exclusive mode")
+        # The longer limit ends the test if the shorter one is missing.
+        connection.execute("alter system set statement_timeout = '20s'")
+        connection.execute("select pg_reload_conf()")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            rows(connection, "select from held")

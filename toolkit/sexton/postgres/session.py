@@ -6,11 +6,13 @@ from then on `pg_catalog` comes first: whoever may create objects elsewhere cann
 in the place of the server's own.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row, tuple_row
 
 # What our own statements see: pg_temp last, or a temporary table would come first.
@@ -182,6 +184,19 @@ def safe_transaction(connection: psycopg.Connection[Any]) -> None:
         connection.execute(BOUND, (LOCK_TIMEOUT, True))
 
 
+@contextlib.contextmanager
+def _bounded(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let a read outside a transaction have one behind a pooler, which bounds its waits."""
+    pooled = not getattr(connection, "sexton_direct", True)
+    idle = connection.info.transaction_status == TransactionStatus.IDLE
+    if not (pooled and idle and connection.autocommit):
+        yield
+        return
+    with connection.transaction():
+        safe_transaction(connection)
+        yield
+
+
 def scalar(
     connection: psycopg.Connection[Any],
     query: LiteralString,
@@ -190,7 +205,7 @@ def scalar(
     **named: object,
 ) -> Any:
     """The first column of the first row, or None. Parameters as in `rows`."""
-    with connection.cursor(row_factory=tuple_row) as cursor:
+    with _bounded(connection), connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(query, args or named or None).fetchone()
         return row[0] if row else None
 
@@ -204,5 +219,5 @@ def rows(
 ) -> list[dict[str, Any]]:
     """All rows of a query, each as a dictionary. Parameters have places, or names."""
     # Not the connection's own row factory: SQLAlchemy's connections make tuples.
-    with connection.cursor(row_factory=dict_row) as cursor:
+    with _bounded(connection), connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query, args or named or None).fetchall()

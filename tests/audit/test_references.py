@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import random
 import uuid
 from collections import Counter
 from dataclasses import replace
@@ -15,6 +16,7 @@ from sexton.audit import references
 from sexton.audit.references import QUERIES, ReferenceFacts, choose, query
 from sexton.check import Check, Reference, Severity
 from sexton.database import connect, rows, scalar
+from sexton.database import settings as settings_of
 from tests.support.audits import by_check, run
 from tests.support.references import SHAPES, USABLE, check, found, known_facts, shaped
 
@@ -117,6 +119,105 @@ def test_a_collation_of_its_own_is_compared_by_the_parents(connection):
     assert chosen.strategy == "anti-join"
     sql = query(check(), chosen.strategy, known)
     assert [row["id"] for row in rows(connection, sql)] == [2]
+
+
+# Values whose equality or order is not that of their texts.
+ODD = {
+    "ext.citext": ("a", "A", "b", "B", "Zeta", "zeta", ""),
+    "ext.email": ("a@x", "A@X", "b@x", "B@x"),
+    "character(3)": ("a", "a ", "A", "ab", "", "   "),
+    "varchar(3)": ("a", "a ", "A", "ab", ""),
+    "numeric": ("1", "1.0", "1.00", "-0", "0", "NaN", "Infinity", "1e20"),
+    "float8": ("0", "-0", "NaN", "Infinity", "-Infinity", "0.1", "0.30000000000000004"),
+    "timestamptz": (
+        *("2026-03-29 01:30+00", "2026-03-29 02:30+01", "2026-03-29 00:30+00"),
+        *("1926-03-29 00:30+00", "2026-03-29 00:30:00.000001+00"),
+    ),
+    "interval": ("1 month", "30 days", "720 hours", "1 day", "24 hours", "-1 day"),
+    "bytea": ("\\x", "\\x00", "\\x0000", "\\xff", "a"),
+    "ext.mood": ("sad", "ok", "happy"),
+    "integer[]": ("{}", "{1}", "{1,null}", "{null}", "{1,2}", "{2}", "[0:0]={1}"),
+    "jsonb": ("1", "1.0", "null", '"1"', "{}", '{"a": 1, "b": 2}', '{"b": 2, "a": 1}'),
+    "inet": ("10.0.0.1", "10.0.0.1/32", "10.0.0.0/8", "::1"),
+    "boolean": ("t", "f"),
+    "int4range": ("[1,3)", "[1,2]", "empty", "(,)", "[1,)"),
+    "ext.point2": ("(1,)", "(1,2)", "(,2)", "(2,)"),
+}
+KINDS = """
+    create schema ext;
+    create extension citext schema ext;
+    create domain ext.email as ext.citext check (value <> '');
+    create type ext.mood as enum ('happy', 'ok', 'sad');
+    create type ext.point2 as (x int, y int)
+"""
+PLAIN = """
+    select c.id from child c
+    where c.ref is distinct from null and c.live
+      and not exists (select from parent p where p.key = c.ref and p.live)
+"""
+
+
+@pytest.mark.parametrize("type", ODD)
+@pytest.mark.parametrize("partitioned", [False, True], ids=["whole", "partitioned"])
+def test_a_reference_of_any_type_dangles_if_a_plain_anti_join_says_so(
+    connection, type, partitioned
+):
+    chance = random.Random(f"{type} {partitioned}")
+    connection.execute(KINDS)
+    how = "partition by hash (id)" if partitioned else ""
+    connection.execute(
+        f"""
+        create table parent (key {type}, live boolean not null);
+        create table child (id int, ref {type}, live boolean not null) {how};
+        create index on child (ref)
+        """
+    )
+    for part in range(3 if partitioned else 0):
+        connection.execute(
+            f"create table part{part} partition of child "
+            f"for values with (modulus 3, remainder {part})"
+        )
+    made = check("this.live", "parent.live")
+    known = known_facts(connection)
+    assert known.index
+    assert known.comparable
+    dangling = 0
+    for _ in range(12):
+        connection.execute("truncate parent, child")
+        values = (*ODD[type], None)
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"insert into parent values (%s::text::{type}, %s)",
+                [
+                    (chance.choice(values), chance.random() < 0.8)
+                    for _ in range(chance.randrange(1, 6))
+                ],
+            )
+            cursor.executemany(
+                f"insert into child values (%s, %s::text::{type}, %s)",
+                [(n, chance.choice(values), chance.random() < 0.8) for n in range(15)],
+            )
+        with (
+            connection.transaction(),
+            settings_of(
+                connection, {"search_path": "public, ext", "enable_indexscan": "off"}
+            ),
+        ):
+            wanted = Counter(row["id"] for row in rows(connection, PLAIN))
+        dangling += len(wanted)
+        with (
+            connection.transaction(),
+            settings_of(connection, dict.fromkeys(references.INDEX_ONLY, "off")),
+        ):
+            for strategy in QUERIES:
+                answer = rows(connection, query(made, strategy, known))
+                assert Counter(row["id"] for row in answer) == wanted, strategy
+        [outcome] = run(connection, made, confirm_after=0.001, sample=100).values()
+        if not connection.execute("select from parent").fetchone():
+            continue
+        assert outcome.count == len(wanted)
+        assert {finding.key["id"] for finding in outcome.findings} == set(wanted)
+    assert dangling
 
 
 # -- references of other shapes ------------------------------------------------------------

@@ -414,3 +414,21 @@ def test_a_guard_lets_children_go_before_their_parent(declared):
     assert live(connection, "issues") == [3]
     assert sexton("undo", "2").code == 0
     assert live(connection, "issues") == [1, 2, 3, 5, 6]
+
+
+def test_no_row_of_a_table_that_inherits_is_deleted(declared):
+    sexton, connection = declared(
+        """
+        create table customers (id int primary key);
+        create table fees (id int primary key, customer_id int);
+        create table rebates (more text) inherits (fees);
+        insert into customers values (1);
+        insert into rebates values (7, 2, 'what the journal of fees cannot hold');
+        """,
+        F,
+    )
+    before = rows(connection, "select * from rebates")
+    result = sexton("repair", "--apply", *UNSAFE)
+    assert result.code == 5
+    assert "tables inherit from fees" in result.stderr
+    assert rows(connection, "select * from rebates") == before

@@ -514,3 +514,23 @@ def test_a_restoration_that_was_undone_can_be_repeated(world):
         undo_run(connection, back.run)
     sexton.rows.restore(connection, "a", 1, project=project)
     assert scalar(connection, "select deleted_at is null from a")
+
+
+def test_a_row_of_a_table_that_inherits_is_not_deleted_for_good(world):
+    connection, project = world(
+        """
+        create table parent (id int primary key);
+        create table child (id int primary key, ref int);
+        create table heir (more text) inherits (child);
+        insert into parent values (1), (2);
+        insert into child values (1, 1);
+        insert into heir values (7, 2, 'what the journal of child cannot hold');
+        """,
+        refer("child.ref", "parent.id", "delete"),
+    )
+    before = rows(connection, "select * from heir")
+    with pytest.raises(Refused, match=r"child are left behind \(7\): their table inherits"):
+        sexton.rows.delete(connection, "parent", 2, project=project)
+    assert rows(connection, "select * from heir") == before
+    sexton.rows.delete(connection, "parent", 1, project=project)
+    assert scalar(connection, "select count(*) from child") == 1

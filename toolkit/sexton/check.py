@@ -80,8 +80,11 @@ class Reference:
 
     @property
     def present(self) -> str:
-        """The condition that the alias `this` refers to something."""
-        return " and ".join([f"this.{identifier(c)} is not null" for c in self.columns])
+        """The condition that the alias `this` refers to something.
+
+        Of a composite type, `is not null` would be false if one of its fields is NULL.
+        """
+        return " and ".join([f"not (this.{identifier(c)} is null)" for c in self.columns])
 
     @property
     def joined(self) -> str:

@@ -77,7 +77,7 @@ def query(check: Check, strategy: Strategy, known: ReferenceFacts | None = None)
         "all": identifier(check.table),
         "parent": ref.source,
         "present": ref.present,
-        "there": " and ".join(f"parent.{identifier(p.key)} is not null" for p in pairs),
+        "there": " and ".join(f"not (parent.{identifier(p.key)} is null)" for p in pairs),
         "where": f" and ({check.where})" if check.where else "",
         "counts": f" and ({ref.parent_where})" if ref.parent_where else "",
         **_compared(pairs),

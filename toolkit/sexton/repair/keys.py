@@ -39,7 +39,12 @@ def may_share_keys(connection: Connection, table: Table) -> bool:
 
     Rows of those are among its rows, and share no index with them.
     """
-    return not table.key or bool(
+    return not table.key or has_heirs(connection, table)
+
+
+def has_heirs(connection: Connection, table: Table) -> bool:
+    """Whether tables inherit from it, other than partitions."""
+    return bool(
         scalar(
             connection,
             """

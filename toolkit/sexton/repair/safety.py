@@ -17,6 +17,7 @@ from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
 from sexton.project import current
 from sexton.repair.cascades import of_updates, reach
+from sexton.repair.keys import has_heirs
 from sexton.repair.plan import Action, ActionGroup, Limit, Options, group
 from sexton.text.exact import identity
 from sexton.text.printable import printable
@@ -25,6 +26,7 @@ from sexton.text.printable import printable
 TRIGGERS = "triggers"
 EMPTY_PARENT = "empty-parent"
 REVISION = "revision"
+INHERITED = "inherited"
 
 # In a table of a handful of rows, a fraction says nothing.
 HANDFUL = 10
@@ -96,6 +98,12 @@ def of_tables(
         limits += _triggers(connection, table, kind, allow)
         if kind == "update":
             limits += of_updates(connection, table, name, changed, allow)
+        if kind == "delete" and has_heirs(connection, table):
+            saw = (
+                f"tables inherit from {printable(name)}: of a row of theirs that is "
+                "deleted, the journal would not keep all columns"
+            )
+            limits.append(Limit(INHERITED, saw, "", lifted=False))
     if any(kind == "delete" for _, kind in columns):  # else a plan file is not read again
         limits += reach(connection, tables, actions, allow).limits
     return limits

@@ -82,7 +82,9 @@ def prepare(
         gone = _gone(connection, undone, touched)
         limits = safety.of_tables(connection, by_name, groups, gone, allow)
         # A row that others refer to is left and listed; the rest is reverted.
-        limits = [limit for limit in limits if limit.limit != REFERENCED]
+        # Rows that the run inserted are the table's own, and no heir's.
+        ignored = (REFERENCED, safety.INHERITED)
+        limits = [limit for limit in limits if limit.limit not in ignored]
         limits += trust.table_limits(undone, touched, allow)
         limits += trust.writer_limit(connection, undone, touched, allow)
         trust.require_rights(connection, touched)

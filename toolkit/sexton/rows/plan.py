@@ -299,6 +299,9 @@ def _refuse_keys(tables: Tables, plan: Plan) -> None:
             for step in plan.steps
             if step.table == name and step.kind != "delete"
         ]
+        if deleted and (rows := _inherited(tables, name, deleted)):
+            why = f"their table inherits from {name}, and the journal has no more columns"
+            plan.refused.append(Refusal(name, rows, why))
         for key in referring(tables.connection, tables.tables[name].relation.oid):
             child = by_oid.get(key.child_oid)
             moved = [k for keys, names in changed if names & {*key.target} for k in keys]
@@ -311,6 +314,24 @@ def _refuse_keys(tables: Tables, plan: Plan) -> None:
                     says = "would change them, which no restoration reverts"
                 why += f", the deletion changes {', '.join(key.target)}, and the key {says}"
                 plan.refused.append(Refusal(child or key.child_name, rows, why))
+
+
+def _inherited(tables: Tables, name: str, keys: list[Key]) -> list[Key]:
+    """Those of a table's rows that are in a table which inherits from it."""
+    table = tables.tables[name]
+    if table.relation.kind != "r":
+        return []
+    found = tables.query(
+        f"""
+        select {key_object(table.key, "this")} as key from {table.sql} this
+        where {within(table, "this", "keys")}
+          and this.tableoid operator(pg_catalog.<>) %(oid)s::pg_catalog.oid
+        order by {listed(table.key, "this")} limit {MOST_NAMED}
+        """,
+        **parameters(table, "keys", keys),
+        oid=table.relation.oid,
+    )
+    return [row["key"] for row in found]
 
 
 def written(tables: Tables, step: Step) -> dict[str, str]:

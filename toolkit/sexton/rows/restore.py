@@ -193,7 +193,7 @@ class _Restoration:
             live, parent_live = tables.declared.sides(ref)
             keys = parameters(child, "keys", [loads(row["key"]) for row in mine])
             self._lock_parents(ref, parent_live, keys)
-            columns = [f"this.{column(c)} is not null" for c in ref.source.columns]
+            columns = [f"not (this.{column(c)} is null)" for c in ref.source.columns]
             given = " and ".join(columns)
             dead = tables.query(
                 f"""

@@ -432,3 +432,32 @@ def test_no_row_of_a_table_that_inherits_is_deleted(declared):
     assert result.code == 5
     assert "tables inherit from fees" in result.stderr
     assert rows(connection, "select * from rebates") == before
+
+
+@pytest.mark.parametrize("condition", ["true", "new.id = 1"])
+def test_a_row_to_which_a_trigger_gives_another_key_is_not_inserted(declared, condition):
+    sexton, connection = declared(
+        """
+        create table customers (id int primary key);
+        create table fees (id int primary key, customer_id int);
+        insert into customers values (1);
+        insert into fees values (1, 99), (2, 1), (3, 98);
+        """,
+        F,
+    )
+    assert sexton("repair", "--apply", *UNSAFE).code == 0
+    connection.execute(
+        f"""
+        create function numbered() returns trigger language plpgsql as $$
+        begin if {condition} then new.id := new.id + 100; end if; return new; end $$;
+        create trigger numbered before insert on fees
+            for each row execute function numbered()
+        """
+    )
+    result = sexton("undo", "1", "--allow-triggers")
+    assert "another key is given to inserted rows by the trigger numbered" in (
+        result.stdout + result.stderr
+    )
+    left = [row["id"] for row in rows(connection, "select id from fees order by id")]
+    assert left == ([2] if condition == "true" else [2, 3])
+    assert result.code == (5 if condition == "true" else 1)

@@ -16,9 +16,11 @@ from typing import Any
 from sexton.catalog.relations import quoted
 from sexton.catalog.triggers import EVENTS, Trigger, changed_again, fire, meddlers
 from sexton.database import Connection, rows, settings
+from sexton.errors import Refused
 from sexton.journal.images import JSON_NULLS, column, image, keyed, pick
 from sexton.project import current
 from sexton.repair.changes import Block, Shape, find_stale, journal
+from sexton.text.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,15 @@ class Aftermath:
         oid = block.shape.table.relation.oid
         by = meddlers(self.triggers, oid, EVENTS[block.shape.kind])
         return f"kept from being written by {by}"
+
+    def another_key(self, block: Block) -> Refused:
+        """The refusal of inserted rows that are not those that were meant."""
+        table = block.shape.table.relation
+        by = meddlers(self.triggers, table.oid, EVENTS["insert"])
+        return Refused(
+            f"another key is given to inserted rows by {by}",
+            hint=f"see the triggers of {printable(table.name)}",
+        )
 
     def settle(self, run: int) -> list[Difference]:
         """Let deferred triggers fire, journal the rows for a run; return what differs.

@@ -147,7 +147,7 @@ class Writer:
         """Rewrite rows; return the steps of those that were not: `why` says why.
 
         Raises psycopg.IntegrityError where a constraint forbids one of them, DataError
-        where a column cannot hold a value.
+        where a column cannot hold a value, Refused if a trigger gives a row another key.
         """
         query: Any = _statement(block, journalled=self.aftermath is None)
         given = {**block.parameters, "run": self.run, "check": block.shape.check}
@@ -160,6 +160,8 @@ class Writer:
             if self.aftermath:
                 written = cursor.fetchall()
         if self.aftermath:
+            if any(row["step"] is None for row in written):
+                raise self.aftermath.another_key(block)
             self.aftermath.add(block, written)
             steps = {row["step"] for row in written}
             return [step for step in block.steps if step not in steps]
@@ -285,13 +287,14 @@ def _statement(block: Block, *, journalled: bool) -> str:
             ),
         """
         # A full join is never a nested loop, which statistics that do not know the rows
-        # yet would choose, over two lists without an index. CASE keeps it one.
+        # yet would choose, over two lists without an index. CASE keeps it one. A row to
+        # which a trigger gave another key has no step.
         keys = " or ".join(f"t.{column(name)} is null" for name in shape.key)
-        matched = f"case when d.step is null or {keys} then false else true end"
+        inserts = f"case when {keys} then false else true end"
         done = f"""
             select d.step, d.why, d.key, {none} as before, {image(table, "t")} as after,
                 {nothing} as withheld{more}
-            from t full join d on {_keyed(shape)} where {matched}
+            from t full join d on {_keyed(shape)} where {inserts}
         """
     return f"""
         with d as materialized ({_typed(block)}),

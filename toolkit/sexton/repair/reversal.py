@@ -246,7 +246,7 @@ class Reversal:
                 with writer.connection.transaction():
                     stale = [] if several else writer.make(block)
                 whole = not several
-            except (psycopg.IntegrityError, psycopg.DataError):
+            except (psycopg.IntegrityError, psycopg.DataError, Refused):
                 whole = False
             if not whole:
                 # One of them conflicts with another row: find out which, one by one.
@@ -260,6 +260,8 @@ class Reversal:
                     except (psycopg.IntegrityError, psycopg.DataError) as error:
                         said = printable(str(error.diag.message_primary))
                         self.reasons[single.first] = said
+                    except Refused as error:
+                        self.reasons[single.first] = error.message
             self.reasons |= dict.fromkeys(stale, writer.why(block, stale, CHANGED_SINCE))
 
     def judge(self, found: list[Difference], run: int, done: int) -> None:

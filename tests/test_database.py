@@ -181,11 +181,11 @@ def test_a_lock_that_is_let_go_in_time_is_no_failure(url, connection, monkeypatc
         ):
             other.execute("select from chat_providers for update")
             held.set()
-            assert refused.wait(10)
+            assert refused.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(10)
+    assert held.wait(60)
 
     def work():
         try:

@@ -100,7 +100,7 @@ def test_of_a_team_one_may_break_and_the_others_look_twice(url, free):
     both = threading.Barrier(2)
 
     def watch(what):
-        if isinstance(what, str) and what.startswith("slow") and both.wait(10) == 0:
+        if isinstance(what, str) and what.startswith("slow") and both.wait(60) == 0:
             killer.start()
 
     def kill():

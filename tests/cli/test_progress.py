@@ -19,7 +19,7 @@ def test_a_terminal_sees_a_bar_and_a_pipe_does_not(url, slow):
             stderr=writer if terminal else subprocess.PIPE,
         )
         os.close(writer)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         if terminal:
             err = os.read(reader, 100_000).decode()
         os.close(reader)

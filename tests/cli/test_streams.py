@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sexton.database import scalar
 from tests.support.tools import add_model, add_provider
 
 SEXTON = [sys.executable, "-m", "sexton"]
@@ -125,14 +126,16 @@ def test_a_signal_stops_the_embedded_server(tmp_path, number):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_hang_up_is_ignored_under_nohup(url):
+def test_a_hang_up_is_ignored_under_nohup(url, connection):
     process = subprocess.Popen(
         ["nohup", *SEXTON, "audit", "--url", url, "--confirm-after", "1s"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    time.sleep(0.3)
+    others = "select count(*) from pg_stat_activity where datname = current_database()"
+    while process.poll() is None and scalar(connection, others) < 2:
+        time.sleep(0.01)
     process.send_signal(signal.SIGHUP)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said

@@ -59,7 +59,7 @@ def test_autovacuum_is_sent_away_without_stalling_others(tmp_path):
     ):
         upgrade(other, "0003")
         other.execute(DEAD_ROWS)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not scalar(other, VACUUMING):
             assert time.monotonic() < until, "autovacuum did not start"
             time.sleep(0.02)

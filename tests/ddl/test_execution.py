@@ -202,7 +202,7 @@ def test_a_downgrade_is_refused_under_the_lock_too(keyed, application):
             (model,),
         )
         working = Working(keyed, downgrade, "0001", max_stall=0.1)
-        assert working.announced.wait(20)
+        assert working.announced.wait(60)
     with pytest.raises(Refused, match="would come back to life"):
         working.result()
     assert scalar(application, "select count(*) from chat_model_configs where deleted") == 1

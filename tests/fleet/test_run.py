@@ -1,6 +1,6 @@
 """Runs: one record for every target, waves that stop, servers that are spared."""
 
-import time
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -93,17 +93,17 @@ def test_a_server_has_never_more_than_its_share():
 def test_who_does_not_answer_is_incomplete_and_holds_up_nobody(monkeypatch):
     monkeypatch.setattr(run, "GRACE", 0.1)
     mixed = targets("late", *(f"t{n}" for n in range(5)))
+    asked = threading.Event()
 
     def work(target):
         if target.name == "late":
-            time.sleep(3)
+            asked.wait(60)
         return {"status": "clean", "code": 0}
 
-    begun = time.monotonic()
     with executor("threads", 2, 1) as (pool, _):
         wave = Wave(name="w", max_failures=9, parallel=2)
         records = list(run_fleet([(wave, mixed)], work, pool, limit=0.2))
-        assert time.monotonic() - begun < 2.5
+        asked.set()  # the records are there while the late one still works
     assert statuses(records)["late"] == "incomplete"
     assert Counter(statuses(records).values())["clean"] == 5
 

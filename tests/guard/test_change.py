@@ -67,7 +67,7 @@ def test_add_marks_around_a_tombstone_that_somebody_is_writing(connection, url):
                 "select from chat_model_configs where id = %s for update", (busy,)
             )
             wait_for(watch, marked, free)
-        worker.join(20)
+        worker.join(60)
         assert not worker.is_alive()
         assert scalar(watch, marked, busy)
         assert guard.status(watch)["guard"] == "set"
@@ -153,7 +153,7 @@ def test_two_at_once_make_one_guard(url):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sorted(map(bool, made)) == [False, True]
 
 

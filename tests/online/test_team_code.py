@@ -203,7 +203,7 @@ def test_an_operation_of_sexton_names_its_revision(shop):
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(20)
+    assert held.wait(60)
     failed = sexton("upgrade", "--deadline", "300ms", "--max-stall", "50ms")
     done.set()
     thread.join()

@@ -66,7 +66,7 @@ def test_what_is_let_go_in_time_is_no_failure(sexton, locked):
             return len(text)
 
     def release():
-        assert announced.wait(30)
+        assert announced.wait(60)
         locked.rollback()
 
     import logging

@@ -46,19 +46,19 @@ def test_no_order_makes_an_orphan(empty, empty_url, world, level, first):
                 with other.transaction():
                     other.execute(f"select count(*) from {parent_of(world)}")
                     seen.set()
-                    begun.wait(10)
+                    begun.wait(60)
                     other.execute(two)
             except psycopg.Error as error:
                 failed.append(error)
 
         thread = threading.Thread(target=second)
         thread.start()
-        assert seen.wait(10)
+        assert seen.wait(60)
         with empty.transaction():
             empty.execute(one)
             begun.set()
             wait_until_blocked(third, other.info.backend_pid)
-        thread.join(10)
+        thread.join(60)
         assert orphans_of(third, world) == 0
     [error] = failed
     assert isinstance(error, errors.ForeignKeyViolation | errors.SerializationFailure)
@@ -98,7 +98,7 @@ def test_no_order_of_a_write_and_a_deletion_makes_an_orphan(
                 # The snapshot is older than the first one's commit.
                 other.execute("select count(*) from chat_providers")
                 seen.set()
-                begun.wait(10)
+                begun.wait(60)
                 two(other)
         except psycopg.Error as error:
             failed.append(error)
@@ -107,12 +107,12 @@ def test_no_order_of_a_write_and_a_deletion_makes_an_orphan(
     thread = threading.Thread(target=second)
     with contextlib.closing(second_connection(guarded_url)) as third:
         thread.start()
-        assert seen.wait(10)
+        assert seen.wait(60)
         with guarded.transaction():
             one(guarded)
             begun.set()
             wait_until_blocked(third, other.info.backend_pid)
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
         assert orphans(third) == 0
     [error] = failed

@@ -64,14 +64,12 @@ def upgrade_to_head(url):
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_all_checks_work_on_a_hot_standby(standby, jobs):
     with contextlib.closing(connect(standby, name="tests", read_only=True)) as connection:
-        began = time.monotonic()
         run_, outcomes = run_checks(
             connection,
             list(all_checks().values()),
             Options(jobs=jobs, confirm_after=0.05),
             connect=lambda: connect(standby, name="tests", read_only=True),
         )
-        assert time.monotonic() - began < 30
     found = {o.check.name: o.count for o in outcomes if o.status == "fail"}
     assert found["model_without_provider"] == 1
     assert {o.status for o in outcomes} == {"pass", "fail", "skipped"}
@@ -165,7 +163,7 @@ def run_on(primary, standby, *statements):
         wanted = scalar(connection, "select pg_switch_wal()::text")
     query = "select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)"
     with contextlib.closing(connect(standby, name="tests")) as connection:
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 60
         while not scalar(connection, query, wanted):
             assert time.monotonic() < limit
             time.sleep(0.02)

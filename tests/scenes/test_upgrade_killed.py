@@ -175,9 +175,9 @@ def test_an_upgrade_that_cannot_have_its_lock_says_6(database):
                 target=lambda: upgrade(connection2(url), "head", options)
             )
             first.start()
-            assert waiting.wait(20)
+            assert waiting.wait(60)
             second = sexton("upgrade", "--url", url, "--deadline", "300ms")
-            _, err = second.communicate(timeout=30)
+            _, err = second.communicate(timeout=60)
             assert second.returncode == 6
             assert "another upgrade is at work (pid" in err
         first.join()

@@ -37,13 +37,13 @@ def somebody_inserts_orphans(url: str) -> Iterator[list[Any]]:
     thread = threading.Thread(target=insert)
     thread.start()
     try:
-        assert trying.wait(10)
+        assert trying.wait(60)
         before = len(tried)
         yield came_in
         assert len(tried) > before
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_upgrade_with_the_guard_and_downgrade_leave_no_unprotected_instant(database):

@@ -184,7 +184,7 @@ def test_of_two_at_once_one_works_and_the_other_finds_it_done(shop, monkeypatch)
     with upgrade_lock(connection, Options(deadline=1), "public"):
         thread = threading.Thread(target=work)
         thread.start()
-        assert waits.wait(20)
+        assert waits.wait(60)
     thread.join()
     assert found == [["0001"]]
     assert upgrade(connection) == []

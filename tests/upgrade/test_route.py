@@ -144,7 +144,7 @@ def test_a_writer_that_commits_while_a_downgrade_waits_is_seen(database, adminis
             )
             going = threading.Thread(target=go)
             going.start()
-            assert waiting.wait(30)
+            assert waiting.wait(60)
         going.join(60)
         assert "come back to life" in str(raised[0])
         assert scalar(connection, "select deleted from chat_model_configs") is True

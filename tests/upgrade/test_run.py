@@ -60,8 +60,10 @@ def test_settings_of_role_or_database_do_not_matter(database, administrator):
 
             going = threading.Thread(target=go)
             going.start()
-            going.join(2.5)
             held = "select count(*) from pg_locks where locktype = 'advisory'"
+            while going.is_alive() and not scalar(connection, held):
+                going.join(0.01)
+            going.join(2.5)  # longer than the timeouts of the database
             assert scalar(connection, held) == 1
         going.join(60)
         assert ended == [down_to("0003")]

@@ -43,7 +43,7 @@ from sexton.ddl.session import Driver, own_session, suspended
 from sexton.ddl.upgrade_lock import require_direct, upgrade_lock
 from sexton.errors import SextonError, UsageError, WrongSchema, was_interrupted
 from sexton.guard import operations as guard_operations
-from sexton.online import column_operations
+from sexton.online import column_operations, row_operations
 from sexton.online import operations as online_operations
 from sexton.online.beside import (
     OtherSession,
@@ -71,6 +71,7 @@ __all__ = [
     "include_name",
     "online",
     "online_operations",
+    "row_operations",
     "run_migrations",
 ]
 

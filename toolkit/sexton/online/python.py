@@ -99,6 +99,11 @@ def _flat(node: ast.expr) -> str:
         return _string(node.value)
     if isinstance(node, ast.List):
         return f"[{', '.join(map(_flat, node.elts))}]"
+    if isinstance(node, ast.Dict):
+        pairs = zip(
+            map(_flat, filter(None, node.keys)), map(_flat, node.values), strict=True
+        )
+        return f"{{{', '.join(f'{key}: {value}' for key, value in pairs)}}}"
     if isinstance(node, ast.Call):
         inside = [*map(_flat, node.args)]
         inside += [f"{keyword.arg}={_flat(keyword.value)}" for keyword in node.keywords]

@@ -13,7 +13,7 @@ from sqlalchemy import Column
 
 from sexton.errors import UsageError
 from sexton.online.column_operations import DropNotNullOnline, SetNotNullOnline
-from sexton.online.indexes import spelt
+from sexton.online.indexes import expression, spelt
 from sexton.online.keys import OPTIONS
 from sexton.online.operations import (
     CreateForeignKeyOnline,
@@ -22,8 +22,10 @@ from sexton.online.operations import (
     DropConstraintOnline,
     DropIndexOnline,
 )
+from sexton.online.row_operations import CreateCheckConstraintOnline
 
 Rewrite = TypeVar("Rewrite", bound=Callable[[Any], MigrateOperation])
+
 online = Rewriter()
 
 
@@ -81,6 +83,14 @@ def _create_unique(op: ops.CreateUniqueConstraintOp) -> CreateUniqueOnline:
     columns = [spelt(str(getattr(c, "name", c))) for c in op.columns]
     name = _name(op.constraint_name)
     return CreateUniqueOnline(name, op.table_name, columns, schema=op.schema)
+
+
+@_rewrites(ops.CreateCheckConstraintOp)
+def _create_check(op: ops.CreateCheckConstraintOp) -> MigrateOperation:
+    if said := [name for name, value in op.kw.items() if value]:
+        raise UsageError(f"a check constraint online has no {', '.join(said)}")
+    name, condition = _name(op.constraint_name), expression(op.condition)
+    return CreateCheckConstraintOnline(name, op.table_name, condition, schema=op.schema)
 
 
 @_rewrites(ops.CreateIndexOp)

@@ -51,6 +51,20 @@ def counts(connection):
     }
 
 
+def test_no_row_of_a_table_that_inherits_is_deleted(world):
+    """The journal would keep the parent's columns alone."""
+    url, connection = world
+    connection.execute(
+        "drop table lines, parts, notes cascade;"
+        "create table heirs (more text) inherits (orders);"
+        "insert into heirs values (7, 98, 'x', 'kept')"
+    )
+    with pytest.raises(Refused, match="tables inherit from orders"):
+        make(url, orphans="delete", cascades=True)
+    assert scalar(connection, "select more from heirs") == "kept"
+    assert scalar(connection, "select count(*) from orders") == 3
+
+
 def test_what_a_deletion_reaches_is_refused_and_named(world):
     url, connection = world
     before = counts(connection)

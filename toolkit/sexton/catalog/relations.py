@@ -229,3 +229,20 @@ def bind(sql: str, relations: Mapping[str, Relation]) -> str:
         return f"({number}::pg_catalog.oid::pg_catalog.regclass)"
 
     return REGCLASS.sub(oid, sql)
+
+
+def has_heirs(connection: Connection, relation: Relation) -> bool:
+    """Whether tables inherit from a table, other than partitions."""
+    return bool(
+        scalar(
+            connection,
+            """
+            select exists (
+                select from pg_catalog.pg_inherits i
+                join pg_catalog.pg_class c on c.oid = i.inhparent
+                where c.oid = %s::pg_catalog.oid and c.relkind = 'r'::pg_catalog."char"
+            )
+            """,
+            relation.oid,
+        )
+    )

@@ -9,7 +9,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sexton.catalog.cascades import referring
-from sexton.catalog.relations import Relation, bind, expose, named, quoted, resolve
+from sexton.catalog.relations import (
+    Relation,
+    bind,
+    expose,
+    has_heirs,
+    named,
+    quoted,
+    resolve,
+)
 from sexton.database import rows, scalar, settings
 from sexton.ddl.begun import was_made
 from sexton.ddl.options import Options
@@ -106,14 +114,19 @@ def _of_children(
     relation = tables[change.table]
     if change.kind == "insert":
         return []
+    found = []
+    if refused and change.kind == "delete" and has_heirs(driver, relation):
+        found.append(
+            f"tables inherit from {relation.name}: of a row of theirs that is deleted, the "
+            "journal would not keep all columns (delete those rows by hand)"
+        )
     keys = [
         key
         for key in concerned(change, referring(driver, relation.oid))
         if refused != (change.cascades and passes_on(key, change))
     ]
     if not keys:
-        return []
-    found = []
+        return found
     # Like the statement itself: what its condition names need not be the step's.
     path = path_of([tables[name] for name in step.tables if name in tables], driver)
     with driver.transaction(), settings(driver, {"search_path": path}):

@@ -5,8 +5,9 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from sexton.catalog.relations import has_heirs
 from sexton.catalog.tables import Table
-from sexton.database import Connection, rows, scalar
+from sexton.database import Connection, rows
 from sexton.journal.images import keyed
 from sexton.text.exact import canonical, identity
 
@@ -39,21 +40,4 @@ def may_share_keys(connection: Connection, table: Table) -> bool:
 
     Rows of those are among its rows, and share no index with them.
     """
-    return not table.key or has_heirs(connection, table)
-
-
-def has_heirs(connection: Connection, table: Table) -> bool:
-    """Whether tables inherit from it, other than partitions."""
-    return bool(
-        scalar(
-            connection,
-            """
-            select exists (
-                select from pg_catalog.pg_inherits i
-                join pg_catalog.pg_class c on c.oid = i.inhparent
-                where c.oid = %s::pg_catalog.oid and c.relkind = 'r'::pg_catalog."char"
-            )
-            """,
-            table.relation.oid,
-        )
-    )
+    return not table.key or has_heirs(connection, table.relation)

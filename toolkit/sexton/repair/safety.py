@@ -9,6 +9,7 @@ wrong, every row looks like an orphan, and the repair takes them all.
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any
 
+from sexton.catalog.relations import has_heirs
 from sexton.catalog.schema import UNRECORDED
 from sexton.catalog.tables import Table
 from sexton.catalog.triggers import EVENTS, firing
@@ -17,7 +18,6 @@ from sexton.database import Connection, rows, scalar
 from sexton.errors import Refused
 from sexton.project import current
 from sexton.repair.cascades import of_updates, reach
-from sexton.repair.keys import has_heirs
 from sexton.repair.plan import Action, ActionGroup, Limit, Options, group
 from sexton.text.exact import identity
 from sexton.text.printable import printable
@@ -98,7 +98,7 @@ def of_tables(
         limits += _triggers(connection, table, kind, allow)
         if kind == "update":
             limits += of_updates(connection, table, name, changed, allow)
-        if kind == "delete" and has_heirs(connection, table):
+        if kind == "delete" and has_heirs(connection, table.relation):
             saw = (
                 f"tables inherit from {printable(name)}: of a row of theirs that is "
                 "deleted, the journal would not keep all columns"

@@ -29,6 +29,7 @@ def test_exit_codes_and_streams(team, empty, empty_url, capfd, monkeypatch):
     assert made.code == 0
     assert made.stdout.splitlines()[1:] == ["  add gone to customers"]
     assert "next: read it, then sexton upgrade" in made.stderr
+    assert "  customers: add Column('gone', Boolean(), " in made.stderr
     (team / "sexton.toml").unlink()
     built_in = sexton("revision")
     assert (built_in.code, built_in.stdout) == (2, "")

@@ -43,6 +43,8 @@ def revision(url: str | None, style: str, message: str | None, dry_run: bool) ->
     if style == "text":
         for note in document["notes"]:
             click.echo(note, err=True)
+        if edits := reporter.models(document):
+            click.echo(edits, err=True)
         if document["written"]:
             click.echo(
                 "next: read it, then sexton upgrade (or alembic upgrade head)", err=True

@@ -12,6 +12,7 @@ from sexton.project import Project
 from sexton.revision.change import Change
 from sexton.revision.compare import compare
 from sexton.revision.environment import head, require_at_head
+from sexton.revision.models import edits
 from sexton.revision.write import draft, write
 
 
@@ -60,6 +61,7 @@ def _said(changes: Sequence[Change]) -> list[dict[str, Any]]:
             "change": one.what,
             "upgrade": statements(one.up),
             "downgrade": statements(one.down),
+            "models": [edit for made in one.up for edit in edits(made)],
             "note": one.note or None,
         }
         for one in changes

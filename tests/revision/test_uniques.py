@@ -143,6 +143,12 @@ def test_an_index_of_another_promise_is_left(empty, tmp_path, made):
     assert notes == []
 
 
+def test_a_column_that_is_still_to_be_made_is_said(empty, tmp_path):
+    empty.execute("create table users (id int primary key, email text)")
+    _, [note] = compared(empty, tmp_path, EMAIL)
+    assert "users_email_duplicated is about a column that this revision makes" in note
+
+
 def test_a_partitioned_table_is_said(empty, tmp_path):
     empty.execute(
         "create table users (id int primary key, email text, deleted boolean not null) "

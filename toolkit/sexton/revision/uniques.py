@@ -51,7 +51,10 @@ def changes(
         try:
             _compare(connection, declared, unique, relation, names, found)
         except WrongSchema:
-            continue  # it speaks of a column that is still to be made
+            found.notes.append(
+                f"{unique_name(unique)} is about a column that this revision makes: run "
+                "sexton revision again after sexton upgrade"
+            )
         except Refused as error:
             raise Refused(
                 f"{unique_name(unique)}: {error.message}", hint=error.hint

@@ -111,6 +111,8 @@ def test_a_signal_stops_the_embedded_server(tmp_path, number):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        # Tests that run under nohup ignore a hang-up, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     for line in process.stdout:
         if "$ sexton status" in line:

@@ -21,6 +21,8 @@ TABLES = """
 
 
 def test_a_key_is_found_whatever_the_order_of_its_columns(empty):
+    if empty.info.server_version < 150000:
+        return  # no key sets some of its columns alone
     empty.execute(TABLES)
 
     def keys(child, parent):

@@ -37,6 +37,8 @@ def test_what_is_made_is_there_and_is_taken_back(empty, empty_url):
     empty.execute(TABLES)
     before = state(empty)
     for case, ref in MADE.items():
+        if case == "a partitioned child" and empty.info.server_version < 180000:
+            continue  # none can be made NOT VALID there: the way back is refused
         made = references(empty, ref)
         assert made, case
         up(empty_url, made)

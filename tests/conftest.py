@@ -1,6 +1,7 @@
 """A real PostgreSQL for every test that touches data.
 
-From TEST_DATABASE_URL, else a testcontainer where Docker answers, else the embedded one.
+From TEST_DATABASE_URL, else a testcontainer where Docker answers, else the embedded one;
+TEST_POSTGRES_PROGRAMS names the installation of an embedded one.
 Each test gets a database of its own, cloned from a migrated template.
 """
 
@@ -87,7 +88,8 @@ def origin() -> Origin:
 def _start() -> Origin:
     if TEST_DATABASE_URL:
         return Origin("TEST_DATABASE_URL", TEST_DATABASE_URL)
-    if docker_answers():
+    programs = os.environ.get("TEST_POSTGRES_PROGRAMS")
+    if not programs and docker_answers():
         try:
             from testcontainers.community.postgres import PostgresContainer
         except ImportError:  # before 4.15
@@ -99,7 +101,9 @@ def _start() -> Origin:
         container.with_command(["postgres", *options])
         started = _stack.enter_context(container)
         return Origin(f"testcontainers {image}", started.get_connection_url())
-    server = _stack.enter_context(Server(own_directory() / "db", settings=SETTINGS))
+    found = Path(programs) if programs else None
+    made = Server(own_directory() / "db", settings=SETTINGS, programs=found)
+    server = _stack.enter_context(made)
     return Origin("embedded", server.url())
 
 

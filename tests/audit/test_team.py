@@ -50,7 +50,8 @@ def test_a_connection_that_breaks_leaves_a_truthful_report(url, free, jobs):
             with contextlib.closing(second_connection(url)) as other:
                 other.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity "
-                    "where application_name like 'sexton audit %'"
+                    "where application_name like 'sexton audit %' "
+                    "and datname = current_database()"
                 )
 
     outcomes = run(

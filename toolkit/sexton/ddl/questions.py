@@ -65,7 +65,7 @@ def ask(
 def is_done(
     driver: Driver, step: Step, found: Tables | None = None, overlay: Overlay | None = None
 ) -> bool:
-    """Whether the step's result is there already; `found` are its tables, if looked up."""
+    """Whether the step's result exists; `found` are its tables, if looked up."""
     if not step.question:
         return False
     found = look_up(driver, step) if found is None else found

@@ -152,14 +152,20 @@ def unique_of(name: str, table: Table, columns: Sequence[Any], among: Any = None
         text = given if isinstance(given, str) else expression(given)
         named = column(text)
         if named is None:
-            try:
-                condition.closed(text)
-            except ValueError as error:
-                raise UsageError(f"{name}: {error}") from None
+            closed(name, text)
         read.append(Expression(text) if named is None else named)
     if isinstance(among, str) and is_true(among):
         among = None
     return Index(name, table, tuple(read), True, among)
+
+
+def closed(name: str, text: str) -> str:
+    """An expression that is closed in itself; raises UsageError for another."""
+    try:
+        condition.closed(text)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
+    return text
 
 
 def spelt(given: Any) -> str:

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY
 from typing import Any
 
-from sexton import condition
 from sexton.catalog.relations import literal, quoted
 from sexton.ddl.row_changes import RowChange
 from sexton.ddl.session import Driver
 from sexton.ddl.steps import Step
 from sexton.errors import UsageError
-from sexton.online.indexes import expression
+from sexton.online.indexes import closed, expression
 from sexton.online.operation import Online
 from sexton.online.operations import DropConstraintOnline
 from sexton.online.tables import Table, said
@@ -33,7 +32,7 @@ class CreateCheckConstraintOnline(Online, name="create_check_constraint_online")
     def build(self, driver: Driver | None) -> list[Step]:
         """Look for rows that violate it, add it, validate it."""
         table = Table(self.table_name, self.schema).found(driver)
-        text = _closed(self.constraint_name, expression(self.condition))
+        text = closed(self.constraint_name, expression(self.condition))
         there = f"""
             exists (
                 select from pg_constraint k
@@ -103,13 +102,13 @@ class BackfillOnline(Online, name="backfill_online"):
         if not self.set:
             raise UsageError(f"the backfill of {table.name} sets no column")
         values = {
-            name: _of_row(_closed(table.name, text)) for name, text in self.set.items()
+            name: _of_row(closed(table.name, text)) for name, text in self.set.items()
         }
         if self.where is None:
             differ = [f"this.{quoted(n)} is distinct from {v}" for n, v in values.items()]
             text = " or ".join(differ)
         else:
-            text = _of_row(_closed(table.name, expression(self.where)))
+            text = _of_row(closed(table.name, expression(self.where)))
         fits = f"select from {table.rows} this where (\n{text}\n)"
         change = RowChange("update", table.step_name, text, values, batched=True)
         return [
@@ -134,11 +133,3 @@ class BackfillOnline(Online, name="backfill_online"):
 def _of_row(text: str) -> str:
     """An expression over a row's columns, wherever others of their names are in scope."""
     return f"(select (\n{text}\n) from (select this.*) sexton_row)"  # noqa: S608
-
-
-def _closed(name: str, text: str) -> str:
-    try:
-        condition.closed(text)
-    except ValueError as error:
-        raise UsageError(f"{name}: {error}") from None
-    return text

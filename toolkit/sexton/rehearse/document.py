@@ -39,6 +39,11 @@ class RehearsalFinding(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     instead: Instead | None = None
     accepted: Acceptance | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether it makes a rehearsal fail: no information, and not accepted."""
+        return self.severity != "info" and not self.accepted
+
 
 class ObservedStatement(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One statement as it ran.

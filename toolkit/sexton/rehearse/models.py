@@ -22,6 +22,7 @@ from sqlalchemy import MetaData
 from sexton.errors import Incomplete
 from sexton.postgres.connect import connect
 from sexton.rehearse.newer import git
+from sexton.rehearse.observe import named
 from sexton.rehearse.place import redirected
 from sexton.text.printable import printable
 from sexton.upgrade.own import point, quietly, run_env
@@ -78,8 +79,7 @@ def _main(file: str, sockets: str, database: str, *folders: str) -> None:
         target = configured.get("target_metadata")
         each = [target] if isinstance(target, MetaData) else target or []
         for table in (table for one in each for table in one.tables.values()):
-            public = table.schema in (None, "public")
-            name = table.name if public else f"{table.schema}.{table.name}"
+            name = named(table.schema or "public", table.name)
             found[name] = [column.name for column in table.columns]
 
     sys.path[:0] = folders

@@ -293,7 +293,7 @@ class Observer:
 
     def _state(self) -> dict[Oid, Relation]:
         return {
-            oid: Relation(_named(schema, name), kind, node, scans, of)
+            oid: Relation(named(schema, name), kind, node, scans, of)
             for oid, schema, name, kind, node, scans, of in self._ask(STATE)
         }
 
@@ -369,7 +369,8 @@ def spelled(mode: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", mode.removesuffix("Lock")).upper()
 
 
-def _named(schema: str, name: str) -> str:
+def named(schema: str, name: str) -> str:
+    """A table's name in a document: without its schema if that is public."""
     return name if schema == "public" else f"{schema}.{name}"
 
 

@@ -329,10 +329,7 @@ class _Rehearsal:
 
     def _document(self) -> Rehearsal:
         counted = [
-            finding
-            for one in self.done
-            for finding in one.findings
-            if finding.severity != "info" and not finding.accepted
+            finding for one in self.done for finding in one.findings if finding.counts
         ]
         for one in self.done:
             for finding in one.findings:

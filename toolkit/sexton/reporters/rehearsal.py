@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 
+from sexton.check import Severity
 from sexton.rehearse.document import (
     Proofs,
     Rehearsal,
@@ -83,7 +84,6 @@ def github(document: Rehearsal) -> str:
 
 def sarif(document: Rehearsal) -> str:
     """The findings as SARIF 2.1.0, with file and line."""
-    levels = {"error": "error", "warning": "warning", "info": "note"}
     found = [one for each in document.revisions for one in each.findings]
     codes = sorted({one.code for one in found})
     results = []
@@ -97,7 +97,7 @@ def sarif(document: Rehearsal) -> str:
             {
                 "ruleId": one.code,
                 "ruleIndex": codes.index(one.code),
-                "level": levels[one.severity],
+                "level": sarif_.LEVELS[Severity(one.severity)],
                 "message": {"text": f"{one.message}{_instead(one)}"},
                 "locations": [sarif_.location(one.file, one.line or 1)],
                 "partialFingerprints": {

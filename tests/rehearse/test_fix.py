@@ -6,8 +6,7 @@ import pytest
 
 from sexton.errors import UsageError
 from sexton.rehearse import squawk
-from tests.rehearse.test_rehearsal import ADD, DROP, INDEX, MODELS, git
-from tests.support.rehearsals import Environment, codes, of
+from tests.support.rehearsals import ADD, DROP, INDEX, MODELS, Environment, codes, git, of
 
 KEY = """op.create_foreign_key(
     "k", "invoices", "customers", ["customer_id"], ["id"]

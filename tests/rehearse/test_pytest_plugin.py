@@ -4,8 +4,7 @@ import re
 import subprocess
 import sys
 
-from tests.rehearse.test_rehearsal import ADD, DROP, INDEX
-from tests.support.rehearsals import Environment
+from tests.support.rehearsals import ADD, DROP, INDEX, Environment
 
 
 def run(folder, *arguments):

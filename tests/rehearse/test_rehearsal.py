@@ -1,39 +1,25 @@
 """A rehearsal as a whole: what is new, what is accepted, what is incomplete."""
 
 import datetime
-import subprocess
 
 import pytest
 
 from sexton.errors import UsageError
-from tests.support.rehearsals import Environment, codes, of
-
-ADD = 'op.add_column("invoices", sa.Column("paid", sa.Boolean))'
-DROP = 'op.drop_column("invoices", "paid")'
-INDEX = 'op.create_index("i", "invoices", ["total"])'
-MODELS = """
-import sqlalchemy as sa
-metadata = sa.MetaData()
-sa.Table("customers", metadata, sa.Column("id", sa.BigInteger, primary_key=True),
-    sa.Column("name", sa.Text), sa.Column("email", sa.String(50)),
-    sa.Column("age", sa.Integer))
-invoices = sa.Table("invoices", metadata,
-    sa.Column("id", sa.BigInteger, primary_key=True),
-    sa.Column("customer_id", sa.BigInteger),
-    sa.Column("total", sa.Integer), sa.Column("note", sa.Text),
-    sa.Column("paid", sa.Boolean))
-sa.Index("by_note", invoices.c.note)
-"""
+from tests.support.rehearsals import (
+    ADD,
+    DROP,
+    INDEX,
+    MODELS,
+    Environment,
+    codes,
+    git,
+    of,
+)
 
 
 @pytest.fixture
 def environment(tmp_path):
     return Environment(tmp_path)
-
-
-def git(folder, *arguments):
-    who = ("-c", "user.name=t", "-c", "user.email=t@example.com")
-    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 def test_what_is_observed_of_a_statement(environment, server):

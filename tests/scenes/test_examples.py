@@ -15,9 +15,8 @@ import pytest
 import yaml
 
 from sexton.errors import BUSY, NO_CONNECTION
-from tests.rehearse.test_rehearsal import git
 from tests.support.project import ROOT
-from tests.support.rehearsals import Environment
+from tests.support.rehearsals import Environment, git
 
 EXAMPLES = ROOT / "examples"
 

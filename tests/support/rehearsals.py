@@ -1,5 +1,6 @@
 """A team's plain Alembic environment, and its rehearsal."""
 
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -54,6 +55,22 @@ op.execute('''
     create type mood as enum ('glad', 'sad');
 ''')
 """
+ADD = 'op.add_column("invoices", sa.Column("paid", sa.Boolean))'
+DROP = 'op.drop_column("invoices", "paid")'
+INDEX = 'op.create_index("i", "invoices", ["total"])'
+MODELS = """
+import sqlalchemy as sa
+metadata = sa.MetaData()
+sa.Table("customers", metadata, sa.Column("id", sa.BigInteger, primary_key=True),
+    sa.Column("name", sa.Text), sa.Column("email", sa.String(50)),
+    sa.Column("age", sa.Integer))
+invoices = sa.Table("invoices", metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True),
+    sa.Column("customer_id", sa.BigInteger),
+    sa.Column("total", sa.Integer), sa.Column("note", sa.Text),
+    sa.Column("paid", sa.Boolean))
+sa.Index("by_note", invoices.c.note)
+"""
 
 
 class Environment:
@@ -103,3 +120,9 @@ def codes(revision, *severities):
 def of(document, number):
     """One revision of a document."""
     return next(one for one in document.revisions if one.revision == number)
+
+
+def git(folder, *arguments):
+    """Run git in a folder, as somebody."""
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
